@@ -1,0 +1,2 @@
+//! `nsemail`.
+fn main() {}
