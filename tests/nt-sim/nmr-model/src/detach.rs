@@ -1,0 +1,233 @@
+//! The end of a binding: detach callbacks, their completions, cleanup.
+
+use core::ffi::c_void;
+
+use sim_platform::{Lock as _, Platform};
+
+use crate::{
+    BindingId, CallbackKind, DetachOrder, Event, Handle, HandleKind, Observer, Registrar, Role, Rule,
+    registration::{DISPATCH_LEVEL, PENDING, SUCCESS},
+    state::{BindingInfo, BindingState, SideState},
+};
+
+impl<P: Platform, O: Observer> Registrar<P, O> {
+    /// Calls the detach callbacks of a binding that has just gone to `Detaching`. Only the party
+    /// that moved it there calls this, so each callback runs once.
+    pub(crate) fn run_detach(&self, id: BindingId) {
+        let Some((info, initiator, half)) = self.state.with(|state| {
+            state
+                .bindings
+                .get(&id)
+                .map(|binding| (binding.info, binding.initiator, binding.half))
+        }) else {
+            return;
+        };
+        self.observer.event(&Event::Detaching(info));
+        let order = match self.policy.detach_order {
+            DetachOrder::PeerFirst => [initiator.peer(), initiator],
+            DetachOrder::InitiatorFirst => [initiator, initiator.peer()],
+        };
+        for role in order {
+            if half && role == Role::Client {
+                continue;
+            }
+            self.detach_side(info, role);
+            P::yield_point();
+        }
+    }
+
+    /// Calls the detach callback of one side and settles what it returns.
+    fn detach_side(&self, info: BindingInfo, role: Role) {
+        let module = info.side(role);
+        let callback = self.state.with(|state| {
+            let detach = state.modules.get(&module.id)?.callbacks.detach;
+            let side = state.bindings.get_mut(&info.id)?.side_mut(role);
+            side.state = SideState::InCallback {
+                completed: side.state == SideState::PreCompleted,
+            };
+            Some((detach, side.context))
+        });
+        let Some((detach, context)) = callback else { return };
+        let status = self.call(module, CallbackKind::Detach, || {
+            // SAFETY: the module registered this callback, and it gave this context for this
+            // binding, whose cleanup has not run.
+            unsafe { detach(context.get()) }
+        });
+        let mut breach = None;
+        let done = self.state.with(|state| {
+            let Some(binding) = state.bindings.get_mut(&info.id) else {
+                return false;
+            };
+            binding.callbacks_left = binding.callbacks_left.saturating_sub(1);
+            let side = binding.side_mut(role);
+            let completed = match side.state {
+                SideState::InCallback { completed } => completed,
+                // Without the policy of waiting for callbacks the completion has settled the side.
+                _ => true,
+            };
+            let already = side.state == SideState::Done;
+            match status {
+                PENDING if completed => side.state = SideState::Done,
+                PENDING => side.state = SideState::Pending,
+                SUCCESS => {
+                    if completed {
+                        breach = Some((
+                            Rule::CompletedTwice,
+                            "completed, and then returned STATUS_SUCCESS",
+                        ));
+                    }
+                    side.state = SideState::Done;
+                }
+                _ => {
+                    breach = Some((Rule::DetachStatus, "the detach callback returned another status"));
+                    side.state = SideState::Done;
+                }
+            }
+            side.state == SideState::Done && !already
+        });
+        if let Some((rule, what)) = breach {
+            self.violation(rule, (info, role), what);
+        }
+        if done {
+            self.observer.event(&Event::SideDetached(info, module));
+        }
+        self.cleanup_if_done(info);
+    }
+
+    /// `NmrClientDetachProviderComplete` and `NmrProviderDetachClientComplete`.
+    pub fn detach_complete(&self, role: Role, binding: *mut c_void) {
+        let wanted = match role {
+            Role::Client => HandleKind::ClientBinding,
+            Role::Provider => HandleKind::ProviderBinding,
+        };
+        let id = match Handle::decode(binding) {
+            Some(handle) if handle.kind == wanted => handle.id,
+            Some(_) => {
+                self.refuse(
+                    Rule::WrongHandleKind,
+                    "a detach was completed with a handle of another kind",
+                );
+                return;
+            }
+            None => {
+                self.refuse(Rule::NoSuchHandle, "the value was never a binding handle");
+                return;
+            }
+        };
+        let mut breach = None;
+        let settled = self.state.with(|state| {
+            let known = id < state.next;
+            let Some(binding) = state.bindings.get_mut(&id) else {
+                breach = Some(if known {
+                    Rule::CompletedTwice
+                } else {
+                    Rule::NoSuchHandle
+                });
+                return None;
+            };
+            let info = binding.info;
+            let waits = binding.callbacks_left > 0 || !matches!(binding.state, BindingState::Detaching);
+            let side = binding.side_mut(role);
+            let done = match side.state {
+                SideState::Idle => {
+                    breach = Some(Rule::CompletedEarly);
+                    side.state = SideState::PreCompleted;
+                    false
+                }
+                SideState::InCallback { completed: false } => {
+                    breach = Some(Rule::CompletedInside);
+                    side.state = if waits {
+                        SideState::InCallback { completed: true }
+                    } else {
+                        SideState::Done
+                    };
+                    side.state == SideState::Done
+                }
+                SideState::Pending => {
+                    side.state = SideState::Done;
+                    true
+                }
+                SideState::PreCompleted | SideState::InCallback { completed: true } | SideState::Done => {
+                    breach = Some(Rule::CompletedTwice);
+                    false
+                }
+            };
+            Some((info, done))
+        });
+        match (breach, settled) {
+            (Some(broken), Some((info, _))) => {
+                self.violation(
+                    broken,
+                    (info, role),
+                    "a detach was completed at another time than it should be",
+                );
+            }
+            (Some(broken), None) => {
+                self.refuse(broken, "a detach was completed for a binding that is gone");
+            }
+            (None, _) => {}
+        }
+        let Some((info, done)) = settled else { return };
+        if P::irql() > DISPATCH_LEVEL {
+            self.violation(
+                Rule::Irql,
+                info.side(role),
+                "a detach was completed above DISPATCH_LEVEL",
+            );
+        }
+        if done {
+            self.observer.event(&Event::SideDetached(info, info.side(role)));
+        }
+        P::yield_point();
+        self.cleanup_if_done(info);
+    }
+
+    /// Runs the cleanup of a binding if both sides are done: one party gets to do it.
+    fn cleanup_if_done(&self, info: BindingInfo) {
+        let cleanup = self.state.with(|state| {
+            let binding = state.bindings.get_mut(&info.id)?;
+            if !binding.begin_cleanup() {
+                return None;
+            }
+            let half = binding.half;
+            Some([Role::Client, Role::Provider].map(|role| {
+                let module = info.side(role);
+                let context = binding.side(role).context;
+                let callback = state
+                    .modules
+                    .get(&module.id)
+                    .and_then(|module| module.callbacks.cleanup);
+                // A client that failed after its provider accepted has freed its own context.
+                (
+                    module,
+                    context,
+                    callback.filter(|_| !half || role == Role::Provider),
+                )
+            }))
+        });
+        let Some(mut order) = cleanup else { return };
+        if self.policy.provider_cleanup_first {
+            order.reverse();
+        }
+        for (module, context, callback) in order {
+            if let Some(cleanup) = callback {
+                self.call(module, CallbackKind::Cleanup, || {
+                    // SAFETY: the module registered this callback and gave this context for this
+                    // binding; `begin_cleanup` said yes once, so this runs once.
+                    unsafe { cleanup(context.get()) };
+                });
+                P::yield_point();
+            }
+        }
+        self.state.with(|state| {
+            state.bindings.remove(&info.id);
+            for module in [info.client.id, info.provider.id] {
+                if let Some(module) = state.modules.get_mut(&module) {
+                    module.bindings.retain(|id| *id != info.id);
+                }
+            }
+        });
+        self.observer.event(&Event::CleanedUp(info));
+        self.signal_drained(&[info.client, info.provider]);
+    }
+}

@@ -1,0 +1,325 @@
+//! The two state machines: modules and bindings.
+//!
+//! # Module
+//!
+//! | state | meaning | leaves it by |
+//! |---|---|---|
+//! | [`ModuleState::Active`] | matched with new peers | deregister → `Deregistering` |
+//! | [`ModuleState::Deregistering`] | no new proposals; attached bindings detach | no proposal unresolved and no binding left → `Drained` |
+//! | [`ModuleState::Drained`] | no callback will run any more | wait → the module is gone |
+//!
+//! # Binding
+//!
+//! | state | meaning | leaves it by |
+//! |---|---|---|
+//! | [`BindingState::Proposed`] | created, its attach has not started | the registering thread starts it → `ClientAttaching` |
+//! | [`BindingState::ClientAttaching`] | `ClientAttachProvider` on the stack | `NmrClientAttachProvider` → `ProviderAttaching`; return → gone |
+//! | [`BindingState::ProviderAttaching`] | `ProviderAttachClient` on the stack | success → `ProviderAccepted`; failure → `ClientAttaching` |
+//! | [`BindingState::ProviderAccepted`] | accepted, the client has still to return | success → `Attached`, or `Detaching` if a module deregistered meanwhile |
+//! | [`BindingState::Attached`] | both may call | a module deregisters → `Detaching` |
+//! | [`BindingState::Detaching`] | each side stops calling by its own [`SideState`] | both sides done → `CleaningUp` |
+//! | [`BindingState::CleaningUp`] | cleanup callbacks on the stack | returned → gone |
+
+use alloc::{sync::Arc, vec::Vec};
+use core::ffi::c_void;
+
+use nmr::raw;
+use sim_platform::{Platform, ThreadId};
+
+use crate::{
+    Owner,
+    handle::{Handle, HandleKind},
+};
+
+/// The identity of a module, never used twice.
+pub type ModuleId = usize;
+
+/// The identity of a binding, never used twice.
+pub type BindingId = usize;
+
+/// Which half of an NPI a module implements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Asks to be attached to providers.
+    Client,
+    /// Is attached to by clients.
+    Provider,
+}
+
+impl Role {
+    /// The role of the peers.
+    #[must_use]
+    pub const fn peer(self) -> Self {
+        match self {
+            Self::Client => Self::Provider,
+            Self::Provider => Self::Client,
+        }
+    }
+}
+
+/// Who a module is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModuleInfo {
+    /// Its identity.
+    pub id: ModuleId,
+    /// Its role.
+    pub role: Role,
+    /// The driver that registered it.
+    pub owner: Owner,
+}
+
+/// Which two modules a binding joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BindingInfo {
+    /// Its identity.
+    pub id: BindingId,
+    /// The client module.
+    pub client: ModuleInfo,
+    /// The provider module.
+    pub provider: ModuleInfo,
+}
+
+impl BindingInfo {
+    /// The module on the side of `role`.
+    #[must_use]
+    pub const fn side(&self, role: Role) -> ModuleInfo {
+        match role {
+            Role::Client => self.client,
+            Role::Provider => self.provider,
+        }
+    }
+}
+
+/// What a violation is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The code that runs on this thread, no module known.
+    Caller,
+    /// A module.
+    Module(ModuleInfo),
+    /// One side of a binding.
+    Side(BindingInfo, Role),
+}
+
+impl From<ModuleInfo> for Subject {
+    fn from(info: ModuleInfo) -> Self {
+        Self::Module(info)
+    }
+}
+
+impl From<(BindingInfo, Role)> for Subject {
+    fn from((info, role): (BindingInfo, Role)) -> Self {
+        Self::Side(info, role)
+    }
+}
+
+/// The state of a module; see the [module documentation](self).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModuleState {
+    /// Matched with new peers.
+    Active,
+    /// On its way out.
+    Deregistering,
+    /// No callback will run any more.
+    Drained,
+}
+
+/// The attach callback of a module.
+#[derive(Clone, Copy)]
+pub(crate) enum Attach {
+    Client(raw::NPI_CLIENT_ATTACH_PROVIDER_FN),
+    Provider(raw::NPI_PROVIDER_ATTACH_CLIENT_FN),
+}
+
+/// The callbacks of a module, as registered. Detach and cleanup look alike on both sides.
+#[derive(Clone, Copy)]
+pub(crate) struct Callbacks {
+    pub attach: Attach,
+    pub detach: unsafe extern "system" fn(*mut c_void) -> i32,
+    pub cleanup: Option<unsafe extern "system" fn(*mut c_void)>,
+}
+
+/// A pointer into the memory of a driver, which the registrar hands on.
+pub(crate) struct Foreign<T>(pub *const T);
+
+impl<T> Clone for Foreign<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Foreign<T> {}
+
+// SAFETY: the registrar only stores the value and hands it to the callbacks of drivers, which by
+// the contract of NMR may run on any thread.
+unsafe impl<T> Send for Foreign<T> {}
+
+/// A binding context: a driver's, opaque here.
+pub(crate) type Context = Foreign<c_void>;
+
+impl Context {
+    pub const NULL: Self = Self(core::ptr::null());
+
+    pub const fn get(self) -> *mut c_void {
+        self.0.cast_mut()
+    }
+}
+
+/// A registration.
+pub(crate) struct Module<P: Platform> {
+    pub info: ModuleInfo,
+    pub state: ModuleState,
+    pub npi: [u8; 16],
+    pub callbacks: Callbacks,
+    pub context: Context,
+    /// The instance inside the driver's characteristics: what peers are shown.
+    pub instance: Foreign<raw::NPI_REGISTRATION_INSTANCE>,
+    /// What the characteristics looked like, to see changes.
+    pub fingerprint: u64,
+    /// Proposals that are not resolved yet.
+    pub proposals: usize,
+    /// Bindings that are attached or on their way out.
+    pub bindings: Vec<BindingId>,
+    /// Set once drained.
+    pub drained: Arc<P::Event>,
+}
+
+impl<P: Platform> Module<P> {
+    /// The registration handle.
+    pub const fn handle(&self) -> Handle {
+        let kind = match self.info.role {
+            Role::Client => HandleKind::Client,
+            Role::Provider => HandleKind::Provider,
+        };
+        Handle {
+            kind,
+            id: self.info.id,
+        }
+    }
+
+    /// Goes to `Drained` if nothing is left; then the event that its waiter waits for.
+    pub fn drain(&mut self) -> Option<Arc<P::Event>> {
+        let empty = self.proposals == 0 && self.bindings.is_empty();
+        if self.state == ModuleState::Deregistering && empty {
+            self.state = ModuleState::Drained;
+            return Some(Arc::clone(&self.drained));
+        }
+        None
+    }
+}
+
+/// The state of a binding; see the [module documentation](self).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindingState {
+    /// Created, its attach has not started.
+    Proposed,
+    /// `ClientAttachProvider` is on the stack.
+    ClientAttaching,
+    /// `ProviderAttachClient` is on the stack.
+    ProviderAttaching,
+    /// The provider accepted, the client has still to return.
+    ProviderAccepted,
+    /// Both sides may call.
+    Attached,
+    /// The sides stop calling.
+    Detaching,
+    /// Cleanup callbacks are on the stack.
+    CleaningUp,
+}
+
+/// How far one side of a binding is with its detach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SideState {
+    /// Its detach callback has not been entered.
+    Idle,
+    /// It completed before its detach callback was entered.
+    PreCompleted,
+    /// Its detach callback is on the stack; whether it completed meanwhile.
+    InCallback {
+        /// The completion came while the callback was on the stack, or before it.
+        completed: bool,
+    },
+    /// It answered `STATUS_PENDING` and has not completed.
+    Pending,
+    /// It has stopped calling its peer.
+    Done,
+}
+
+/// One side of a binding.
+#[derive(Clone, Copy)]
+pub(crate) struct Side {
+    pub context: Context,
+    pub state: SideState,
+}
+
+impl Side {
+    const NEW: Self = Self {
+        context: Context::NULL,
+        state: SideState::Idle,
+    };
+}
+
+/// A pair of one client and one provider module.
+pub(crate) struct Binding {
+    pub info: BindingInfo,
+    pub state: BindingState,
+    pub client: Side,
+    pub provider: Side,
+    /// The thread on which the attach runs.
+    pub attaching: Option<ThreadId>,
+    /// What `NmrClientAttachProvider` returned last.
+    pub attach_status: Option<i32>,
+    /// The module whose deregistration started the detach.
+    pub initiator: Role,
+    /// Detach callbacks that have still to return, under a policy that waits for them.
+    pub callbacks_left: usize,
+    /// Whether the client frees its context itself, since it failed after the provider accepted.
+    pub half: bool,
+}
+
+impl Binding {
+    pub const fn new(info: BindingInfo) -> Self {
+        Self {
+            info,
+            state: BindingState::Proposed,
+            client: Side::NEW,
+            provider: Side::NEW,
+            attaching: None,
+            attach_status: None,
+            initiator: Role::Client,
+            callbacks_left: 0,
+            half: false,
+        }
+    }
+
+    pub const fn side(&self, role: Role) -> &Side {
+        match role {
+            Role::Client => &self.client,
+            Role::Provider => &self.provider,
+        }
+    }
+
+    pub const fn side_mut(&mut self, role: Role) -> &mut Side {
+        match role {
+            Role::Client => &mut self.client,
+            Role::Provider => &mut self.provider,
+        }
+    }
+
+    /// Starts the detach; the only way into `Detaching`.
+    pub const fn begin_detach(&mut self, initiator: Role, callbacks_left: usize) {
+        self.state = BindingState::Detaching;
+        self.initiator = initiator;
+        self.callbacks_left = callbacks_left;
+    }
+
+    /// Goes to `CleaningUp` if both sides are done: true exactly once.
+    pub fn begin_cleanup(&mut self) -> bool {
+        let done = self.client.state == SideState::Done && self.provider.state == SideState::Done;
+        if self.state == BindingState::Detaching && done && self.callbacks_left == 0 {
+            self.state = BindingState::CleaningUp;
+            return true;
+        }
+        false
+    }
+}

@@ -1,0 +1,389 @@
+//! A plain machine for the registrar, and modules that behave as a test tells them to.
+
+#![allow(dead_code, reason = "each test file uses a part of this")]
+
+use std::{
+    cell::Cell,
+    ffi::c_void,
+    ptr,
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use nmr::raw;
+use nmr_model::{CallbackKind, Event, ModuleInfo, Observer, Owner, Policy, Registrar, Role, Rule, Violation};
+use sim_platform::{Platform, ThreadId};
+
+/// The operating system's threads as a platform.
+pub struct Host;
+
+static THREADS: AtomicU64 = AtomicU64::new(1);
+
+thread_local! {
+    static THREAD: ThreadId = ThreadId(THREADS.fetch_add(1, Ordering::Relaxed));
+    /// The simulated IRQL of this thread.
+    pub static IRQL: Cell<u8> = const { Cell::new(0) };
+}
+
+impl Platform for Host {
+    type Lock<T: Send> = HostLock<T>;
+    type Event = HostEvent;
+
+    fn current_thread() -> ThreadId {
+        THREAD.with(|thread| *thread)
+    }
+
+    fn yield_point() {
+        std::thread::yield_now();
+    }
+
+    fn irql() -> u8 {
+        IRQL.get()
+    }
+}
+
+pub struct HostLock<T>(Mutex<T>);
+
+impl<T: Send> sim_platform::Lock<T> for HostLock<T> {
+    fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
+    fn with<R>(&self, with: impl FnOnce(&mut T) -> R) -> R {
+        with(&mut self.0.lock().unwrap())
+    }
+
+    fn into_inner(self) -> T {
+        self.0.into_inner().unwrap()
+    }
+}
+
+#[derive(Default)]
+pub struct HostEvent(Mutex<bool>, Condvar);
+
+impl sim_platform::Event for HostEvent {
+    fn new() -> Self {
+        Self::default()
+    }
+
+    fn set(&self) {
+        *self.0.lock().unwrap() = true;
+        self.1.notify_all();
+    }
+
+    fn clear(&self) {
+        *self.0.lock().unwrap() = false;
+    }
+
+    fn is_set(&self) -> bool {
+        *self.0.lock().unwrap()
+    }
+
+    fn wait(&self) {
+        let set = self.0.lock().unwrap();
+        drop(self.1.wait_while(set, |set| !*set).unwrap());
+    }
+}
+
+/// Records what the registrar tells.
+#[derive(Default)]
+pub struct Record {
+    events: Mutex<Vec<Event>>,
+    broken: Mutex<Vec<Rule>>,
+}
+
+impl Observer for Record {
+    fn current_owner(&self) -> Owner {
+        1
+    }
+
+    fn callback<R>(&self, _: ModuleInfo, _: CallbackKind, callback: impl FnOnce() -> R) -> R {
+        callback()
+    }
+
+    fn event(&self, event: &Event) {
+        self.events.lock().unwrap().push(*event);
+    }
+
+    fn violation(&self, violation: &Violation) {
+        self.broken.lock().unwrap().push(violation.rule);
+    }
+}
+
+pub type Nmr = Registrar<Host, Record>;
+
+pub const SUCCESS: i32 = 0;
+pub const PENDING: i32 = 0x103;
+pub const NOINTERFACE: i32 = 0xC000_02B9_u32.cast_signed();
+pub const INVALID_PARAMETER: i32 = 0xC000_000D_u32.cast_signed();
+
+/// A registrar that outlives the test's threads.
+pub fn registrar(policy: Policy) -> &'static Nmr {
+    Box::leak(Box::new(Registrar::new(Record::default(), policy)))
+}
+
+/// The rules broken so far.
+pub fn broken(nmr: &Nmr) -> Vec<Rule> {
+    nmr.observer().broken.lock().unwrap().clone()
+}
+
+/// How many events `wanted` picks.
+pub fn count(nmr: &Nmr, wanted: impl Fn(&Event) -> bool) -> usize {
+    nmr.observer()
+        .events
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(|event| wanted(event))
+        .count()
+}
+
+/// What a client does in `ClientAttachProvider`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Attaching {
+    /// Attaches and returns what came back.
+    Normal,
+    /// Returns `STATUS_NOINTERFACE` at once.
+    Decline,
+    /// Attaches, and once more if that failed.
+    Retry,
+    /// Attaches, and then fails.
+    FailAfterwards,
+    /// Returns success without attaching.
+    Pretend,
+    /// Attaches a second time after success.
+    Twice,
+}
+
+/// A module for tests. Its binding context is the module itself.
+pub struct Module {
+    pub nmr: &'static Nmr,
+    pub role: Role,
+    pub attaching: Attaching,
+    /// What `ProviderAttachClient` returns, first and later.
+    pub accept: Mutex<Vec<i32>>,
+    /// What detach returns.
+    pub detach: AtomicI32,
+    /// What runs inside the attach callback, after attaching.
+    pub during_attach: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    pub attached: AtomicUsize,
+    pub detached: AtomicUsize,
+    pub cleaned: AtomicUsize,
+    /// The binding handles seen in attach.
+    pub bindings: Mutex<Vec<usize>>,
+    handle: AtomicUsize,
+    npi: raw::NPIID,
+    module_id: raw::NPI_MODULEID,
+    client: Mutex<Option<Box<raw::NPI_CLIENT_CHARACTERISTICS>>>,
+    provider: Mutex<Option<Box<raw::NPI_PROVIDER_CHARACTERISTICS>>>,
+}
+
+// SAFETY: the raw pointers in the characteristics point into the module itself, which is never
+// freed; everything that changes is behind a lock or atomic.
+unsafe impl Sync for Module {}
+// SAFETY: as above.
+unsafe impl Send for Module {}
+
+impl Module {
+    pub fn new(nmr: &'static Nmr, role: Role) -> Self {
+        let guid = nmr::Guid::new(0x1234, 1, 2, [3; 8]);
+        Self {
+            nmr,
+            role,
+            attaching: Attaching::Normal,
+            accept: Mutex::new(vec![SUCCESS]),
+            detach: AtomicI32::new(SUCCESS),
+            during_attach: Mutex::new(None),
+            attached: AtomicUsize::new(0),
+            detached: AtomicUsize::new(0),
+            cleaned: AtomicUsize::new(0),
+            bindings: Mutex::new(Vec::new()),
+            handle: AtomicUsize::new(0),
+            npi: guid,
+            module_id: raw::NPI_MODULEID {
+                Length: u16::try_from(size_of::<raw::NPI_MODULEID>()).unwrap(),
+                Type: raw::MIT_GUID,
+                Id: raw::NPI_MODULEID_ID { Guid: guid },
+            },
+            client: Mutex::new(None),
+            provider: Mutex::new(None),
+        }
+    }
+
+    /// Registers the module, which then lives for ever.
+    pub fn register(self) -> &'static Self {
+        let this: &'static Self = Box::leak(Box::new(self));
+        this.register_again();
+        this
+    }
+
+    pub fn register_again(&'static self) {
+        let instance = raw::NPI_REGISTRATION_INSTANCE {
+            Version: 0,
+            Size: u16::try_from(size_of::<raw::NPI_REGISTRATION_INSTANCE>()).unwrap(),
+            NpiId: &raw const self.npi,
+            ModuleId: &raw const self.module_id,
+            Number: 0,
+            NpiSpecificCharacteristics: ptr::null(),
+        };
+        let context = ptr::from_ref(self).cast_mut().cast();
+        let mut handle = ptr::null_mut();
+        let status = match self.role {
+            Role::Client => {
+                let characteristics = Box::new(raw::NPI_CLIENT_CHARACTERISTICS {
+                    Version: 0,
+                    Length: u16::try_from(size_of::<raw::NPI_CLIENT_CHARACTERISTICS>()).unwrap(),
+                    ClientAttachProvider: Some(client_attach),
+                    ClientDetachProvider: Some(detach),
+                    ClientCleanupBindingContext: Some(cleanup),
+                    ClientRegistrationInstance: instance,
+                });
+                let pointer = ptr::from_ref(&*characteristics);
+                *self.client.lock().unwrap() = Some(characteristics);
+                // SAFETY: the characteristics live in the leaked module until the next registration.
+                unsafe { self.nmr.register_client(pointer, context, &raw mut handle) }
+            }
+            Role::Provider => {
+                let characteristics = Box::new(raw::NPI_PROVIDER_CHARACTERISTICS {
+                    Version: 0,
+                    Length: u16::try_from(size_of::<raw::NPI_PROVIDER_CHARACTERISTICS>()).unwrap(),
+                    ProviderAttachClient: Some(provider_attach),
+                    ProviderDetachClient: Some(detach),
+                    ProviderCleanupBindingContext: Some(cleanup),
+                    ProviderRegistrationInstance: instance,
+                });
+                let pointer = ptr::from_ref(&*characteristics);
+                *self.provider.lock().unwrap() = Some(characteristics);
+                // SAFETY: as above.
+                unsafe { self.nmr.register_provider(pointer, context, &raw mut handle) }
+            }
+        };
+        assert_eq!(status, SUCCESS);
+        self.handle.store(handle.addr(), Ordering::SeqCst);
+    }
+
+    pub fn handle(&self) -> *mut c_void {
+        ptr::without_provenance_mut(self.handle.load(Ordering::SeqCst))
+    }
+
+    pub fn deregister(&self) -> i32 {
+        self.nmr.deregister(self.role, self.handle())
+    }
+
+    pub fn wait(&self) -> i32 {
+        self.nmr.wait(self.role, self.handle())
+    }
+
+    pub fn leave(&self) {
+        assert_eq!(self.deregister(), PENDING, "a deregistration is always pending");
+        assert_eq!(self.wait(), SUCCESS);
+    }
+
+    /// The handle of the last binding that this module was shown.
+    pub fn binding(&self) -> *mut c_void {
+        ptr::without_provenance_mut(*self.bindings.lock().unwrap().last().unwrap())
+    }
+
+    pub fn complete(&self) {
+        self.nmr.detach_complete(self.role, self.binding());
+    }
+
+    pub fn counts(&self) -> [usize; 3] {
+        [&self.attached, &self.detached, &self.cleaned].map(|count| count.load(Ordering::SeqCst))
+    }
+}
+
+/// The module that a context of these callbacks names.
+fn module(context: *mut c_void) -> &'static Module {
+    // SAFETY: every context in these tests is a leaked `Module`.
+    unsafe { &*context.cast::<Module>() }
+}
+
+unsafe extern "system" fn client_attach(
+    binding: *mut c_void,
+    context: *mut c_void,
+    _: *const raw::NPI_REGISTRATION_INSTANCE,
+) -> i32 {
+    let own = module(context);
+    own.bindings.lock().unwrap().push(binding.addr());
+    let attach = || {
+        let (mut peer, mut dispatch) = (ptr::null_mut(), ptr::null());
+        // SAFETY: the context is the module, the outputs are locals.
+        unsafe {
+            own.nmr
+                .attach_provider(binding, context, ptr::null(), &raw mut peer, &raw mut dispatch)
+        }
+    };
+    let status = match own.attaching {
+        Attaching::Decline => NOINTERFACE,
+        Attaching::Normal => attach(),
+        Attaching::Retry => match attach() {
+            SUCCESS => SUCCESS,
+            _ => attach(),
+        },
+        Attaching::FailAfterwards => {
+            attach();
+            NOINTERFACE
+        }
+        Attaching::Pretend => SUCCESS,
+        Attaching::Twice => {
+            let status = attach();
+            assert!(attach() < 0, "a second attach is refused");
+            status
+        }
+    };
+    if status == SUCCESS {
+        own.attached.fetch_add(1, Ordering::SeqCst);
+    }
+    let during = own.during_attach.lock().unwrap().take();
+    if let Some(during) = during {
+        during();
+    }
+    status
+}
+
+unsafe extern "system" fn provider_attach(
+    binding: *mut c_void,
+    context: *mut c_void,
+    _: *const raw::NPI_REGISTRATION_INSTANCE,
+    _: *mut c_void,
+    _: *const c_void,
+    own_context: *mut *mut c_void,
+    own_dispatch: *mut *const c_void,
+) -> i32 {
+    let own = module(context);
+    own.bindings.lock().unwrap().push(binding.addr());
+    let status = {
+        let mut accept = own.accept.lock().unwrap();
+        if accept.len() > 1 {
+            accept.remove(0)
+        } else {
+            accept[0]
+        }
+    };
+    if status == SUCCESS {
+        // SAFETY: the registrar gives valid outputs.
+        unsafe { own_context.write(context) };
+        // SAFETY: as above.
+        unsafe { own_dispatch.write(ptr::null()) };
+        own.attached.fetch_add(1, Ordering::SeqCst);
+    }
+    status
+}
+
+unsafe extern "system" fn detach(context: *mut c_void) -> i32 {
+    let own = module(context);
+    own.detached.fetch_add(1, Ordering::SeqCst);
+    own.detach.load(Ordering::SeqCst)
+}
+
+unsafe extern "system" fn cleanup(context: *mut c_void) {
+    module(context).cleaned.fetch_add(1, Ordering::SeqCst);
+}
+
+/// Runs `work` on a thread of its own.
+pub fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> std::thread::JoinHandle<T> {
+    std::thread::spawn(work)
+}
