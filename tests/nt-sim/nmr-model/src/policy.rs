@@ -12,7 +12,10 @@ pub enum DetachOrder {
 
 /// How this registrar behaves where drivers may not assume anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "independent switches, each a question of its own")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches, each a question of its own"
+)]
 pub struct Policy {
     /// The order of the two detach callbacks.
     pub detach_order: DetachOrder,

@@ -331,7 +331,10 @@ fn modules_that_come_and_go_on_many_threads_leave_nothing_behind() {
                 })
             })
             .collect();
-        let modules: Vec<_> = workers.into_iter().map(|worker| worker.join().unwrap()).collect();
+        let mut modules = Vec::new();
+        for worker in workers {
+            modules.push(worker.join().unwrap());
+        }
         let sum = |wanted: Role, index: usize| -> usize {
             modules
                 .iter()

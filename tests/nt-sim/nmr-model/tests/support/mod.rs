@@ -7,7 +7,7 @@ use std::{
     ffi::c_void,
     ptr,
     sync::{
-        Arc, Condvar, Mutex,
+        Condvar, Mutex,
         atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering},
     },
 };
@@ -175,7 +175,7 @@ pub struct Module {
     pub bindings: Mutex<Vec<usize>>,
     handle: AtomicUsize,
     npi: raw::NPIID,
-    module_id: raw::NPI_MODULEID,
+    identity: raw::NPI_MODULEID,
     client: Mutex<Option<Box<raw::NPI_CLIENT_CHARACTERISTICS>>>,
     provider: Mutex<Option<Box<raw::NPI_PROVIDER_CHARACTERISTICS>>>,
 }
@@ -183,7 +183,11 @@ pub struct Module {
 // SAFETY: the raw pointers in the characteristics point into the module itself, which is never
 // freed; everything that changes is behind a lock or atomic.
 unsafe impl Sync for Module {}
-// SAFETY: as above.
+#[expect(
+    clippy::non_send_fields_in_send_ty,
+    reason = "the boxed characteristics are read only"
+)]
+// SAFETY: as for `Sync`.
 unsafe impl Send for Module {}
 
 impl Module {
@@ -202,7 +206,7 @@ impl Module {
             bindings: Mutex::new(Vec::new()),
             handle: AtomicUsize::new(0),
             npi: guid,
-            module_id: raw::NPI_MODULEID {
+            identity: raw::NPI_MODULEID {
                 Length: u16::try_from(size_of::<raw::NPI_MODULEID>()).unwrap(),
                 Type: raw::MIT_GUID,
                 Id: raw::NPI_MODULEID_ID { Guid: guid },
@@ -224,7 +228,7 @@ impl Module {
             Version: 0,
             Size: u16::try_from(size_of::<raw::NPI_REGISTRATION_INSTANCE>()).unwrap(),
             NpiId: &raw const self.npi,
-            ModuleId: &raw const self.module_id,
+            ModuleId: &raw const self.identity,
             Number: 0,
             NpiSpecificCharacteristics: ptr::null(),
         };
