@@ -1,0 +1,119 @@
+//! Rules of the two files of a journal.
+
+use allocator_api2::alloc::Global;
+use std::vec::Vec;
+
+use super::super::memory::Medium;
+use super::*;
+
+const PROVIDER: [u8; 16] = *b"0123456789abcdef";
+
+#[derive(Default, Debug, PartialEq, Eq)]
+struct Contents(Vec<Vec<u8>>);
+
+impl Receiver for Contents {
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn receive(&mut self, record: Record<'_>) -> Result<(), Refused> {
+        if record.kind == Kind::Put {
+            self.0.push(record.content.to_vec());
+        }
+        Ok(())
+    }
+}
+
+type Open = Journal<Medium>;
+
+fn load(medium: &Medium) -> (Open, Contents) {
+    let mut contents = Contents::default();
+    let (journal, _) = Journal::open(medium.clone(), PROVIDER, 1, &Global, &mut contents).unwrap();
+    (journal, contents)
+}
+
+fn rewrite(journal: &mut Open, contents: &[&[u8]]) -> Result<(), LoadError<super::super::memory::Failed>> {
+    journal.rewrite(2, &Global, contents.iter().copied())
+}
+
+fn append(opened: &mut Open, content: &[u8]) {
+    let mut frame = FrameBuilder::try_new_in(Global).unwrap();
+    frame.try_push(Kind::Put, content).unwrap();
+    opened.append(&mut frame, true).unwrap();
+}
+
+#[test]
+fn with_no_file_a_new_store_is_begun_and_found_again() {
+    let medium = Medium::default();
+    let (mut opened, contents) = load(&medium);
+    assert_eq!((opened.generation(), contents), (1, Contents::default()));
+    append(&mut opened, b"alice");
+    let (opened, contents) = load(&medium.crash(0));
+    assert_eq!((opened.generation(), contents.0), (1, std::vec![b"alice".to_vec()]));
+}
+
+#[test]
+fn a_rewritten_store_replaces_the_file_before_it() {
+    let medium = Medium::default();
+    let (mut opened, _) = load(&medium);
+    append(&mut opened, b"alice");
+    append(&mut opened, b"bob");
+    rewrite(&mut opened, &[&b"bob"[..]]).unwrap();
+    append(&mut opened, b"carol");
+    assert!(medium.bytes(1).is_none());
+    let (opened, contents) = load(&medium);
+    assert_eq!((opened.generation(), contents.0), (2, std::vec![b"bob".to_vec(), b"carol".to_vec()]));
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_rewrite_or_a_failure_of_any_step_loses_nothing() {
+    for steps in 0..12 {
+        for kept in [0, 1, 30, 64, 70, 100, 120, 130, 4000] {
+            let medium = Medium::default();
+            let (mut opened, _) = load(&medium);
+            append(&mut opened, b"alice");
+            medium.torn.set(kept);
+            medium.fail_after(steps);
+            let done = rewrite(&mut opened, &[&b"alice"[..]]);
+            let (_, contents) = load(&medium.crash(kept));
+            assert_eq!(contents.0, std::vec![b"alice".to_vec()], "{steps} steps, {kept} bytes kept, {done:?}");
+            medium.heal();
+            append(&mut opened, b"bob");
+            let (_, contents) = load(&medium.crash(kept));
+            assert_eq!(contents.0, std::vec![b"alice".to_vec(), b"bob".to_vec()], "{steps} steps, {kept} bytes kept");
+        }
+    }
+}
+
+#[test]
+fn a_crash_at_any_step_of_the_first_writing_leaves_an_empty_store() {
+    for steps in 0..6 {
+        for kept in [0, 1, 63, 64, 65, 90, 100] {
+            let medium = Medium::default();
+            medium.torn.set(kept);
+            medium.fail_after(steps);
+            let _ = Journal::open(medium.clone(), PROVIDER, 1, &Global, &mut Contents::default());
+            let (mut opened, contents) = load(&medium.crash(kept));
+            assert_eq!(contents, Contents::default());
+            append(&mut opened, b"alice");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_file_is_not_passed_over_for_the_other_one() {
+    let medium = Medium::default();
+    let (mut opened, _) = load(&medium);
+    append(&mut opened, b"alice");
+    let first = medium.bytes(1);
+    rewrite(&mut opened, &[&b"alice"[..]]).unwrap();
+    append(&mut opened, b"bob");
+    let mut second = medium.bytes(0).unwrap();
+    second[80] ^= 1;
+    let damaged = Medium::holding(&first.unwrap());
+    damaged.files.borrow_mut()[0] =
+        Some(super::super::memory::Content { written: second.clone(), flushed: second.clone() });
+    let error = Journal::open(damaged.clone(), PROVIDER, 3, &Global, &mut Contents::default()).unwrap_err();
+    assert_eq!(error, LoadError::Damaged(64));
+    assert_eq!(damaged.bytes(0).unwrap(), second);
+}
