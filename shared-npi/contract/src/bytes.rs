@@ -1,0 +1,240 @@
+//! Reading and writing little-endian bytes without panics: what every format here is built on.
+
+use crate::fault::{Fault, FaultKind, WriteError};
+use crate::guid::Guid;
+
+/// Rounds up to a multiple of 8; `None` if that cannot be expressed.
+#[must_use]
+pub const fn align8(length: usize) -> Option<usize> {
+    length.checked_next_multiple_of(8)
+}
+
+/// The `length` bytes at `offset`, if all of them exist.
+#[must_use]
+pub fn slice_at(bytes: &[u8], offset: usize, length: usize) -> Option<&[u8]> {
+    bytes.get(offset..offset.checked_add(length)?)
+}
+
+/// The `N` bytes at `offset`, if all of them exist.
+#[must_use]
+pub fn array_at<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
+    slice_at(bytes, offset, N)?.try_into().ok()
+}
+
+/// The number at `offset`.
+#[must_use]
+pub fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
+    array_at(bytes, offset).map(u16::from_le_bytes)
+}
+
+/// The number at `offset`.
+#[must_use]
+pub fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+    array_at(bytes, offset).map(u32::from_le_bytes)
+}
+
+/// The number at `offset`.
+#[must_use]
+pub fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
+    array_at(bytes, offset).map(u64::from_le_bytes)
+}
+
+/// Reads one item after another.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader that starts at offset 0.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// Offset of the next item.
+    #[must_use]
+    pub const fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// A fault at the next item.
+    #[must_use]
+    pub const fn fault(&self, kind: FaultKind) -> Fault {
+        Fault::new(kind, self.at)
+    }
+
+    /// Takes `length` bytes.
+    ///
+    /// # Errors
+    /// `Truncated` if fewer are left.
+    pub fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
+        let taken = slice_at(self.bytes, self.at, length).ok_or_else(|| self.fault(FaultKind::Truncated))?;
+        self.at = self.at.saturating_add(length);
+        Ok(taken)
+    }
+
+    fn take_array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+        let taken = array_at(self.bytes, self.at).ok_or_else(|| self.fault(FaultKind::Truncated))?;
+        self.at = self.at.saturating_add(N);
+        Ok(taken)
+    }
+
+    /// Takes a number.
+    ///
+    /// # Errors
+    /// `Truncated` if it is cut off.
+    pub fn u32(&mut self) -> Result<u32, Fault> {
+        self.take_array().map(u32::from_le_bytes)
+    }
+
+    /// Takes a number.
+    ///
+    /// # Errors
+    /// `Truncated` if it is cut off.
+    pub fn u64(&mut self) -> Result<u64, Fault> {
+        self.take_array().map(u64::from_le_bytes)
+    }
+
+    /// Takes a GUID.
+    ///
+    /// # Errors
+    /// `Truncated` if it is cut off.
+    pub fn guid(&mut self) -> Result<Guid, Fault> {
+        self.take_array().map(Guid::from_bytes)
+    }
+
+    /// Takes a reserved number.
+    ///
+    /// # Errors
+    /// `Truncated` if it is cut off, `ReservedNotZero` if it is not 0.
+    pub fn reserved(&mut self) -> Result<(), Fault> {
+        let fault = self.fault(FaultKind::ReservedNotZero);
+        if self.u32()? == 0 { Ok(()) } else { Err(fault) }
+    }
+}
+
+/// Writes one item after another, and counts.
+///
+/// What does not fit is counted all the same, so that writing into an empty slice measures; the
+/// same code therefore decides size and content.
+#[derive(Debug)]
+pub struct Writer<'b> {
+    out: &'b mut [u8],
+    at: usize,
+    overflow: bool,
+}
+
+impl<'b> Writer<'b> {
+    /// A writer that starts at offset 0 of `out`.
+    #[must_use]
+    pub const fn new(out: &'b mut [u8]) -> Self {
+        Self {
+            out,
+            at: 0,
+            overflow: false,
+        }
+    }
+
+    /// Offset of the next item.
+    #[must_use]
+    pub const fn offset(&self) -> usize {
+        self.at
+    }
+
+    /// Writes bytes.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.put(self.at, bytes);
+        self.skip(bytes.len());
+    }
+
+    /// Writes zeros.
+    pub fn zeros(&mut self, count: usize) {
+        let start = self.at;
+        self.skip(count);
+        let end = self.at.min(self.out.len());
+        if let Some(gap) = self.out.get_mut(start..end) {
+            gap.fill(0);
+        }
+    }
+
+    /// Writes zeros up to the next multiple of 8.
+    pub fn align8(&mut self) {
+        match align8(self.at) {
+            Some(aligned) => self.zeros(aligned.saturating_sub(self.at)),
+            None => self.overflow = true,
+        }
+    }
+
+    /// Writes a number.
+    pub fn u16(&mut self, value: u16) {
+        self.bytes(&value.to_le_bytes());
+    }
+
+    /// Writes a number.
+    pub fn u32(&mut self, value: u32) {
+        self.bytes(&value.to_le_bytes());
+    }
+
+    /// Writes a number.
+    pub fn u64(&mut self, value: u64) {
+        self.bytes(&value.to_le_bytes());
+    }
+
+    /// Writes a GUID.
+    pub fn guid(&mut self, guid: Guid) {
+        self.bytes(&guid.to_bytes());
+    }
+
+    /// Overwrites what was written at `offset`; for values known only later, such as sizes.
+    pub fn put(&mut self, offset: usize, bytes: &[u8]) {
+        let end = offset.saturating_add(bytes.len());
+        if let Some(place) = self.out.get_mut(offset..end) {
+            place.copy_from_slice(bytes);
+        }
+    }
+
+    /// Overwrites the number at `offset`; a value beyond 32 bits makes the write fail.
+    pub fn put_size(&mut self, offset: usize, value: usize) {
+        match u32::try_from(value) {
+            Ok(value) => self.put(offset, &value.to_le_bytes()),
+            Err(_) => self.overflow = true,
+        }
+    }
+
+    /// Makes the write fail as too large.
+    pub const fn too_large(&mut self) {
+        self.overflow = true;
+    }
+
+    /// Bytes that everything so far takes, whether or not it fitted.
+    ///
+    /// # Errors
+    /// `TooLarge` if something could not be expressed.
+    pub const fn measured(&self) -> Result<usize, WriteError> {
+        if self.overflow {
+            Err(WriteError::TooLarge)
+        } else {
+            Ok(self.at)
+        }
+    }
+
+    /// Ends the write.
+    ///
+    /// # Errors
+    /// `TooSmall` with the bytes needed, or `TooLarge`.
+    pub const fn finish(self) -> Result<usize, WriteError> {
+        match self.measured() {
+            Ok(needed) if needed > self.out.len() => Err(WriteError::TooSmall { needed }),
+            other => other,
+        }
+    }
+
+    const fn skip(&mut self, count: usize) {
+        match self.at.checked_add(count) {
+            Some(at) => self.at = at,
+            None => self.overflow = true,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Queries, registrations and results: the model of `WSAQUERYSET2W`, and its two forms.
+//!
+//! [`QuerySet`] borrows everything. It is written to and read from
+//!
+//! - the **wire form**, in which it crosses between a program and a driver: 32-bit offsets from
+//!   its first byte, explicit lengths, items aligned to 8, the same bytes for 32- and 64-bit
+//!   programs;
+//! - the **kernel form**, in which it crosses between drivers: a `WSAQUERYSET2W` of x64 with
+//!   everything that it points to in the same buffer. It is written for the address at which the
+//!   buffer stands, and read by checking every pointer against the buffer, so that a peer's result
+//!   can be read without trusting it.
+//!
+//! One routine writes both forms and one reads both, over a table of where members stand.
+//!
+//! # Wire form
+//!
+//! | offset | member |
+//! |---|---|
+//! | 0 | size of the whole, a multiple of 8 |
+//! | 4 | namespace |
+//! | 8 | output flags |
+//! | 12 | 0 |
+//! | 16 … 87 | (offset, count) of name, comment, context, query string, addresses, blob, version, provider, protocols |
+//! | 88 … | items, in that order; after the array of addresses its socket addresses |
+//!
+//! An absent item has offset and count 0. Counts are in UTF-16 units for texts, bytes for the blob,
+//! elements otherwise. An address is 24 bytes: (offset, length) of local and of remote socket
+//! address, socket type, protocol. A version is (version, comparator), a protocol is (family,
+//! protocol).
+
+mod addresses;
+mod form;
+mod read;
+mod write;
+
+pub use addresses::{Addresses, AddressesIter, Protocols, pack_address};
+
+use crate::fault::{Fault, WriteError};
+use crate::flags::LookupFlags;
+use crate::guid::Guid;
+use crate::limits;
+use crate::text::Text;
+
+/// Bytes of the wire form before its items.
+pub const WIRE_HEADER: usize = form::WIRE.header;
+/// Bytes of the kernel form before its items: the structure `WSAQUERYSET2W` itself.
+pub const KERNEL_HEADER: usize = form::KERNEL.header;
+
+/// A version and how a query compares it (`WSAVERSION`).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Version {
+    /// The version.
+    pub version: u32,
+    /// The number of a [`crate::flags::Comparator`], not yet validated.
+    pub comparator: u32,
+}
+
+/// A query, a registration or a result, borrowed. Members are those of `WSAQUERYSET2W`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct QuerySet<'a> {
+    /// The name: a mail address.
+    pub name: Option<Text<'a>>,
+    /// The version of the object, or the one asked for.
+    pub version: Option<Version>,
+    /// The comment.
+    pub comment: Option<Text<'a>>,
+    /// The namespace.
+    pub namespace: u32,
+    /// In a query the provider to ask, in a result the one that answered.
+    pub provider: Option<Guid>,
+    /// The context, which is the service name; none and empty are the same (decision 21).
+    pub context: Option<Text<'a>>,
+    /// The protocol filter.
+    pub protocols: Protocols<'a>,
+    /// The query string.
+    pub query_string: Option<Text<'a>>,
+    /// The addresses.
+    pub addresses: Addresses<'a>,
+    /// [`crate::flags::OutputFlags`] of a result.
+    pub output_flags: u32,
+    /// The blob. An empty one is not the same as none (decision 18).
+    pub blob: Option<&'a [u8]>,
+}
+
+impl<'a> QuerySet<'a> {
+    /// The members that `flags` ask for. Who answered, and in which context, is always told.
+    #[must_use]
+    pub fn selected(&self, flags: LookupFlags) -> Self {
+        let mut selected = *self;
+        if !flags.contains(LookupFlags::RETURN_NAME) {
+            selected.name = None;
+        }
+        if !flags.contains(LookupFlags::RETURN_VERSION) {
+            selected.version = None;
+        }
+        if !flags.contains(LookupFlags::RETURN_COMMENT) {
+            selected.comment = None;
+        }
+        if !flags.contains(LookupFlags::RETURN_ADDR) {
+            selected.addresses = Addresses::NONE;
+        }
+        if !flags.contains(LookupFlags::RETURN_BLOB) {
+            selected.blob = None;
+        }
+        if !flags.contains(LookupFlags::RETURN_QUERY_STRING) {
+            selected.query_string = None;
+        }
+        selected
+    }
+
+    /// The first member that is over its published cap; such a call is `WSAEINVAL` (decision 31).
+    #[must_use]
+    pub fn over_limit(&self) -> Option<&'static str> {
+        let longer = |text: Option<Text<'_>>, limit| text.is_some_and(|text| text.len() > limit);
+        // A name may end in a dot that does not count.
+        if longer(self.name, limits::NAME.saturating_add(1)) {
+            Some("name")
+        } else if longer(self.comment, limits::COMMENT) {
+            Some("comment")
+        } else if longer(self.context, limits::CONTEXT) {
+            Some("context")
+        } else if longer(self.query_string, limits::QUERY_STRING) {
+            Some("query string")
+        } else if self.addresses.len() > limits::ADDRESSES {
+            Some("number of addresses")
+        } else if self.protocols.len() > limits::PROTOCOLS {
+            Some("number of protocols")
+        } else if self.blob.is_some_and(|blob| blob.len() > limits::BLOB) {
+            Some("blob")
+        } else {
+            None
+        }
+    }
+
+    /// Writes the wire form; answers its size.
+    ///
+    /// # Errors
+    /// `TooSmall` with the size needed, or `TooLarge`.
+    pub fn write_wire(&self, out: &mut [u8]) -> Result<usize, WriteError> {
+        let mut writer = crate::bytes::Writer::new(out);
+        self.write_wire_to(&mut writer);
+        writer.finish()
+    }
+
+    /// Writes the wire form as part of a message, at a multiple of 8.
+    pub fn write_wire_to(&self, writer: &mut crate::bytes::Writer<'_>) {
+        write::write(self, form::Form::Wire, writer);
+    }
+
+    /// Size of the wire form.
+    ///
+    /// # Errors
+    /// `TooLarge` if it cannot be expressed.
+    pub fn wire_size(&self) -> Result<usize, WriteError> {
+        let mut writer = crate::bytes::Writer::new(&mut []);
+        self.write_wire_to(&mut writer);
+        writer.measured()
+    }
+
+    /// Reads the wire form, which must be all of `bytes`.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn parse_wire(bytes: &'a [u8]) -> Result<Self, Fault> {
+        read::read(bytes, form::Form::Wire)
+    }
+
+    /// Writes the kernel form for a buffer that stands at the address `base`; answers its size.
+    ///
+    /// # Errors
+    /// `TooSmall` with the size needed, or `TooLarge`.
+    pub fn write_kernel(&self, out: &mut [u8], base: u64) -> Result<usize, WriteError> {
+        let mut writer = crate::bytes::Writer::new(out);
+        write::write(self, form::Form::Kernel { base }, &mut writer);
+        writer.finish()
+    }
+
+    /// Size of the kernel form, which does not depend on where it stands.
+    ///
+    /// # Errors
+    /// `TooLarge` if it cannot be expressed.
+    pub fn kernel_size(&self) -> Result<usize, WriteError> {
+        let mut writer = crate::bytes::Writer::new(&mut []);
+        write::write(self, form::Form::Kernel { base: 0 }, &mut writer);
+        writer.measured()
+    }
+
+    /// Reads the kernel form from a copy of the buffer that was written for the address `base`.
+    /// Bytes after the last item are ignored.
+    ///
+    /// # Errors
+    /// The first fault; in particular any pointer that leads outside the buffer.
+    pub fn parse_kernel(bytes: &'a [u8], base: u64) -> Result<Self, Fault> {
+        read::read(bytes, form::Form::Kernel { base })
+    }
+}

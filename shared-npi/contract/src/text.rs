@@ -1,0 +1,398 @@
+//! Text: borrowed, well-formed UTF-16 without NUL, wherever its units stand.
+//!
+//! A text may stand as 16-bit units (in the kernel), as little-endian bytes (in a message), or as
+//! UTF-8 (in the tool). Texts compare by their units, so that it makes no difference where they
+//! stand.
+//!
+//! # Folding
+//!
+//! Names compare without regard to case, by ordinal upcase of single units (decision 22): no
+//! locale, no normalisation, never a change of length. A unit is upcased if its upper-case form is
+//! one unit that maps back to it. That leaves alone what only looks like a cased letter, such as
+//! the dotless i or the long s: no letter outside ASCII ever folds into ASCII.
+
+use core::cmp::Ordering;
+use core::fmt::{self, Write as _};
+use core::hash::{Hash, Hasher};
+use core::iter::FusedIterator;
+
+use crate::bytes::Writer;
+use crate::fault::FaultKind;
+
+/// The upper-case form of a unit, or the unit itself. Applying it twice changes nothing more.
+#[must_use]
+pub fn fold(unit: u16) -> u16 {
+    if unit < 0x80 {
+        return match unit {
+            0x61..=0x7A => unit & !0x20,
+            _ => unit,
+        };
+    }
+    let Some(letter) = char::from_u32(u32::from(unit)) else {
+        return unit;
+    };
+    let Some(upper) = only(letter.to_uppercase()) else {
+        return unit;
+    };
+    match u16::try_from(u32::from(upper)) {
+        Ok(folded) if only(upper.to_lowercase()) == Some(letter) => folded,
+        _ => unit,
+    }
+}
+
+fn only(mut letters: impl Iterator<Item = char>) -> Option<char> {
+    let first = letters.next();
+    if letters.next().is_some() { None } else { first }
+}
+
+/// Well-formed UTF-16 without NUL.
+#[derive(Clone, Copy)]
+pub struct Text<'a> {
+    repr: Repr<'a>,
+    /// Length in units; kept because counting UTF-8 is not free.
+    length: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Repr<'a> {
+    Units(&'a [u16]),
+    /// Always an even number of bytes.
+    Bytes(&'a [u8]),
+    Utf8(&'a str),
+}
+
+/// Why something is no [`Text`], and at which unit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TextFault {
+    /// `EmbeddedNul`, `LoneSurrogate`, or `BadLength` for half a unit.
+    pub kind: FaultKind,
+    /// Index of the unit.
+    pub unit: usize,
+}
+
+impl<'a> Text<'a> {
+    /// The empty text.
+    pub const EMPTY: Self = Self {
+        repr: Repr::Units(&[]),
+        length: 0,
+    };
+
+    /// A text that stands as units, without terminator.
+    ///
+    /// # Errors
+    /// The first NUL or lone surrogate.
+    pub fn from_units(units: &'a [u16]) -> Result<Self, TextFault> {
+        Self::from_stored_units(units).validated()
+    }
+
+    /// A text that stands as little-endian bytes, without terminator.
+    ///
+    /// # Errors
+    /// The first NUL or lone surrogate, or an odd number of bytes.
+    pub fn from_le_bytes(bytes: &'a [u8]) -> Result<Self, TextFault> {
+        let length = bytes.len() / 2;
+        if !bytes.len().is_multiple_of(2) {
+            return Err(TextFault {
+                kind: FaultKind::BadLength,
+                unit: length,
+            });
+        }
+        Self {
+            repr: Repr::Bytes(bytes),
+            length,
+        }
+        .validated()
+    }
+
+    /// A text that stands as UTF-8.
+    ///
+    /// # Errors
+    /// The first NUL.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "the result borrows, which FromStr cannot express"
+    )]
+    pub fn from_str(text: &'a str) -> Result<Self, TextFault> {
+        let length = text.encode_utf16().count();
+        match text.encode_utf16().position(|unit| unit == 0) {
+            Some(unit) => Err(TextFault {
+                kind: FaultKind::EmbeddedNul,
+                unit,
+            }),
+            None => Ok(Self {
+                repr: Repr::Utf8(text),
+                length,
+            }),
+        }
+    }
+
+    /// A text whose units were a [`Text`] before, and need no second look.
+    ///
+    /// Nothing becomes unsafe if they were not, but what is written may not be read back.
+    #[must_use]
+    pub const fn from_stored_units(units: &'a [u16]) -> Self {
+        Self {
+            repr: Repr::Units(units),
+            length: units.len(),
+        }
+    }
+
+    /// Like [`Self::from_stored_units`] for little-endian bytes; half a unit at the end is dropped.
+    #[must_use]
+    pub fn from_stored_bytes(bytes: &'a [u8]) -> Self {
+        let length = bytes.len() / 2;
+        let even = bytes.get(..bytes.len() & !1).unwrap_or_default();
+        Self {
+            repr: Repr::Bytes(even),
+            length,
+        }
+    }
+
+    fn validated(self) -> Result<Self, TextFault> {
+        let mut high = None;
+        for (unit, value) in self.units().enumerate() {
+            let pairs_up = matches!(value, 0xDC00..=0xDFFF);
+            match high.take() {
+                Some(start) if !pairs_up => {
+                    return Err(TextFault {
+                        kind: FaultKind::LoneSurrogate,
+                        unit: start,
+                    });
+                }
+                None if pairs_up => {
+                    return Err(TextFault {
+                        kind: FaultKind::LoneSurrogate,
+                        unit,
+                    });
+                }
+                _ => {}
+            }
+            if value == 0 {
+                return Err(TextFault {
+                    kind: FaultKind::EmbeddedNul,
+                    unit,
+                });
+            }
+            if matches!(value, 0xD800..=0xDBFF) {
+                high = Some(unit);
+            }
+        }
+        match high {
+            Some(unit) => Err(TextFault {
+                kind: FaultKind::LoneSurrogate,
+                unit,
+            }),
+            None => Ok(self),
+        }
+    }
+
+    /// Length in UTF-16 units.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether there are no units.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// The UTF-16 units.
+    #[must_use]
+    pub fn units(&self) -> Units<'a> {
+        let source = match self.repr {
+            Repr::Units(units) => Source::Units(units.iter()),
+            Repr::Bytes(bytes) => Source::Bytes(bytes.chunks_exact(2)),
+            Repr::Utf8(text) => Source::Utf8(text.encode_utf16()),
+        };
+        Units {
+            source,
+            left: self.length,
+        }
+    }
+
+    /// The units, upcased as names are compared.
+    pub fn folded_units(&self) -> impl ExactSizeIterator<Item = u16> + Clone + use<'a> {
+        self.units().map(fold)
+    }
+
+    /// The characters; a lone surrogate, which no validated text has, shows as U+FFFD.
+    pub fn chars(&self) -> impl Iterator<Item = char> + Clone + use<'a> {
+        char::decode_utf16(self.units()).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
+    }
+
+    /// Whether the texts are equal without regard to case.
+    #[must_use]
+    pub fn eq_folded(&self, other: &Self) -> bool {
+        self.length == other.length && self.folded_units().eq(other.folded_units())
+    }
+
+    /// Copies the units to the front of `out`; answers how many, or `None` if they do not fit.
+    pub fn copy_to(&self, out: &mut [u16]) -> Option<usize> {
+        let place = out.get_mut(..self.length)?;
+        for (to, unit) in place.iter_mut().zip(self.units()) {
+            *to = unit;
+        }
+        Some(self.length)
+    }
+
+    /// Writes the units as little-endian bytes, without terminator.
+    pub fn write_to(&self, writer: &mut Writer<'_>) {
+        match self.repr {
+            Repr::Bytes(bytes) => writer.bytes(bytes),
+            _ => self.units().for_each(|unit| writer.u16(unit)),
+        }
+    }
+
+    /// What stands before and after the last unit that is the ASCII character `separator`.
+    #[must_use]
+    pub fn rsplit_once(&self, separator: u8) -> Option<(Self, Self)> {
+        let index = match self.repr {
+            Repr::Units(units) => units.iter().rposition(|unit| *unit == u16::from(separator))?,
+            Repr::Bytes(bytes) => bytes.chunks_exact(2).rposition(|unit| unit == [separator, 0])?,
+            Repr::Utf8(text) => {
+                let (before, after) = text.rsplit_once(char::from(separator))?;
+                let tail = after.encode_utf16().count();
+                let head = self.length.saturating_sub(tail).saturating_sub(1);
+                return Some((
+                    Self {
+                        repr: Repr::Utf8(before),
+                        length: head,
+                    },
+                    Self {
+                        repr: Repr::Utf8(after),
+                        length: tail,
+                    },
+                ));
+            }
+        };
+        Some((
+            self.part(0, index)?,
+            self.part(index.checked_add(1)?, self.length)?,
+        ))
+    }
+
+    /// The text without the ASCII character `suffix` at its end, if it ends so.
+    #[must_use]
+    pub fn strip_suffix(&self, suffix: u8) -> Option<Self> {
+        let length = self.length.checked_sub(1)?;
+        match self.repr {
+            Repr::Utf8(text) => text.strip_suffix(char::from(suffix)).map(|rest| Self {
+                repr: Repr::Utf8(rest),
+                length,
+            }),
+            _ if self.units().last() == Some(u16::from(suffix)) => self.part(0, length),
+            _ => None,
+        }
+    }
+
+    fn part(&self, start: usize, end: usize) -> Option<Self> {
+        let repr = match self.repr {
+            Repr::Units(units) => Repr::Units(units.get(start..end)?),
+            Repr::Bytes(bytes) => Repr::Bytes(bytes.get(start.checked_mul(2)?..end.checked_mul(2)?)?),
+            Repr::Utf8(_) => return None,
+        };
+        Some(Self {
+            repr,
+            length: end.checked_sub(start)?,
+        })
+    }
+}
+
+impl Default for Text<'_> {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
+impl PartialEq for Text<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.length == other.length && self.units().eq(other.units())
+    }
+}
+
+impl Eq for Text<'_> {}
+
+impl PartialOrd for Text<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Text<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.units().cmp(other.units())
+    }
+}
+
+impl PartialEq<str> for Text<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.units().eq(other.encode_utf16())
+    }
+}
+
+impl Hash for Text<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_usize(self.length);
+        self.units().for_each(|unit| state.write_u16(unit));
+    }
+}
+
+impl fmt::Display for Text<'_> {
+    /// The text with control characters escaped, so that it cannot disturb a terminal or a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for letter in self.chars() {
+            if letter.is_control() {
+                write!(f, "{}", letter.escape_unicode())?;
+            } else {
+                f.write_char(letter)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{self}\"")
+    }
+}
+
+/// The units of a [`Text`].
+#[derive(Clone, Debug)]
+pub struct Units<'a> {
+    source: Source<'a>,
+    left: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Source<'a> {
+    Units(core::slice::Iter<'a, u16>),
+    Bytes(core::slice::ChunksExact<'a, u8>),
+    Utf8(core::str::EncodeUtf16<'a>),
+}
+
+impl Iterator for Units<'_> {
+    type Item = u16;
+
+    fn next(&mut self) -> Option<u16> {
+        let unit = match &mut self.source {
+            Source::Units(units) => units.next().copied(),
+            Source::Bytes(pairs) => pairs
+                .next()
+                .and_then(|pair| pair.try_into().ok())
+                .map(u16::from_le_bytes),
+            Source::Utf8(units) => units.next(),
+        };
+        self.left = self.left.saturating_sub(1);
+        unit
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Units<'_> {}
+impl FusedIterator for Units<'_> {}
