@@ -4,6 +4,6 @@
 //! that the memory model allows.
 
 #[cfg(not(loom))]
-pub use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
+pub use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
 #[cfg(loom)]
-pub use loom::sync::atomic::{AtomicPtr, AtomicUsize, Ordering, fence};
+pub use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
