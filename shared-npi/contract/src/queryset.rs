@@ -1,50 +1,36 @@
-//! Queries, registrations and results: the model of `WSAQUERYSET2W`, and its two forms.
+//! Queries, registrations and results: the model of `WSAQUERYSET2W`, and its self-contained form.
 //!
-//! [`QuerySet`] borrows everything. It is written to and read from
+//! [`QuerySet`] borrows everything. Its self-contained form is one buffer: the structure
+//! `WSAQUERYSET2W` of x64 at its start, then everything that it points to, each item at a multiple
+//! of 8. There is one writer and one reader for it, used in two ways:
 //!
-//! - the **wire form**, in which it crosses between a program and a driver: 32-bit offsets from
-//!   its first byte, explicit lengths, items aligned to 8, the same bytes for 32- and 64-bit
-//!   programs;
-//! - the **kernel form**, in which it crosses between drivers: a `WSAQUERYSET2W` of x64 with
-//!   everything that it points to in the same buffer. It is written for the address at which the
-//!   buffer stands, and read by checking every pointer against the buffer, so that a peer's result
-//!   can be read without trusting it.
+//! - the **kernel form**, in which it crosses between drivers, is written for the address at which
+//!   the buffer stands, so that its pointers are real. It is read by checking every pointer against
+//!   the buffer, so that a peer's result can be read without trusting it;
+//! - the **wire form**, in which it crosses between a program and a driver, is the same with 0 for
+//!   the address: its pointers are 64-bit offsets from the first byte, the same for 32- and 64-bit
+//!   programs.
 //!
-//! One routine writes both forms and one reads both, over a table of where members stand.
-//!
-//! # Wire form
-//!
-//! | offset | member |
-//! |---|---|
-//! | 0 | size of the whole, a multiple of 8 |
-//! | 4 | namespace |
-//! | 8 | output flags |
-//! | 12 | 0 |
-//! | 16 … 87 | (offset, count) of name, comment, context, query string, addresses, blob, version, provider, protocols |
-//! | 88 … | items, in that order; after the array of addresses its socket addresses |
-//!
-//! An absent item has offset and count 0. Counts are in UTF-16 units for texts, bytes for the blob,
-//! elements otherwise. An address is 24 bytes: (offset, length) of local and of remote socket
-//! address, socket type, protocol. A version is (version, comparator), a protocol is (family,
-//! protocol).
+//! Both forms have the same size, so the buffer length that a provider asks for is the one that a
+//! program has to give. The items stand in this order: name, comment, context, query string (each
+//! terminated), addresses followed by their socket addresses, blob, version, provider, protocols.
 
 mod addresses;
-mod form;
+mod layout;
 mod read;
 mod write;
 
 pub use addresses::{Addresses, AddressesIter, Protocols, pack_address};
 
+use crate::bytes::Writer;
 use crate::fault::{Fault, WriteError};
 use crate::flags::LookupFlags;
 use crate::guid::Guid;
 use crate::limits;
 use crate::text::Text;
 
-/// Bytes of the wire form before its items.
-pub const WIRE_HEADER: usize = form::WIRE.header;
-/// Bytes of the kernel form before its items: the structure `WSAQUERYSET2W` itself.
-pub const KERNEL_HEADER: usize = form::KERNEL.header;
+/// Bytes of the structure `WSAQUERYSET2W`, with which either form starts.
+pub const HEADER: usize = layout::HEADER;
 
 /// A version and how a query compares it (`WSAVERSION`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -132,37 +118,35 @@ impl<'a> QuerySet<'a> {
         }
     }
 
-    /// Writes the wire form; answers its size.
-    ///
-    /// # Errors
-    /// `TooSmall` with the size needed, or `TooLarge`.
-    pub fn write_wire(&self, out: &mut [u8]) -> Result<usize, WriteError> {
-        let mut writer = crate::bytes::Writer::new(out);
-        self.write_wire_to(&mut writer);
-        writer.finish()
-    }
-
-    /// Writes the wire form as part of a message, at a multiple of 8.
-    pub fn write_wire_to(&self, writer: &mut crate::bytes::Writer<'_>) {
-        write::write(self, form::Form::Wire, writer);
-    }
-
-    /// Size of the wire form.
+    /// Size of either form.
     ///
     /// # Errors
     /// `TooLarge` if it cannot be expressed.
-    pub fn wire_size(&self) -> Result<usize, WriteError> {
-        let mut writer = crate::bytes::Writer::new(&mut []);
+    pub fn size(&self) -> Result<usize, WriteError> {
+        let mut writer = Writer::new(&mut []);
         self.write_wire_to(&mut writer);
         writer.measured()
     }
 
-    /// Reads the wire form, which must be all of `bytes`.
+    /// Writes the wire form; answers its size, a multiple of 8.
+    ///
+    /// # Errors
+    /// `TooSmall` with the size needed, or `TooLarge`.
+    pub fn write_wire(&self, out: &mut [u8]) -> Result<usize, WriteError> {
+        self.write_kernel(out, 0)
+    }
+
+    /// Writes the wire form as part of a message, at a multiple of 8.
+    pub fn write_wire_to(&self, writer: &mut Writer<'_>) {
+        write::write(self, 0, writer);
+    }
+
+    /// Reads the wire form.
     ///
     /// # Errors
     /// The first fault.
     pub fn parse_wire(bytes: &'a [u8]) -> Result<Self, Fault> {
-        read::read(bytes, form::Form::Wire)
+        read::read(bytes, 0)
     }
 
     /// Writes the kernel form for a buffer that stands at the address `base`; answers its size.
@@ -170,27 +154,17 @@ impl<'a> QuerySet<'a> {
     /// # Errors
     /// `TooSmall` with the size needed, or `TooLarge`.
     pub fn write_kernel(&self, out: &mut [u8], base: u64) -> Result<usize, WriteError> {
-        let mut writer = crate::bytes::Writer::new(out);
-        write::write(self, form::Form::Kernel { base }, &mut writer);
+        let mut writer = Writer::new(out);
+        write::write(self, base, &mut writer);
         writer.finish()
     }
 
-    /// Size of the kernel form, which does not depend on where it stands.
-    ///
-    /// # Errors
-    /// `TooLarge` if it cannot be expressed.
-    pub fn kernel_size(&self) -> Result<usize, WriteError> {
-        let mut writer = crate::bytes::Writer::new(&mut []);
-        write::write(self, form::Form::Kernel { base: 0 }, &mut writer);
-        writer.measured()
-    }
-
-    /// Reads the kernel form from a copy of the buffer that was written for the address `base`.
-    /// Bytes after the last item are ignored.
+    /// Reads the kernel form from a buffer that was written for the address `base`, or from a copy
+    /// of it. Bytes after the last item are ignored.
     ///
     /// # Errors
     /// The first fault; in particular any pointer that leads outside the buffer.
     pub fn parse_kernel(bytes: &'a [u8], base: u64) -> Result<Self, Fault> {
-        read::read(bytes, form::Form::Kernel { base })
+        read::read(bytes, base)
     }
 }

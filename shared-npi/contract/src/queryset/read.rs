@@ -1,6 +1,6 @@
-//! The one routine that reads a query set in either form, checking everything it follows.
+//! The one routine that reads a query set, checking everything it follows.
 
-use super::form::{Form, KERNEL_BLOB, KERNEL_BLOB_SIZE, Slot, WIRE_RESERVED};
+use super::layout::{self, Slot};
 use super::{Addresses, Protocols, QuerySet, Version};
 use crate::bytes::{array_at, slice_at, u16_at, u32_at, u64_at};
 use crate::fault::{Fault, FaultKind};
@@ -8,178 +8,124 @@ use crate::guid::Guid;
 use crate::sockaddr::CsAddr;
 use crate::text::Text;
 
-/// Reads the query set that stands at the start of `bytes`.
-pub fn read(bytes: &[u8], form: Form) -> Result<QuerySet<'_>, Fault> {
-    let source = Source { bytes, form };
-    let slots = form.slots();
-    source.check_header()?;
+/// Reads the query set at the start of `bytes`, which were written for the address `base`.
+pub fn read(bytes: &[u8], base: u64) -> Result<QuerySet<'_>, Fault> {
+    let source = Source { bytes, base };
+    let size = source.u32(layout::SIZE)? as usize;
+    if bytes.len() < layout::HEADER {
+        return Err(Fault::new(FaultKind::Truncated, bytes.len()));
+    }
+    // A larger structure is one of a later version, whose tail means nothing here (decision 28).
+    if size < layout::HEADER {
+        return Err(Fault::new(FaultKind::BadHeader, layout::SIZE));
+    }
     Ok(QuerySet {
-        name: source.text(slots.name)?,
-        version: source.version(slots.version)?,
-        comment: source.text(slots.comment)?,
-        namespace: source.u32(slots.namespace)?,
-        provider: source.provider(slots.provider)?,
-        context: source.text(slots.context)?,
-        protocols: source.protocols(slots.protocols)?,
-        query_string: source.text(slots.query_string)?,
-        addresses: source.addresses(slots.addresses)?,
-        output_flags: source.u32(slots.output_flags)?,
-        blob: source.blob(slots.blob)?,
+        name: source.text(layout::NAME)?,
+        version: source.version()?,
+        comment: source.text(layout::COMMENT)?,
+        namespace: source.u32(layout::NAMESPACE)?,
+        provider: source.provider()?,
+        context: source.text(layout::CONTEXT)?,
+        protocols: source.protocols()?,
+        query_string: source.text(layout::QUERY_STRING)?,
+        addresses: source.addresses()?,
+        output_flags: source.u32(layout::OUTPUT_FLAGS)?,
+        blob: source.blob()?,
     })
 }
 
-/// The bytes of one query set and how to read references in them.
+/// The bytes of one query set, and the address that its pointers take its first byte to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source<'a> {
-    pub bytes: &'a [u8],
-    pub form: Form,
+    bytes: &'a [u8],
+    base: u64,
 }
 
 impl<'a> Source<'a> {
-    fn check_header(self) -> Result<(), Fault> {
-        let header = self.form.slots().header;
-        let size = self.u32(0)? as usize;
-        if self.bytes.len() < header {
-            return Err(Fault::new(FaultKind::Truncated, self.bytes.len()));
-        }
-        match self.form {
-            Form::Wire => {
-                if size != self.bytes.len() {
-                    return Err(Fault::new(FaultKind::BadHeader, 0));
-                }
-                if !size.is_multiple_of(8) {
-                    return Err(Fault::new(FaultKind::Misaligned, 0));
-                }
-                if self.u32(WIRE_RESERVED)? != 0 {
-                    return Err(Fault::new(FaultKind::ReservedNotZero, WIRE_RESERVED));
-                }
-            }
-            // A larger structure is of a later version, whose tail means nothing here (decision 28).
-            Form::Kernel { .. } if size < header => return Err(Fault::new(FaultKind::BadHeader, 0)),
-            Form::Kernel { .. } => {}
-        }
-        Ok(())
-    }
-
     fn u32(self, offset: usize) -> Result<u32, Fault> {
         u32_at(self.bytes, offset).ok_or_else(|| Fault::new(FaultKind::Truncated, offset))
     }
 
-    fn count(self, slot: Slot) -> Result<usize, Fault> {
-        match slot.count {
-            Some(place) => self.u32(place).map(|count| count as usize),
-            None => Ok(1),
-        }
-    }
-
-    /// The offset that the slot refers to; `None` if the item is absent. The offset is behind the
-    /// header, but whether the item fits is for the caller to see.
-    fn refer(self, slot: Slot) -> Result<Option<usize>, Fault> {
-        let fault = |kind| Fault::new(kind, slot.reference);
-        let offset = match self.form {
-            Form::Wire => match (self.u32(slot.reference)? as usize, self.count(slot)?) {
-                (0, 0) => return Ok(None),
-                (offset, _) if !offset.is_multiple_of(8) => return Err(fault(FaultKind::Misaligned)),
-                (offset, _) => offset,
-            },
-            Form::Kernel { base } => {
-                match u64_at(self.bytes, slot.reference).ok_or_else(|| fault(FaultKind::Truncated))? {
-                    0 => return Ok(None),
-                    pointer => pointer
-                        .checked_sub(base)
-                        .and_then(|offset| usize::try_from(offset).ok())
-                        .ok_or_else(|| fault(FaultKind::OutOfBounds))?,
-                }
-            }
+    /// The offset to which the slot points; `None` for a null pointer. It is behind the structure,
+    /// but whether the item fits is for the caller to see.
+    fn follow(self, slot: Slot) -> Result<Option<usize>, Fault> {
+        let fault = |kind| Fault::new(kind, slot.pointer);
+        let pointer = match u64_at(self.bytes, slot.pointer).ok_or_else(|| fault(FaultKind::Truncated))? {
+            0 => return Ok(None),
+            pointer => pointer,
         };
-        if offset < self.form.slots().header {
+        let offset = pointer
+            .checked_sub(self.base)
+            .and_then(|offset| usize::try_from(offset).ok())
+            .ok_or_else(|| fault(FaultKind::OutOfBounds))?;
+        if offset < layout::HEADER {
             return Err(fault(FaultKind::InHeader));
         }
         Ok(Some(offset))
     }
 
-    /// The `count` elements of `size` bytes at `offset`, to which `slot` refers.
+    /// The `count` elements of `size` bytes at `offset`, to which `slot` points.
     fn elements(self, slot: Slot, offset: usize, count: usize, size: usize) -> Result<&'a [u8], Fault> {
         count
             .checked_mul(size)
             .and_then(|length| slice_at(self.bytes, offset, length))
-            .ok_or_else(|| Fault::new(FaultKind::OutOfBounds, slot.reference))
+            .ok_or_else(|| Fault::new(FaultKind::OutOfBounds, slot.pointer))
     }
 
     fn text(self, slot: Slot) -> Result<Option<Text<'a>>, Fault> {
-        let Some(offset) = self.refer(slot)? else {
-            return Ok(None);
-        };
-        let length = match self.form {
-            Form::Wire => self.count(slot)?,
-            Form::Kernel { .. } => self.terminated(slot, offset)?,
-        };
+        let Some(offset) = self.follow(slot)? else { return Ok(None) };
+        let rest =
+            self.bytes.get(offset..).ok_or_else(|| Fault::new(FaultKind::OutOfBounds, slot.pointer))?;
+        let length = rest
+            .chunks_exact(2)
+            .position(|unit| unit == [0, 0])
+            .ok_or_else(|| Fault::new(FaultKind::Unterminated, offset))?;
         let bytes = self.elements(slot, offset, length, 2)?;
         Text::from_le_bytes(bytes)
             .map(Some)
             .map_err(|fault| Fault::new(fault.kind, offset.saturating_add(fault.unit.saturating_mul(2))))
     }
 
-    /// Units before the terminator.
-    fn terminated(self, slot: Slot, offset: usize) -> Result<usize, Fault> {
-        let rest = self
-            .bytes
-            .get(offset..)
-            .ok_or_else(|| Fault::new(FaultKind::OutOfBounds, slot.reference))?;
-        rest.chunks_exact(2)
-            .position(|unit| unit == [0, 0])
-            .ok_or_else(|| Fault::new(FaultKind::Unterminated, offset))
-    }
-
     /// An item of which there is one or none.
     fn single(self, slot: Slot, size: usize) -> Result<Option<&'a [u8]>, Fault> {
-        let Some(offset) = self.refer(slot)? else {
-            return Ok(None);
-        };
-        if self.count(slot)? != 1 {
-            return Err(Fault::new(
-                FaultKind::BadCount,
-                slot.count.unwrap_or(slot.reference),
-            ));
+        match self.follow(slot)? {
+            Some(offset) => self.elements(slot, offset, 1, size).map(Some),
+            None => Ok(None),
         }
-        self.elements(slot, offset, 1, size).map(Some)
     }
 
-    fn version(self, slot: Slot) -> Result<Option<Version>, Fault> {
-        let item = self.single(slot, 8)?;
-        Ok(item.and_then(|item| {
-            Some(Version {
-                version: u32_at(item, 0)?,
-                comparator: u32_at(item, 4)?,
-            })
-        }))
+    fn version(self) -> Result<Option<Version>, Fault> {
+        let item = self.single(layout::VERSION, layout::PAIR)?;
+        Ok(item.and_then(|item| Some(Version { version: u32_at(item, 0)?, comparator: u32_at(item, 4)? })))
     }
 
-    fn provider(self, slot: Slot) -> Result<Option<Guid>, Fault> {
-        let item = self.single(slot, Guid::SIZE)?;
+    fn provider(self) -> Result<Option<Guid>, Fault> {
+        let item = self.single(layout::PROVIDER, Guid::SIZE)?;
         Ok(item.and_then(|item| array_at(item, 0)).map(Guid::from_bytes))
     }
 
-    fn protocols(self, slot: Slot) -> Result<Protocols<'a>, Fault> {
-        let bytes = self.array(slot, 8)?.map_or(&[][..], |(_, bytes)| bytes);
-        Ok(Protocols::encoded(bytes))
-    }
-
-    /// An array, which must not be absent if its count is not 0 (decision 35).
-    fn array(self, slot: Slot, size: usize) -> Result<Option<(usize, &'a [u8])>, Fault> {
-        let count = self.count(slot)?;
+    /// An array and its offset and count; it must be there if its count is not 0 (decisions 20 and 35).
+    fn array(self, slot: Slot, size: usize) -> Result<Option<(usize, usize, &'a [u8])>, Fault> {
+        let count = match slot.count {
+            Some(place) => self.u32(place)? as usize,
+            None => 1,
+        };
         if count == 0 {
             return Ok(None);
         }
-        match self.refer(slot)? {
-            Some(offset) => Ok(Some((offset, self.elements(slot, offset, count, size)?))),
-            None => Err(Fault::new(FaultKind::OutOfBounds, slot.reference)),
+        match self.follow(slot)? {
+            Some(offset) => Ok(Some((offset, count, self.elements(slot, offset, count, size)?))),
+            None => Err(Fault::new(FaultKind::OutOfBounds, slot.pointer)),
         }
     }
 
-    fn addresses(self, slot: Slot) -> Result<Addresses<'a>, Fault> {
-        let count = self.count(slot)?;
-        let Some((offset, _)) = self.array(slot, self.form.slots().address.size)? else {
+    fn protocols(self) -> Result<Protocols<'a>, Fault> {
+        let array = self.array(layout::PROTOCOLS, layout::PAIR)?;
+        Ok(array.map_or(Protocols::NONE, |(_, _, bytes)| Protocols::encoded(bytes)))
+    }
+
+    fn addresses(self) -> Result<Addresses<'a>, Fault> {
+        let Some((offset, count, _)) = self.array(layout::ADDRESSES, layout::ADDRESS)? else {
             return Ok(Addresses::NONE);
         };
         for index in 0..count {
@@ -190,53 +136,32 @@ impl<'a> Source<'a> {
 
     /// The address with this index in the array at `array`.
     pub fn address(self, array: usize, index: usize) -> Result<CsAddr<'a>, Fault> {
-        let slots = &self.form.slots().address;
-        let start = index.saturating_mul(slots.size).saturating_add(array);
-        let within = |slot: Slot| Slot {
-            reference: start.saturating_add(slot.reference),
-            count: slot.count.map(|count| start.saturating_add(count)),
-        };
-        let number = |offset: usize| self.u32(start.saturating_add(offset)).map(u32::cast_signed);
+        let start = index.saturating_mul(layout::ADDRESS).saturating_add(array);
         Ok(CsAddr {
-            local: self.socket_address(within(slots.local))?,
-            remote: self.socket_address(within(slots.remote))?,
-            socket_type: number(slots.socket_type)?,
-            protocol: number(slots.protocol)?,
+            local: self.socket_address(layout::ADDRESS_LOCAL.within(start))?,
+            remote: self.socket_address(layout::ADDRESS_REMOTE.within(start))?,
+            socket_type: self.u32(start.saturating_add(layout::ADDRESS_TYPE))?.cast_signed(),
+            protocol: self.u32(start.saturating_add(layout::ADDRESS_PROTOCOL))?.cast_signed(),
         })
     }
 
-    /// Null and length 0 is absent; null with a length, a length of 0, or a negative one is wrong
-    /// (decision 15).
+    /// Null and length 0 is absent; null with a length, no null with length 0, or a negative
+    /// length is wrong (decision 15).
     fn socket_address(self, slot: Slot) -> Result<&'a [u8], Fault> {
-        let length = self.count(slot)?;
-        let bad_length = Fault::new(FaultKind::BadLength, slot.count.unwrap_or(slot.reference));
-        match self.refer(slot)? {
-            None if length == 0 => Ok(&[]),
-            Some(offset) if (1..=i32::MAX as usize).contains(&length) => {
-                self.elements(slot, offset, length, 1)
-            }
-            _ => Err(bad_length),
+        let place = slot.count.unwrap_or(slot.pointer);
+        let length = self.u32(place)?.cast_signed();
+        match (self.follow(slot)?, usize::try_from(length)) {
+            (None, Ok(0)) => Ok(&[]),
+            (Some(offset), Ok(length @ 1..)) => self.elements(slot, offset, length, 1),
+            _ => Err(Fault::new(FaultKind::BadLength, place)),
         }
     }
 
-    fn blob(self, slot: Slot) -> Result<Option<&'a [u8]>, Fault> {
-        match self.form {
-            Form::Wire => match self.refer(slot)? {
-                Some(offset) => self.elements(slot, offset, self.count(slot)?, 1).map(Some),
-                None => Ok(None),
-            },
-            Form::Kernel { .. } => {
-                let Some(structure) = self.refer(slot)? else {
-                    return Ok(None);
-                };
-                self.elements(slot, structure, 1, KERNEL_BLOB_SIZE)?;
-                let data = Slot {
-                    reference: structure.saturating_add(KERNEL_BLOB.reference),
-                    count: KERNEL_BLOB.count.map(|count| structure.saturating_add(count)),
-                };
-                Ok(Some(self.array(data, 1)?.map_or(&[][..], |(_, bytes)| bytes)))
-            }
-        }
+    fn blob(self) -> Result<Option<&'a [u8]>, Fault> {
+        let Some(structure) = self.follow(layout::BLOB)? else { return Ok(None) };
+        self.elements(layout::BLOB, structure, 1, layout::BLOB_STRUCTURE)?;
+        let data = self.array(layout::BLOB_DATA.within(structure), 1)?;
+        Ok(Some(data.map_or(&[][..], |(_, _, bytes)| bytes)))
     }
 }
 
