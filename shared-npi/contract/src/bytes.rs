@@ -105,6 +105,15 @@ impl<'a> Reader<'a> {
         self.take_array().map(Guid::from_bytes)
     }
 
+    /// Skips to the next multiple of 8.
+    ///
+    /// # Errors
+    /// `Truncated` if the bytes end before.
+    pub fn align8(&mut self) -> Result<(), Fault> {
+        let aligned = align8(self.at).ok_or_else(|| self.fault(FaultKind::Truncated))?;
+        self.take(aligned.saturating_sub(self.at)).map(drop)
+    }
+
     /// Takes a reserved number.
     ///
     /// # Errors
@@ -134,6 +143,23 @@ impl<'b> Writer<'b> {
             out,
             at: 0,
             overflow: false,
+        }
+    }
+
+    /// A writer that goes on at the offset `at` of `out`.
+    #[must_use]
+    pub const fn resume(out: &'b mut [u8], at: usize) -> Self {
+        Self {
+            out,
+            at,
+            overflow: false,
+        }
+    }
+
+    /// Goes back to an earlier offset.
+    pub const fn rewind(&mut self, offset: usize) {
+        if offset < self.at {
+            self.at = offset;
         }
     }
 

@@ -52,7 +52,7 @@ control_codes! {
     SET_SERVICE = 0x805, FILE_WRITE_ACCESS;
     /// Lists the namespace providers: [`crate::wire::EmptyRequest`] to [`crate::wire::ProvidersReply`].
     PROVIDERS = 0x806, FILE_READ_ACCESS;
-    /// Reads counters, of either device: [`crate::wire::StatisticsRequest`] to [`crate::wire::StatisticsReply`].
+    /// Reads counters, of either device: [`crate::wire::EmptyRequest`] to [`crate::wire::CountersReply`].
     STATISTICS = 0x807, FILE_READ_ACCESS;
     /// Reads events, of either device: [`crate::wire::EventsRequest`] to [`crate::wire::EventsReply`].
     EVENTS = 0x808, FILE_READ_ACCESS;

@@ -13,7 +13,10 @@ impl Slot {
     }
 
     const fn counted(pointer: usize, count: usize) -> Self {
-        Self { pointer, count: Some(count) }
+        Self {
+            pointer,
+            count: Some(count),
+        }
     }
 
     /// This slot of a structure that stands at `start`.

@@ -73,9 +73,13 @@ impl<'a> Source<'a> {
     }
 
     fn text(self, slot: Slot) -> Result<Option<Text<'a>>, Fault> {
-        let Some(offset) = self.follow(slot)? else { return Ok(None) };
-        let rest =
-            self.bytes.get(offset..).ok_or_else(|| Fault::new(FaultKind::OutOfBounds, slot.pointer))?;
+        let Some(offset) = self.follow(slot)? else {
+            return Ok(None);
+        };
+        let rest = self
+            .bytes
+            .get(offset..)
+            .ok_or_else(|| Fault::new(FaultKind::OutOfBounds, slot.pointer))?;
         let length = rest
             .chunks_exact(2)
             .position(|unit| unit == [0, 0])
@@ -96,7 +100,12 @@ impl<'a> Source<'a> {
 
     fn version(self) -> Result<Option<Version>, Fault> {
         let item = self.single(layout::VERSION, layout::PAIR)?;
-        Ok(item.and_then(|item| Some(Version { version: u32_at(item, 0)?, comparator: u32_at(item, 4)? })))
+        Ok(item.and_then(|item| {
+            Some(Version {
+                version: u32_at(item, 0)?,
+                comparator: u32_at(item, 4)?,
+            })
+        }))
     }
 
     fn provider(self) -> Result<Option<Guid>, Fault> {
@@ -140,8 +149,12 @@ impl<'a> Source<'a> {
         Ok(CsAddr {
             local: self.socket_address(layout::ADDRESS_LOCAL.within(start))?,
             remote: self.socket_address(layout::ADDRESS_REMOTE.within(start))?,
-            socket_type: self.u32(start.saturating_add(layout::ADDRESS_TYPE))?.cast_signed(),
-            protocol: self.u32(start.saturating_add(layout::ADDRESS_PROTOCOL))?.cast_signed(),
+            socket_type: self
+                .u32(start.saturating_add(layout::ADDRESS_TYPE))?
+                .cast_signed(),
+            protocol: self
+                .u32(start.saturating_add(layout::ADDRESS_PROTOCOL))?
+                .cast_signed(),
         })
     }
 
@@ -158,7 +171,9 @@ impl<'a> Source<'a> {
     }
 
     fn blob(self) -> Result<Option<&'a [u8]>, Fault> {
-        let Some(structure) = self.follow(layout::BLOB)? else { return Ok(None) };
+        let Some(structure) = self.follow(layout::BLOB)? else {
+            return Ok(None);
+        };
         self.elements(layout::BLOB, structure, 1, layout::BLOB_STRUCTURE)?;
         let data = self.array(layout::BLOB_DATA.within(structure), 1)?;
         Ok(Some(data.map_or(&[][..], |(_, _, bytes)| bytes)))

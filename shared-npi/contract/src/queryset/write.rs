@@ -7,7 +7,11 @@ use crate::text::Text;
 
 /// Writes `query_set` at the writer's place, for a first byte that stands at the address `base`.
 pub fn write(query_set: &QuerySet<'_>, base: u64, writer: &mut Writer<'_>) {
-    let mut record = Record { start: writer.offset(), base, writer };
+    let mut record = Record {
+        start: writer.offset(),
+        base,
+        writer,
+    };
     record.writer.zeros(layout::HEADER);
     record.put_u32(layout::NAMESPACE, query_set.namespace);
     record.put_u32(layout::OUTPUT_FLAGS, query_set.output_flags);
@@ -50,13 +54,17 @@ impl Record<'_, '_> {
     }
 
     fn put_u32(&mut self, offset: usize, value: u32) {
-        self.writer.put(self.start.saturating_add(offset), &value.to_le_bytes());
+        self.writer
+            .put(self.start.saturating_add(offset), &value.to_le_bytes());
     }
 
     /// Makes `slot` refer to the next byte that will be written.
     fn refer(&mut self, slot: Slot, count: usize) {
         let place = self.start.saturating_add(slot.pointer);
-        match u64::try_from(self.at()).ok().and_then(|at| self.base.checked_add(at)) {
+        match u64::try_from(self.at())
+            .ok()
+            .and_then(|at| self.base.checked_add(at))
+        {
             Some(pointer) => self.writer.put(place, &pointer.to_le_bytes()),
             None => self.writer.too_large(),
         }
@@ -85,17 +93,24 @@ impl Record<'_, '_> {
         let mut entry = self.at();
         self.writer.zeros(array_size);
         for address in addresses.iter() {
-            for (slot, bytes) in
-                [(layout::ADDRESS_LOCAL, address.local), (layout::ADDRESS_REMOTE, address.remote)]
-            {
+            for (slot, bytes) in [
+                (layout::ADDRESS_LOCAL, address.local),
+                (layout::ADDRESS_REMOTE, address.remote),
+            ] {
                 if !bytes.is_empty() {
                     self.refer(slot.within(entry), bytes.len());
                     self.writer.bytes(bytes);
                     self.writer.align8();
                 }
             }
-            self.put_u32(entry.saturating_add(layout::ADDRESS_TYPE), address.socket_type.cast_unsigned());
-            self.put_u32(entry.saturating_add(layout::ADDRESS_PROTOCOL), address.protocol.cast_unsigned());
+            self.put_u32(
+                entry.saturating_add(layout::ADDRESS_TYPE),
+                address.socket_type.cast_unsigned(),
+            );
+            self.put_u32(
+                entry.saturating_add(layout::ADDRESS_PROTOCOL),
+                address.protocol.cast_unsigned(),
+            );
             entry = entry.saturating_add(layout::ADDRESS);
         }
     }

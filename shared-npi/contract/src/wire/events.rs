@@ -1,0 +1,191 @@
+//! Messages of a driver's events.
+
+use super::lists::{read_text, write_length};
+use super::reply::{DoesNotFit, Entries, Entry, Reply, ReplyWriter};
+use super::request;
+use crate::bytes::Reader;
+use crate::fault::{Fault, WriteError};
+use crate::guid::Guid;
+use crate::text::Text;
+
+/// What happened; the number of an event's entry.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventKind(pub u32);
+
+macro_rules! event_kinds {
+    ($($(#[doc = $doc:literal])+ $name:ident = $value:literal, $text:literal, $warning:literal;)+) => {
+        impl EventKind {
+            $($(#[doc = $doc])+ pub const $name: Self = Self($value);)+
+
+            /// Every kind that has a name here.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// Name for people and programs.
+            #[must_use]
+            pub const fn name(self) -> Option<&'static str> {
+                match self.0 {
+                    $($value => Some($text),)+
+                    _ => None,
+                }
+            }
+
+            /// Whether someone should look at it.
+            #[must_use]
+            pub const fn is_warning(self) -> bool {
+                match self.0 {
+                    $($value => $warning,)+
+                    _ => true,
+                }
+            }
+        }
+    };
+}
+
+event_kinds! {
+    /// The driver started.
+    STARTED = 1, "started", false;
+    /// The driver is being stopped.
+    STOPPING = 2, "stopping", false;
+    /// A peer was attached. Subject: the provider.
+    ATTACHED = 3, "attached", false;
+    /// Detaching a peer began. Subject: the provider. Detail: calls still under way.
+    DETACHING = 4, "detaching", false;
+    /// A binding was cleaned up. Subject: the provider.
+    DETACHED = 5, "detached", false;
+    /// An attachment was declined. Subject: the provider. Code: NT status. Text: the reason.
+    ATTACH_DECLINED = 6, "attach-declined", true;
+    /// A provider was seen for the first time and appended to the catalogue.
+    CATALOGUE_ADDED = 7, "catalogue-added", false;
+    /// An entry of the catalogue or of the hosted providers is damaged and was left out.
+    ENTRY_SKIPPED = 8, "entry-skipped", true;
+    /// A hosted provider was loaded. Detail: objects.
+    LOADED = 9, "loaded", false;
+    /// A hosted provider could not be loaded. Code: NT status. Detail: offset in its log.
+    LOAD_FAILED = 10, "load-failed", true;
+    /// The end of a log was torn and was cut. Detail: offset of the cut.
+    LOG_CUT = 11, "log-cut", true;
+    /// A log could not be written. Code: NT status.
+    LOG_FAILED = 12, "log-failed", true;
+    /// A published limit was hit. Text: which.
+    LIMIT_HIT = 13, "limit-hit", true;
+    /// A peer broke the rules of the interface. Text: how.
+    PEER_FAULT = 14, "peer-fault", true;
+    /// A hosted provider was registered with NMR.
+    REGISTERED = 15, "registered", false;
+    /// A registration with NMR failed. Code: NT status.
+    REGISTRATION_FAILED = 16, "registration-failed", true;
+}
+
+impl core::fmt::Debug for EventKind {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.name() {
+            Some(name) => f.write_str(name),
+            None => write!(f, "EventKind({})", self.0),
+        }
+    }
+}
+
+/// One event: an entry whose number is the kind; in it sequence, time, detail, subject, code,
+/// length of text (units), text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Event<'a> {
+    /// What happened.
+    pub kind: EventKind,
+    /// Counts all events of the driver from 1, without gaps.
+    pub sequence: u64,
+    /// When, in units of 100 ns since 1601-01-01 UTC.
+    pub time: u64,
+    /// A number whose meaning depends on the kind.
+    pub detail: u64,
+    /// To which namespace provider; nil if to none.
+    pub subject: Guid,
+    /// An NT status or a Winsock code; 0 if neither.
+    pub code: u32,
+    /// More for a person.
+    pub text: Text<'a>,
+}
+
+impl<'a> Event<'a> {
+    /// Writes the entry.
+    ///
+    /// # Errors
+    /// [`DoesNotFit`].
+    pub fn write(&self, reply: &mut ReplyWriter<'_>) -> Result<(), DoesNotFit> {
+        reply.entry(self.kind.0, |writer| {
+            writer.u64(self.sequence);
+            writer.u64(self.time);
+            writer.u64(self.detail);
+            writer.guid(self.subject);
+            writer.u32(self.code);
+            write_length(writer, self.text.len());
+            self.text.write_to(writer);
+        })
+    }
+
+    fn read(entry: Entry<'a>) -> Result<Self, Fault> {
+        let mut reader = Reader::new(entry.content);
+        let sequence = reader.u64()?;
+        let time = reader.u64()?;
+        let detail = reader.u64()?;
+        let subject = reader.guid()?;
+        let code = reader.u32()?;
+        let length = reader.u32()?;
+        let text = read_text(&mut reader, length)?;
+        Ok(Self {
+            kind: EventKind(entry.number),
+            sequence,
+            time,
+            detail,
+            subject,
+            code,
+            text,
+        })
+    }
+}
+
+/// Asks for events. Field: the last sequence number that is already known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EventsRequest {
+    /// Only events with a higher sequence number are wanted; 0 for all that are kept.
+    pub after: u64,
+}
+
+impl EventsRequest {
+    /// Writes the request; answers its size.
+    ///
+    /// # Errors
+    /// `TooSmall` with the size needed.
+    pub fn write(self, out: &mut [u8]) -> Result<usize, WriteError> {
+        request::write(out, |writer| writer.u64(self.after))
+    }
+
+    /// Reads the request.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Fault> {
+        let mut reader = request::open(bytes)?;
+        let after = reader.u64()?;
+        request::close(bytes, &reader)?;
+        Ok(Self { after })
+    }
+}
+
+/// Events, oldest first; can be continued after the last one that is there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EventsReply<'a>(Entries<'a>);
+
+impl<'a> EventsReply<'a> {
+    /// Reads the frame.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn read(reply: &Reply<'a>) -> Result<Self, Fault> {
+        reply.entries(&reply.fields()).map(Self)
+    }
+
+    /// The events, each of which may be malformed in itself.
+    pub fn events(&self) -> impl Iterator<Item = Result<Event<'a>, Fault>> + use<'a> {
+        self.0.map(Event::read)
+    }
+}
