@@ -1,0 +1,151 @@
+//! Changes that are computed but not yet made: the pending tip of a store.
+
+use nsemail_contract::codes::WsaCode;
+use nsemail_contract::dispatch::SetInformation;
+use pool_alloc::{Allocator, OutOfMemory, Vec};
+
+use super::change::{Change, Effect};
+use super::key::Key;
+use super::record::Record;
+use super::Store;
+
+/// Changes of a store, in order, that become visible together.
+#[derive(Debug)]
+pub struct Batch<A: Allocator> {
+    entries: Vec<Entry<A>, A>,
+    /// How the store's numbers change with the entries.
+    records: i64,
+    bytes: i64,
+}
+
+/// What an object becomes.
+#[derive(Debug)]
+pub(super) struct Entry<A: Allocator> {
+    pub(super) hash: u64,
+    /// The new version; of an object that is removed, its key.
+    pub(super) record: Record<A>,
+    pub(super) removed: bool,
+}
+
+/// A change that was staged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Staged<'b> {
+    /// What there is to write to the journal: the new version, or the key of the object that is gone. `None` if the
+    /// object stays as it is.
+    pub written: Option<Written<'b>>,
+    /// How many addresses come and go.
+    pub counts: SetInformation,
+}
+
+/// What a change writes to the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written<'b> {
+    /// The object's new version.
+    Put(&'b [u8]),
+    /// The key of an object that is gone.
+    Remove(&'b [u8]),
+}
+
+impl<A: Allocator + Clone> Batch<A> {
+    /// No changes.
+    pub const fn new_in(alloc: A) -> Self {
+        Self { entries: Vec::new_in(alloc), records: 0, bytes: 0 }
+    }
+
+    /// Number of changes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Computes a change on top of the store and of what was staged before.
+    ///
+    /// # Errors
+    ///
+    /// The change's own, `WSA_NOT_ENOUGH_MEMORY` also if the store is full. Nothing was staged.
+    pub fn stage(&mut self, store: &Store<A>, change: &Change<A>) -> Result<Staged<'_>, WsaCode> {
+        let key = change.key();
+        let hash = key.hash(&store.key);
+        let old = self.latest(store, hash, &key).cloned();
+        let view = old.as_ref().map(Record::view);
+        let outcome = change.apply(view, &store.limits, &store.alloc)?;
+        let counts = outcome.counts;
+        let old_bytes = old.as_ref().map_or(0, size);
+        let (record, removed) = match outcome.effect {
+            Effect::Keep => return Ok(Staged { written: None, counts }),
+            Effect::Put(record) => (record, false),
+            Effect::Remove => {
+                let key = change.try_key_record(store.alloc.clone()).map_err(|_| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
+                (key, true)
+            }
+        };
+        let records = match (old.is_some(), removed) {
+            (false, false) => {
+                self.check_contexts(store, hash, &key)?;
+                self.records.saturating_add(1)
+            }
+            (true, true) => self.records.saturating_sub(1),
+            _ => self.records,
+        };
+        let new_bytes = if removed { 0 } else { size(&record) };
+        let bytes = self.bytes.saturating_add(new_bytes).saturating_sub(old_bytes);
+        let over = |now: u64, change: i64, limit: u64| change > 0 && now.saturating_add_signed(change) > limit;
+        if !removed
+            && (over(store.len() as u64, records, store.limits.records) || over(store.bytes, bytes, store.limits.bytes))
+        {
+            return Err(WsaCode::WSA_NOT_ENOUGH_MEMORY);
+        }
+        let entry = Entry { hash, record, removed };
+        self.entries.try_push(entry).map_err(|_: OutOfMemory| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
+        (self.records, self.bytes) = (records, bytes);
+        let written = self.entries.last().map(|entry| match entry.removed {
+            false => Written::Put(entry.record.as_bytes()),
+            true => Written::Remove(entry.record.as_bytes()),
+        });
+        Ok(Staged { written, counts })
+    }
+
+    /// Forgets all changes. Used after publishing, it frees what they replaced.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        (self.records, self.bytes) = (0, 0);
+    }
+
+    pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry<A>> {
+        self.entries.iter_mut()
+    }
+
+    /// The version of an object that is on top.
+    fn latest<'s>(&'s self, store: &'s Store<A>, hash: u64, key: &Key<'_>) -> Option<&'s Record<A>> {
+        match self.staged(hash).rev().find(|entry| Key::of(&entry.record.view()).same_object(key)) {
+            Some(entry) => (!entry.removed).then_some(&entry.record),
+            None => store.find(key),
+        }
+    }
+
+    /// Whether the name may have one more context.
+    fn check_contexts(&self, store: &Store<A>, hash: u64, key: &Key<'_>) -> Result<(), WsaCode> {
+        // What is staged counts whether it is new or not, but for removals: a name cannot get past its limit so, and
+        // only comes up short of it when it is changed more than once in the same batch.
+        let staged = self.staged(hash).filter(|entry| !entry.removed).count();
+        let contexts = store.contexts(key).count().saturating_add(staged);
+        if contexts as u64 >= u64::from(store.limits.contexts) {
+            return Err(WsaCode::WSA_NOT_ENOUGH_MEMORY);
+        }
+        Ok(())
+    }
+
+    fn staged(&self, hash: u64) -> impl DoubleEndedIterator<Item = &Entry<A>> {
+        self.entries.iter().filter(move |entry| entry.hash == hash)
+    }
+}
+
+fn size<A: Allocator>(record: &Record<A>) -> i64 {
+    i64::try_from(record.as_bytes().len()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,205 @@
+//! The store of one namespace provider: its objects, what changes do to them, what look-ups find.
+//!
+//! Pure: no kernel, no file, no lock. Readers share a [`Store`], one writer at a time computes changes on a [`Batch`]
+//! beside it and then publishes the batch:
+//!
+//! 1. [`Batch::stage`] maps one [`Change`] to its outcome, against the store *and* what was staged before;
+//! 2. [`Store::reserve`] takes all the memory that publishing may need;
+//! 3. the batch is made durable, or dropped;
+//! 4. [`Store::publish`] cannot fail.
+//!
+//! Versions of objects are immutable and shared ([`Record`]): a look-up that has one keeps it, whatever happens to the
+//! object.
+//!
+//! # Rules
+//!
+//! - Names are the choice of others. They are found through a keyed hash, and all contexts of a name, of which there
+//!   is a limited number, share one hash.
+//! - Every allocation may fail, and then nothing has changed.
+
+pub mod batch;
+pub mod change;
+pub mod key;
+pub mod limits;
+pub mod query;
+pub mod record;
+
+#[cfg(test)]
+mod tests;
+
+pub use batch::{Batch, Staged};
+pub use change::{Change, Effect, Outcome};
+pub use key::{HashKey, Key};
+pub use limits::Limits;
+pub use query::{Found, Query};
+pub use record::{Record, RecordRef, State};
+
+use hashbrown::HashTable;
+use pool_alloc::{Allocator, OutOfMemory, Vec};
+
+/// An object's place in the table.
+#[derive(Debug)]
+struct Slot<A: Allocator> {
+    /// Kept, so that growing the table and passing over another name need not look at the record.
+    hash: u64,
+    record: Record<A>,
+}
+
+/// The objects of one namespace provider.
+#[derive(Debug)]
+pub struct Store<A: Allocator + Clone> {
+    table: HashTable<Slot<A>, A>,
+    key: HashKey,
+    limits: Limits,
+    /// Of all records.
+    bytes: u64,
+    alloc: A,
+}
+
+impl<A: Allocator + Clone> Store<A> {
+    /// An empty store, which hashes names with that secret.
+    pub fn new_in(key: HashKey, limits: Limits, alloc: A) -> Self {
+        Self { table: HashTable::new_in(alloc.clone()), key, limits, bytes: 0, alloc }
+    }
+
+    /// Number of objects.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there are no objects.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Bytes of all records.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// How much the store takes.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// The present version of an object.
+    #[must_use]
+    pub fn find(&self, key: &Key<'_>) -> Option<&Record<A>> {
+        let hash = key.hash(&self.key);
+        self.table.find(hash, |slot| slot.is(hash, key)).map(|slot| &slot.record)
+    }
+
+    /// The present versions of all contexts of a name, in no order.
+    fn contexts<'s>(&'s self, key: &'s Key<'_>) -> impl Iterator<Item = &'s Record<A>> {
+        let hash = key.hash(&self.key);
+        self.table
+            .iter_hash(hash)
+            .filter(move |slot| slot.hash == hash && Key::of(&slot.record.view()).same_name(key))
+            .map(|slot| &slot.record)
+    }
+
+    /// All objects as they are now, in no order: a listing that changes meanwhile do not disturb.
+    ///
+    /// # Errors
+    ///
+    /// No memory.
+    pub fn snapshot(&self, mut keep: impl FnMut(&RecordRef<'_>) -> bool) -> Result<Vec<Record<A>, A>, OutOfMemory> {
+        let mut records = Vec::new_in(self.alloc.clone());
+        for slot in &self.table {
+            if keep(&slot.record.view()) {
+                records.try_push(slot.record.clone())?;
+            }
+        }
+        Ok(records)
+    }
+
+    /// The packed bytes of all objects, in no order.
+    pub fn contents(&self) -> impl Iterator<Item = &[u8]> {
+        self.table.iter().map(|slot| slot.record.as_bytes())
+    }
+
+    /// Sees to it that publishing the batch needs no memory.
+    ///
+    /// # Errors
+    ///
+    /// No memory.
+    pub fn reserve(&mut self, batch: &Batch<A>) -> Result<(), OutOfMemory> {
+        self.table.try_reserve(batch.len(), |slot| slot.hash).map_err(|_| OutOfMemory)
+    }
+
+    /// Makes the batch's changes, in order. It must be the batch that room was last reserved for.
+    ///
+    /// What was replaced is left in the batch, to be freed where nobody waits.
+    pub fn publish(&mut self, batch: &mut Batch<A>) {
+        for entry in batch.entries_mut() {
+            if entry.removed {
+                self.take(entry);
+            } else {
+                self.place(entry);
+            }
+        }
+    }
+
+    /// Puts an object there that was read back from a journal.
+    ///
+    /// # Errors
+    ///
+    /// No memory.
+    pub fn load_put(&mut self, record: Record<A>) -> Result<(), OutOfMemory> {
+        self.table.try_reserve(1, |slot| slot.hash).map_err(|_| OutOfMemory)?;
+        let hash = Key::of(&record.view()).hash(&self.key);
+        self.place(&mut batch::Entry { hash, record, removed: false });
+        Ok(())
+    }
+
+    /// Removes an object, as a journal said that was read back.
+    pub fn load_remove(&mut self, key: &Key<'_>) {
+        let hash = key.hash(&self.key);
+        if let Ok(occupied) = self.table.find_entry(hash, |slot| slot.is(hash, key)) {
+            let (slot, _) = occupied.remove();
+            self.bytes = self.bytes.saturating_sub(slot.record.as_bytes().len() as u64);
+        }
+    }
+
+    /// Forgets all objects.
+    pub fn clear(&mut self) {
+        self.table.clear();
+        self.bytes = 0;
+    }
+
+    fn place(&mut self, entry: &mut batch::Entry<A>) {
+        let hash = entry.hash;
+        self.bytes = self.bytes.saturating_add(entry.record.as_bytes().len() as u64);
+        let view = entry.record.view();
+        let key = Key::of(&view);
+        if let Some(slot) = self.table.find_mut(hash, |slot| slot.is(hash, &key)) {
+            self.bytes = self.bytes.saturating_sub(slot.record.as_bytes().len() as u64);
+            core::mem::swap(&mut slot.record, &mut entry.record);
+        } else {
+            // Room was reserved: this does not allocate.
+            let record = entry.record.clone();
+            self.table.insert_unique(hash, Slot { hash, record }, |slot| slot.hash);
+        }
+    }
+
+    fn take(&mut self, entry: &mut batch::Entry<A>) {
+        let hash = entry.hash;
+        let view = entry.record.view();
+        let key = Key::of(&view);
+        if let Ok(occupied) = self.table.find_entry(hash, |slot| slot.is(hash, &key)) {
+            let (slot, _) = occupied.remove();
+            self.bytes = self.bytes.saturating_sub(slot.record.as_bytes().len() as u64);
+            entry.record = slot.record;
+        }
+    }
+}
+
+impl<A: Allocator> Slot<A> {
+    fn is(&self, hash: u64, key: &Key<'_>) -> bool {
+        self.hash == hash && Key::of(&self.record.view()).same_object(key)
+    }
+}

@@ -1,0 +1,125 @@
+//! What a look-up asks for and finds.
+
+use nsemail_contract::address::Address;
+use nsemail_contract::codes::WsaCode;
+use nsemail_contract::flags::{Comparator, LookupFlags};
+use nsemail_contract::ids;
+use nsemail_contract::queryset::{Protocols, QuerySet};
+use pool_alloc::{Allocator, OutOfMemory, Vec};
+
+use super::key::Key;
+use super::record::{Record, RecordRef, State};
+use super::Store;
+
+/// A valid question for objects of one name.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    key: Key<'a>,
+    /// All contexts of the name, not only that of the key.
+    deep: bool,
+    version: Option<(Comparator, u32)>,
+    protocols: Protocols<'a>,
+}
+
+/// The answer, as it was when the look-up began.
+#[derive(Debug)]
+pub struct Found<A: Allocator> {
+    /// The matching versions, by folded context.
+    pub records: Vec<Record<A>, A>,
+    /// Whether there was any object of that name and context, matching or not.
+    pub known: bool,
+}
+
+impl<'a> Query<'a> {
+    /// Validates what a look-up asks for; `None` if it asks for the provider's preferred names.
+    ///
+    /// # Errors
+    ///
+    /// `WSAEINVAL` for what is malformed, `WSASERVICE_NOT_FOUND` for what another namespace may answer, `WSANO_DATA`
+    /// if only containers are wanted.
+    pub fn from_query(query: &QuerySet<'a>, flags: LookupFlags) -> Result<Option<Self>, WsaCode> {
+        /// Members that no object here has.
+        const UNANSWERABLE: LookupFlags = LookupFlags::RETURN_TYPE
+            .union(LookupFlags::RETURN_ALIASES)
+            .union(LookupFlags::RETURN_QUERY_STRING);
+
+        if query.over_limit().is_some() {
+            return Err(WsaCode::WSAEINVAL);
+        }
+        let version = match query.version {
+            None => None,
+            Some(version) => {
+                let comparator = Comparator::from_u32(version.comparator).ok_or(WsaCode::WSAEINVAL)?;
+                Some((comparator, version.version))
+            }
+        };
+        if !matches!(query.namespace, ids::NS_ALL | ids::NS_EMAIL) {
+            return Err(WsaCode::WSASERVICE_NOT_FOUND);
+        }
+        let preferred = flags.contains(LookupFlags::RETURN_PREFERRED_NAMES);
+        let name = match query.name {
+            None if !preferred => return Err(WsaCode::WSAEINVAL),
+            None => None,
+            Some(_) if preferred => return Err(WsaCode::WSAEINVAL),
+            Some(name) => {
+                Address::parse(name).map_err(|error| error.lookup_code())?;
+                Some(name)
+            }
+        };
+        if flags.contains(LookupFlags::CONTAINERS) {
+            return Err(WsaCode::WSANO_DATA);
+        }
+        let wanted = flags.intersection(LookupFlags::RETURN_MASK);
+        if !wanted.is_empty() && UNANSWERABLE.contains(wanted) {
+            return Err(WsaCode::WSASERVICE_NOT_FOUND);
+        }
+        let context = query.context.unwrap_or_default();
+        Ok(name.map(|name| Self {
+            key: Key::new(name, context),
+            // A context that is given is the only one wanted: there is nothing below it.
+            deep: flags.contains(LookupFlags::DEEP) && context.is_empty(),
+            version,
+            protocols: query.protocols,
+        }))
+    }
+
+    fn matches(&self, record: &RecordRef<'_>) -> bool {
+        let version = record.fields().version.unwrap_or(0);
+        record.state() == State::Registered
+            && self.version.is_none_or(|(comparator, asked)| comparator.accepts(asked, version))
+            && (self.protocols.is_empty() || !record.addresses().matching(self.protocols).is_empty())
+    }
+}
+
+impl<A: Allocator + Clone> Store<A> {
+    /// Answers a question.
+    ///
+    /// # Errors
+    ///
+    /// No memory.
+    pub fn select(&self, query: &Query<'_>) -> Result<Found<A>, OutOfMemory> {
+        let mut found = Found { records: Vec::new_in(self.alloc.clone()), known: false };
+        if query.deep {
+            for record in self.contexts(&query.key) {
+                found.consider(query, record)?;
+            }
+            found.records.sort_unstable_by(|a, b| {
+                let (a, b) = (a.view().context(), b.view().context());
+                a.folded_units().cmp(b.folded_units())
+            });
+        } else if let Some(record) = self.find(&query.key) {
+            found.consider(query, record)?;
+        }
+        Ok(found)
+    }
+}
+
+impl<A: Allocator + Clone> Found<A> {
+    fn consider(&mut self, query: &Query<'_>, record: &Record<A>) -> Result<(), OutOfMemory> {
+        self.known = true;
+        if query.matches(&record.view()) {
+            self.records.try_push(record.clone())?;
+        }
+        Ok(())
+    }
+}
