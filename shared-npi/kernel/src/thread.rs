@@ -1,0 +1,118 @@
+//! System threads with a closure as their body.
+
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
+
+use allocator_api2::alloc::Allocator;
+use pool_alloc::Box;
+use wdk_sys::HANDLE;
+use wdk_sys::ntddk::{PsCreateSystemThread, ZwWaitForSingleObject};
+
+use crate::irql::Passive;
+use crate::object::{Handle, attributes};
+use crate::status::{NtStatus, OUT_OF_MEMORY};
+
+/// `THREAD_ALL_ACCESS` of ntifs.h.
+const THREAD_ALL_ACCESS: u32 = 0x001F_FFFF;
+
+/// A thread of the driver.
+///
+/// It must be joined: a driver whose code is unloaded under a running thread takes the system down. Dropping it
+/// instead is therefore a bug of the driver and stops at once, with a panic (which is a bug check).
+#[must_use = "a thread must be joined before the driver unloads"]
+pub struct Thread {
+    handle: Option<Handle>,
+}
+
+/// Why a thread did not start, with its body given back.
+pub struct NotStarted<F> {
+    /// What the kernel answered.
+    pub status: NtStatus,
+    /// The body, which has not run and never will.
+    pub body: F,
+}
+
+impl Thread {
+    /// Starts a thread that runs `body` and ends.
+    ///
+    /// Source: `PsCreateSystemThread`. The witness that `body` gets is its own: system threads start at
+    /// `PASSIVE_LEVEL`.
+    ///
+    /// # Errors
+    /// [`NotStarted`] with the body: out of memory, or what the kernel answers.
+    pub fn spawn<F, A>(_: Passive<'_>, alloc: A, body: F) -> Result<Self, NotStarted<F>>
+    where
+        F: FnOnce(Passive<'_>) + Send + 'static,
+        A: Allocator + Default + Send + 'static,
+    {
+        let Ok(memory): Result<Box<MaybeUninit<F>, A>, _> = Box::<F, A>::try_new_uninit_in(alloc) else {
+            return Err(NotStarted {
+                status: OUT_OF_MEMORY,
+                body,
+            });
+        };
+        let context = Box::into_raw(Box::<F, A>::write(memory, body)).cast::<c_void>();
+        let mut handle: HANDLE = core::ptr::null_mut();
+        let mut attributes = attributes(core::ptr::null_mut(), None);
+        // SAFETY: the out parameter and the attributes are valid; a null process means the system process; the start
+        // routine takes ownership of the context, whose types are its own, and both are Send. The thread is at
+        // PASSIVE_LEVEL, as the witness says.
+        let status = unsafe {
+            PsCreateSystemThread(
+                &raw mut handle,
+                THREAD_ALL_ACCESS,
+                &raw mut attributes,
+                core::ptr::null_mut(),
+                core::ptr::null_mut(),
+                Some(start::<F, A>),
+                context,
+            )
+        };
+        if let Err(status) = NtStatus(status).ok() {
+            // SAFETY: no thread was created, so the box is still ours.
+            let body = unsafe { Box::<F, A>::from_raw_in(context.cast(), A::default()) };
+            return Err(NotStarted {
+                status,
+                body: Box::into_inner(body),
+            });
+        }
+        // SAFETY: the kernel just made this kernel handle for us.
+        Ok(Self {
+            handle: Some(unsafe { Handle::from_raw(handle) }),
+        })
+    }
+
+    /// Waits until the thread has ended and no longer runs any code of the driver.
+    ///
+    /// It waits on the thread itself, by its handle: unlike an event that the thread sets as its last act, this also
+    /// covers the instructions after that act.
+    pub fn join(mut self, _: Passive<'_>) {
+        if let Some(handle) = self.handle.take() {
+            // SAFETY: the handle is valid, and the thread may block, as the witness says. A wait that is not
+            // alertable and has no timeout ends only with the thread.
+            let _ = unsafe { ZwWaitForSingleObject(handle.raw(), 0, core::ptr::null_mut()) };
+        }
+    }
+}
+
+impl Drop for Thread {
+    #[expect(clippy::panic, reason = "going on would let the thread run in unloaded code")]
+    fn drop(&mut self) {
+        if self.handle.is_some() {
+            panic!("a driver thread was dropped without being joined");
+        }
+    }
+}
+
+/// The start routine of a thread with body `F`.
+unsafe extern "C" fn start<F, A>(context: *mut c_void)
+where
+    F: FnOnce(Passive<'_>) + Send + 'static,
+    A: Allocator + Default + Send + 'static,
+{
+    // SAFETY: `spawn` passed this box, with these types, to this thread alone.
+    let body = unsafe { Box::<F, A>::from_raw_in(context.cast(), A::default()) };
+    // SAFETY: system threads start at PASSIVE_LEVEL (PsCreateSystemThread).
+    let passive = unsafe { Passive::assume() };
+    Box::into_inner(body)(passive);
+}
