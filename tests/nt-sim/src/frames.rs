@@ -1,0 +1,139 @@
+//! Entering a driver's callback.
+//!
+//! Whoever calls into a driver does it through [`callback`]: the thread then knows whose code it runs,
+//! and on return the verifier compares IRQL, locks and critical regions with those on entry.
+
+use crate::{
+    DriverName, KIRQL,
+    thread::{self, Frame, HeldLock, irql},
+    trace::Kind,
+    verifier::{self, Rule},
+};
+
+/// Runs a callback that the kernel calls at PASSIVE_LEVEL only.
+pub fn callback<R>(driver: &DriverName, name: &'static str, run: impl FnOnce() -> R) -> R {
+    callback_at(driver, name, irql::PASSIVE, run)
+}
+
+/// Runs a callback that the kernel may call at any IRQL up to `contract`.
+///
+/// Within it the verifier holds every call against `contract`, even when the callback happens to run
+/// at a lower IRQL now.
+pub fn callback_at<R>(
+    driver: &DriverName,
+    name: &'static str,
+    contract: KIRQL,
+    run: impl FnOnce() -> R,
+) -> R {
+    let entry = enter(driver, name, contract);
+    let result = run();
+    leave(&entry);
+    result
+}
+
+/// What a thread looked like when a callback began.
+struct Entry {
+    driver: DriverName,
+    callback: &'static str,
+    irql: KIRQL,
+    critical_regions: u32,
+    locks: usize,
+    depth: usize,
+}
+
+fn enter(driver: &DriverName, callback: &'static str, contract: KIRQL) -> Entry {
+    thread::with(|current| {
+        let state = &current.state;
+        let entry = Entry {
+            driver: driver.clone(),
+            callback,
+            irql: state.irql.get(),
+            critical_regions: state.critical_regions.get(),
+            locks: state.locks.borrow().len(),
+            depth: state.frames.borrow().len(),
+        };
+        state.frames.borrow_mut().push(Frame {
+            driver: driver.clone(),
+            callback,
+            contract,
+        });
+        current
+            .machine
+            .trace()
+            .record(|| Kind::CallbackEntered { callback });
+        entry
+    })
+}
+
+fn leave(entry: &Entry) {
+    let left = thread::with(|current| {
+        let state = &current.state;
+        current.machine.trace().record(|| Kind::CallbackReturned {
+            callback: entry.callback,
+        });
+        current.machine.verifier_is_on().then(|| {
+            let locks: Vec<HeldLock> = state
+                .locks
+                .borrow()
+                .get(entry.locks..)
+                .unwrap_or_default()
+                .to_vec();
+            (state.irql.get(), state.critical_regions.get(), locks)
+        })
+    });
+    if let Some((now, regions, locks)) = left {
+        check(entry, now, regions, &locks);
+    }
+    thread::with(|current| {
+        let state = &current.state;
+        state.frames.borrow_mut().truncate(entry.depth);
+        // The damage stays with the callback that did it.
+        state.irql.set(entry.irql);
+        state.critical_regions.set(entry.critical_regions);
+    });
+}
+
+fn check(entry: &Entry, now: KIRQL, regions: u32, locks: &[HeldLock]) {
+    let Entry { callback, .. } = entry;
+    if now != entry.irql {
+        verifier::report(
+            Rule::IrqlChanged,
+            None,
+            format!(
+                "{callback} was entered at {} and returned at {}",
+                irql::name(entry.irql),
+                irql::name(now)
+            ),
+            "return at the IRQL at which the callback was entered: lower what was raised, \
+             release each spin lock with the IRQL that its acquisition gave back",
+        );
+    }
+    if regions != entry.critical_regions {
+        verifier::report(
+            Rule::CriticalRegionChanged,
+            None,
+            format!(
+                "{callback} was entered {} critical regions deep and returned {regions} deep",
+                entry.critical_regions
+            ),
+            "pair each KeEnterCriticalRegion with one KeLeaveCriticalRegion on every path",
+        );
+    }
+    for lock in locks {
+        verifier::report(
+            Rule::LockHeldOnReturn,
+            None,
+            format!(
+                "{callback} returned and still holds the {} at {:#x}",
+                lock.kind, lock.address
+            ),
+            "release every lock that a callback takes before it returns",
+        );
+    }
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {}", self.callback, self.driver)
+    }
+}

@@ -1,0 +1,53 @@
+//! Driver images: the code that a machine can load.
+
+use std::{fmt, sync::Arc};
+
+use crate::{DRIVER_OBJECT, NTSTATUS, PCUNICODE_STRING};
+
+/// A driver's entry point.
+pub type DriverEntry = unsafe extern "system" fn(
+    driver: *mut DRIVER_OBJECT,
+    registry_path: PCUNICODE_STRING,
+) -> NTSTATUS;
+
+/// A driver that is linked into the process and can be loaded as if from a `.sys` file.
+#[derive(Clone, Debug)]
+pub struct DriverImage {
+    /// The name that an INF file gives to the image, for example `nsemail_client.sys`.
+    pub file_name: String,
+    /// The driver's entry point.
+    pub entry: DriverEntry,
+    /// What the pool tags of this driver begin with, so that pool can be attributed to it whoever
+    /// happens to allocate or free it.
+    pub pool_tag_prefix: [u8; 3],
+}
+
+/// The name of a driver image; cheap to copy and compare.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DriverName(Arc<str>);
+
+impl DriverName {
+    /// Makes the name of an image; names differ not by case.
+    #[must_use]
+    pub fn new(file_name: &str) -> Self {
+        Self(file_name.to_lowercase().into())
+    }
+
+    /// Returns the name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DriverName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for DriverName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}

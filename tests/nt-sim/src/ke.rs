@@ -1,0 +1,29 @@
+//! The kernel core: IRQL, events and waits, spin locks, critical regions, time.
+//!
+//! Events and other objects that can be waited for live in the driver's memory and have no function
+//! that ends them, so the memory holds their state only; who waits is kept per machine, by address.
+#![expect(non_snake_case, reason = "the names of the kernel's functions")]
+
+mod event;
+mod irql;
+mod spin;
+mod time;
+mod wait;
+
+pub use event::{KeClearEvent, KeInitializeEvent, KeReadStateEvent, KeResetEvent, KeSetEvent};
+pub use irql::{
+    KeAreApcsDisabled, KeEnterCriticalRegion, KeGetCurrentIrql, KeLeaveCriticalRegion, KeLowerIrql,
+    KeRaiseIrqlToDpcLevel, KfRaiseIrql,
+};
+pub use spin::{
+    KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockRaiseToDpc, KeInitializeSpinLock,
+    KeReleaseSpinLock, KeReleaseSpinLockFromDpcLevel,
+};
+pub use time::{
+    KeBugCheckEx, KeQueryInterruptTimePrecise, KeQueryPerformanceCounter, KeQuerySystemTimePrecise,
+    KeQueryUnbiasedInterruptTime,
+};
+pub use wait::{KeDelayExecutionThread, KeWaitForSingleObject};
+
+pub(crate) use spin::{forget_lock, remember_lock};
+pub(crate) use wait::{Parking, State, new_thread_header, signal_for_ever};

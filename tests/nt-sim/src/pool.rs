@@ -1,0 +1,46 @@
+//! The pool.
+//!
+//! With the verifier on, each block is known by its address: who allocated it, under which tag and
+//! where, and whether it is live or was freed. A guard behind the block shows overruns. A freed block
+//! is filled with a pattern and kept back for a while; if the pattern has changed by the time it is
+//! given back to the host, someone wrote to freed memory. With the verifier off a block costs a small
+//! header in front of it and nothing else.
+//!
+//! Pool belongs to the driver whose tag prefix it carries, whoever's code happens to run; pool under
+//! any other tag belongs to the driver whose callback allocated it.
+
+mod block;
+pub mod kernel;
+mod state;
+
+pub use block::Tag;
+pub use state::{BlockState, PoolUsage};
+
+pub(crate) use state::State;
+
+use crate::Machine;
+
+impl Machine {
+    /// Returns how much pool is in use.
+    #[must_use]
+    pub fn pool_usage(&self) -> PoolUsage {
+        self.pool_state().usage()
+    }
+
+    /// Makes one allocation of a driver fail: the one after `skip` more that succeed.
+    pub fn fail_allocation(&self, skip: u64) {
+        self.pool_state().fail_after(skip);
+    }
+
+    /// Tells whether an allocation that was to fail has failed, and forgets it if it has not.
+    #[must_use]
+    pub fn allocation_has_failed(&self) -> bool {
+        self.pool_state().take_failed()
+    }
+
+    /// Says what the pool knows about the block that an address lies in; needs the verifier.
+    #[must_use]
+    pub fn pool_block(&self, address: *const core::ffi::c_void) -> BlockState {
+        self.pool_state().block_at(address.addr())
+    }
+}

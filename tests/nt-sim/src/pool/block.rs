@@ -1,0 +1,169 @@
+//! The memory of one block.
+//!
+//! The bytes around a block are laid out as `header | user bytes | guard`. All three come from one
+//! allocation of the host, aligned to [`ALIGN`].
+
+use std::{
+    alloc::{Layout, alloc, dealloc},
+    fmt,
+    ptr::NonNull,
+};
+
+/// What the pool of 64-bit Windows aligns blocks to.
+pub(super) const ALIGN: usize = 16;
+const HEADER: usize = 16;
+const GUARD: usize = 16;
+const GUARD_BYTE: u8 = 0xFD;
+/// What uninitialised pool is filled with, so that nobody takes it for zeroes.
+const FRESH_BYTE: u8 = 0xCD;
+/// What freed pool is filled with.
+const FREED_BYTE: u8 = 0xDD;
+
+/// A pool tag, shown as the four characters that the debugger shows.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tag(pub u32);
+
+impl Tag {
+    /// The characters, in the order in which they lie in memory.
+    #[must_use]
+    pub const fn characters(self) -> [u8; 4] {
+        self.0.to_le_bytes()
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.characters() {
+            let shown = if byte == b' ' || byte.is_ascii_graphic() {
+                char::from(byte)
+            } else {
+                '.'
+            };
+            write!(f, "{shown}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tag({self})")
+    }
+}
+
+/// What lies in front of the user bytes.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct Header {
+    /// How many bytes the driver asked for.
+    pub(super) size: usize,
+    pub(super) tag: u32,
+    magic: u32,
+}
+
+const MAGIC: u32 = 0x4C4F_4F50;
+
+const _: () = assert!(size_of::<Header>() == HEADER);
+
+fn layout(size: usize) -> Option<Layout> {
+    let size = size.checked_add(HEADER + GUARD)?;
+    Layout::from_size_align(size, ALIGN).ok()
+}
+
+/// Takes memory for a block from the host; gives the address of its user bytes.
+pub(super) fn take(size: usize, tag: u32, zero: bool, guard: bool) -> Option<NonNull<u8>> {
+    let layout = layout(size)?;
+    // SAFETY: the size is not zero, as it has room for the header.
+    let base = NonNull::new(unsafe { alloc(layout) })?;
+    let header = Header {
+        size,
+        tag,
+        magic: MAGIC,
+    };
+    // SAFETY: the allocation begins with room for a header and is aligned for it.
+    unsafe { base.cast::<Header>().write(header) };
+    // SAFETY: the header lies inside the allocation.
+    let user = unsafe { base.add(HEADER) };
+    if zero {
+        // SAFETY: the user bytes lie inside the allocation.
+        unsafe { user.write_bytes(0, size) };
+    } else if guard {
+        // SAFETY: as above.
+        unsafe { user.write_bytes(FRESH_BYTE, size) };
+    }
+    if guard {
+        // SAFETY: the guard follows the user bytes inside the allocation.
+        let guard = unsafe { user.add(size) };
+        // SAFETY: as above.
+        unsafe { guard.write_bytes(GUARD_BYTE, GUARD) };
+    }
+    Some(user)
+}
+
+/// Reads the header of a block.
+///
+/// # Safety
+///
+/// `user` came from [`take`] and was not given back.
+pub(super) unsafe fn header(user: NonNull<u8>) -> Header {
+    // SAFETY: a header lies in front of the user bytes.
+    let header = unsafe { user.sub(HEADER) };
+    // SAFETY: as above; it was written by `take`.
+    unsafe { header.cast::<Header>().read() }
+}
+
+impl Header {
+    /// Tells whether this is a header at all, as far as that can be told.
+    pub(super) const fn is_sound(&self) -> bool {
+        self.magic == MAGIC
+    }
+}
+
+/// Gives a block back to the host.
+///
+/// # Safety
+///
+/// `user` came from [`take`] with this size, and nobody uses it again.
+pub(super) unsafe fn give_back(user: NonNull<u8>, size: usize) {
+    let Some(layout) = layout(size) else { return };
+    // SAFETY: a header lies in front of the user bytes.
+    let base = unsafe { user.sub(HEADER) };
+    // SAFETY: forgets what a second free could mistake for a header.
+    unsafe { base.write_bytes(0, HEADER) };
+    // SAFETY: `take` allocated it with this layout.
+    unsafe { dealloc(base.as_ptr(), layout) };
+}
+
+/// Tells whether the guard behind a block is as it was.
+///
+/// # Safety
+///
+/// `user` came from [`take`] with this size and with a guard.
+pub(super) unsafe fn guard_is_whole(user: NonNull<u8>, size: usize) -> bool {
+    // SAFETY: the guard follows the user bytes.
+    let guard = unsafe { user.add(size) };
+    // SAFETY: `take` filled it.
+    let now = unsafe { guard.cast::<[u8; GUARD]>().read() };
+    now == [GUARD_BYTE; GUARD]
+}
+
+/// Fills a block that was freed.
+///
+/// # Safety
+///
+/// `user` came from [`take`] with this size, and its owner has freed it.
+pub(super) unsafe fn poison(user: NonNull<u8>, size: usize) {
+    // SAFETY: the caller vouches for the block.
+    unsafe { user.write_bytes(FREED_BYTE, size) };
+}
+
+/// Returns the place of the first byte that was written since a block was freed.
+///
+/// # Safety
+///
+/// `user` came from [`take`] with this size and was poisoned.
+pub(super) unsafe fn first_written(user: NonNull<u8>, size: usize) -> Option<usize> {
+    // SAFETY: the caller vouches for the block.
+    let bytes = unsafe { core::slice::from_raw_parts(user.as_ptr(), size) };
+    bytes.iter().position(|byte| *byte != FREED_BYTE)
+}

@@ -1,0 +1,490 @@
+//! What the pool of a machine knows about its blocks.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    ptr::NonNull,
+    sync::{
+        RwLock,
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
+    },
+};
+
+use super::block::{self, Tag};
+use crate::{
+    DriverName, Machine,
+    sync::StateLock,
+    thread,
+    verifier::{self, CallSite, Finding, Rule},
+};
+
+/// How many bytes of freed blocks are kept back.
+const QUARANTINE_BYTES: usize = 8 << 20;
+/// How many freed blocks are kept back.
+const QUARANTINE_BLOCKS: usize = 4096;
+
+/// How much pool is in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolUsage {
+    /// Live blocks.
+    pub blocks: usize,
+    /// Bytes that drivers asked for in live blocks.
+    pub bytes: usize,
+}
+
+/// What the pool knows about an address.
+#[derive(Clone, Debug)]
+pub enum BlockState {
+    /// It lies in no block that is known.
+    Unknown,
+    /// It lies in a live block.
+    Live {
+        /// The tag of the block.
+        tag: Tag,
+        /// Where it was allocated.
+        allocated: CallSite,
+    },
+    /// It lies in a block that was freed lately.
+    Freed {
+        /// The tag of the block.
+        tag: Tag,
+        /// Where it was allocated.
+        allocated: CallSite,
+        /// Where it was freed.
+        freed: CallSite,
+    },
+}
+
+/// A live block.
+#[derive(Clone, Debug)]
+struct Live {
+    size: usize,
+    tag: Tag,
+    driver: Option<DriverName>,
+    paged: bool,
+    site: CallSite,
+}
+
+/// A freed block that is kept back.
+#[derive(Clone, Debug)]
+struct Freed {
+    address: usize,
+    live: Live,
+    freed: CallSite,
+    by: Option<(DriverName, &'static str)>,
+    reported: bool,
+}
+
+#[derive(Debug, Default)]
+struct Blocks {
+    live: BTreeMap<usize, Live>,
+    quarantine: VecDeque<Freed>,
+    quarantined: usize,
+}
+
+/// The pool of a machine.
+#[derive(Debug)]
+pub(crate) struct State {
+    verifier: bool,
+    bytes: AtomicUsize,
+    count: AtomicUsize,
+    blocks: StateLock<Blocks>,
+    drivers: RwLock<Vec<([u8; 3], DriverName)>>,
+    /// Counts down to the allocation that is to fail; negative if none is.
+    fail: AtomicI64,
+    failed: AtomicBool,
+}
+
+/// Why a block is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Request {
+    pub(super) size: usize,
+    pub(super) tag: u32,
+    pub(super) zero: bool,
+    pub(super) paged: bool,
+}
+
+impl State {
+    pub(crate) fn new(verifier: bool) -> Self {
+        Self {
+            verifier,
+            bytes: AtomicUsize::new(0),
+            count: AtomicUsize::new(0),
+            blocks: StateLock::default(),
+            drivers: RwLock::default(),
+            fail: AtomicI64::new(-1),
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    /// Attributes pool under tags of a prefix to a driver.
+    pub(crate) fn add_driver(&self, prefix: [u8; 3], driver: DriverName) {
+        let mut drivers = self
+            .drivers
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        drivers.retain(|(known, _)| *known != prefix);
+        drivers.push((prefix, driver));
+    }
+
+    fn driver_of(&self, tag: u32) -> Option<DriverName> {
+        let [a, b, c, _] = Tag(tag).characters();
+        let drivers = self
+            .drivers
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        drivers
+            .iter()
+            .find(|(prefix, _)| *prefix == [a, b, c])
+            .map(|(_, driver)| driver.clone())
+    }
+
+    pub(super) fn usage(&self) -> PoolUsage {
+        PoolUsage {
+            blocks: self.count.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(super) fn fail_after(&self, skip: u64) {
+        self.failed.store(false, Ordering::Relaxed);
+        let skip = i64::try_from(skip).unwrap_or(i64::MAX);
+        self.fail.store(skip, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_failed(&self) -> bool {
+        self.fail.store(-1, Ordering::Relaxed);
+        self.failed.swap(false, Ordering::Relaxed)
+    }
+
+    fn is_to_fail(&self) -> bool {
+        if self.fail.load(Ordering::Relaxed) < 0 {
+            return false;
+        }
+        let now = self.fail.fetch_sub(1, Ordering::Relaxed) == 0;
+        if now {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        now
+    }
+
+    /// Allocates a block.
+    pub(super) fn allocate(&self, request: Request) -> Option<NonNull<u8>> {
+        if self.is_to_fail() {
+            return None;
+        }
+        let Request {
+            size,
+            tag,
+            zero,
+            paged,
+        } = request;
+        let user = block::take(size, tag, zero, self.verifier)?;
+        self.bytes.fetch_add(size, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        if self.verifier {
+            let live = Live {
+                size,
+                tag: Tag(tag),
+                driver: self.driver_of(tag).or_else(thread::current_driver),
+                paged,
+                site: CallSite::here(),
+            };
+            self.blocks
+                .with(|blocks| blocks.live.insert(user.as_ptr().addr(), live));
+        }
+        Some(user)
+    }
+
+    /// Tells whether a live block came from paged pool.
+    pub(super) fn is_paged(&self, user: NonNull<u8>) -> bool {
+        self.verifier
+            && self.blocks.with(|blocks| {
+                blocks
+                    .live
+                    .get(&user.as_ptr().addr())
+                    .is_some_and(|live| live.paged)
+            })
+    }
+
+    /// Frees a block; `tag` is zero if the caller does not name one.
+    ///
+    /// # Safety
+    ///
+    /// With the verifier off, `user` came from [`State::allocate`] and was not freed. With it on, any
+    /// address will do. Nobody uses the block afterwards.
+    pub(super) unsafe fn free(&self, call: &'static str, user: NonNull<u8>, tag: u32) {
+        if self.verifier {
+            self.free_checked(call, user, tag);
+            return;
+        }
+        // SAFETY: the caller vouches for the block.
+        let header = unsafe { block::header(user) };
+        assert!(
+            header.is_sound(),
+            "{call} was called with {user:p}, which is no live pool block"
+        );
+        self.uncount(header.size);
+        // SAFETY: as above; the size is that of the allocation.
+        unsafe { block::give_back(user, header.size) };
+    }
+
+    fn uncount(&self, size: usize) {
+        self.bytes.fetch_sub(size, Ordering::Relaxed);
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn free_checked(&self, call: &'static str, user: NonNull<u8>, tag: u32) {
+        let address = user.as_ptr().addr();
+        let Some(live) = self.blocks.with(|blocks| blocks.live.remove(&address)) else {
+            self.report_bad_free(call, address);
+            return;
+        };
+        self.uncount(live.size);
+        if tag != 0 && Tag(tag) != live.tag {
+            verifier::report(
+                Rule::PoolWrongTag,
+                Some(call),
+                format!(
+                    "{} bytes allocated under the tag {} were freed under the tag {}",
+                    live.size,
+                    live.tag,
+                    Tag(tag)
+                ),
+                "free a block under the tag under which it was allocated",
+            );
+        }
+        // SAFETY: the block was live, with a guard, until this thread took it off the list.
+        if !unsafe { block::guard_is_whole(user, live.size) } {
+            report_overrun(call, address, &live);
+        }
+        // SAFETY: the block is no longer live, and its size is that of the allocation.
+        unsafe { block::poison(user, live.size) };
+        let by = thread::current_frames()
+            .pop()
+            .map(|frame| (frame.driver, frame.callback));
+        let freed = Freed {
+            address,
+            live,
+            freed: CallSite::here(),
+            by,
+            reported: false,
+        };
+        let evicted = self.blocks.with(|blocks| {
+            blocks.quarantined += freed.live.size;
+            blocks.quarantine.push_back(freed);
+            let mut evicted = Vec::new();
+            while blocks.quarantine.len() > QUARANTINE_BLOCKS
+                || blocks.quarantined > QUARANTINE_BYTES
+            {
+                let Some(oldest) = blocks.quarantine.pop_front() else {
+                    break;
+                };
+                blocks.quarantined -= oldest.live.size;
+                evicted.push(oldest);
+            }
+            evicted
+        });
+        for block in evicted {
+            if let (Some(finding), Some(machine)) = (written_after_free(&block), Machine::try_current())
+            {
+                verifier::report_finding(&machine, finding);
+            }
+            release(&block);
+        }
+    }
+
+    fn report_bad_free(&self, call: &'static str, address: usize) {
+        let earlier = self.blocks.with(|blocks| {
+            blocks
+                .quarantine
+                .iter()
+                .rev()
+                .find(|freed| freed.address == address)
+                .cloned()
+        });
+        match earlier {
+            Some(freed) => verifier::report(
+                Rule::PoolDoubleFree,
+                Some(call),
+                format!(
+                    "{call} was called again for the {} bytes under the tag {} at {address:#x}, \
+                     allocated at {} and freed before at {}",
+                    freed.live.size,
+                    freed.live.tag,
+                    first_line(&freed.live.site),
+                    first_line(&freed.freed)
+                ),
+                "give each block one owner that frees it once",
+            ),
+            None => verifier::report(
+                Rule::PoolMisuse,
+                Some(call),
+                format!("{call} was called with {address:#x}, where no pool block begins"),
+                "pass the address that ExAllocatePool2 returned, unchanged",
+            ),
+        }
+    }
+
+    pub(super) fn block_at(&self, address: usize) -> BlockState {
+        self.blocks.with(|blocks| {
+            let below = blocks.live.range(..=address).next_back();
+            if let Some((start, live)) = below
+                && address < start + live.size.max(1)
+            {
+                return BlockState::Live {
+                    tag: live.tag,
+                    allocated: live.site.clone(),
+                };
+            }
+            blocks
+                .quarantine
+                .iter()
+                .rev()
+                .find(|freed| {
+                    (freed.address..freed.address + freed.live.size.max(1)).contains(&address)
+                })
+                .map_or(BlockState::Unknown, |freed| BlockState::Freed {
+                    tag: freed.live.tag,
+                    allocated: freed.live.site.clone(),
+                    freed: freed.freed.clone(),
+                })
+        })
+    }
+
+    /// Looks through the freed blocks that are still kept back.
+    pub(crate) fn check_quarantine(&self, machine: &Machine) {
+        let findings: Vec<Finding> = self.blocks.with(|blocks| {
+            blocks
+                .quarantine
+                .iter_mut()
+                .filter(|freed| !freed.reported)
+                .filter_map(|freed| {
+                    let finding = written_after_free(freed)?;
+                    freed.reported = true;
+                    Some(finding)
+                })
+                .collect()
+        });
+        for finding in findings {
+            verifier::report_finding(machine, finding);
+        }
+    }
+
+    /// Reports what a driver that was unloaded did not free, by tag and call site.
+    pub(crate) fn check_unloaded(&self, machine: &Machine, driver: &DriverName) {
+        self.check_quarantine(machine);
+        let leaked: Vec<(usize, Live)> = self.blocks.with(|blocks| {
+            blocks
+                .live
+                .iter()
+                .filter(|(_, live)| live.driver.as_ref() == Some(driver))
+                .map(|(address, live)| (*address, live.clone()))
+                .collect()
+        });
+        let mut groups: HashMap<(Tag, Vec<usize>), (usize, usize, CallSite)> = HashMap::new();
+        for (address, live) in leaked {
+            let group = groups
+                .entry((live.tag, live.site.key()))
+                .or_insert_with(|| (0, 0, live.site.clone()));
+            group.0 += 1;
+            group.1 += live.size;
+            // A leak is reported once, not again at the next unload of the same driver.
+            self.blocks.with(|blocks| {
+                if let Some(live) = blocks.live.get_mut(&address) {
+                    live.driver = None;
+                }
+            });
+        }
+        let mut groups: Vec<_> = groups.into_iter().collect();
+        groups.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for ((tag, _), (blocks, bytes, site)) in groups {
+            verifier::report_finding(
+                machine,
+                Finding {
+                    rule: Rule::PoolLeak,
+                    driver: Some(driver.clone()),
+                    callback: Some("unload"),
+                    thread: thread::current_thread(),
+                    call: Some("ExAllocatePool2"),
+                    site: Some(site),
+                    message: format!(
+                        "{blocks} pool block(s), {bytes} bytes, under the tag {tag} were not freed; \
+                         all were allocated at the place below"
+                    ),
+                    remedy: "free all pool before the unload routine, or an entry point that fails, \
+                             returns"
+                        .to_owned(),
+                },
+            );
+        }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.blocks.with(|blocks| {
+            for freed in blocks.quarantine.drain(..) {
+                release(&freed);
+            }
+        });
+    }
+}
+
+fn first_line(site: &CallSite) -> String {
+    site.lines()
+        .into_iter()
+        .next()
+        .unwrap_or_else(|| "an unknown place".to_owned())
+}
+
+fn at(address: usize) -> Option<NonNull<u8>> {
+    NonNull::new(std::ptr::with_exposed_provenance_mut(address))
+}
+
+/// Gives a block that was kept back to the host.
+fn release(freed: &Freed) {
+    if let Some(user) = at(freed.address) {
+        // SAFETY: the block was taken off the list of freed blocks, and comes from `take`.
+        unsafe { block::give_back(user, freed.live.size) };
+    }
+}
+
+fn report_overrun(call: &'static str, address: usize, live: &Live) {
+    verifier::report(
+        Rule::PoolOverrun,
+        Some(call),
+        format!(
+            "bytes behind the {} bytes under the tag {} at {address:#x} were overwritten; the block \
+             was allocated at {}",
+            live.size,
+            live.tag,
+            first_line(&live.site)
+        ),
+        "write no more than was allocated",
+    );
+}
+
+fn written_after_free(freed: &Freed) -> Option<Finding> {
+    let user = at(freed.address)?;
+    // SAFETY: a block that is kept back was poisoned and is still allocated from the host.
+    let offset = unsafe { block::first_written(user, freed.live.size) }?;
+    Some(Finding {
+        rule: Rule::PoolWriteAfterFree,
+        driver: freed.live.driver.clone(),
+        callback: freed.by.as_ref().map(|(_, callback)| *callback),
+        thread: None,
+        call: None,
+        site: Some(freed.freed.clone()),
+        message: format!(
+            "byte {offset} of {} bytes under the tag {} at {:#x} was written after the block was freed \
+             at the place below; it was allocated at {}",
+            freed.live.size,
+            freed.live.tag,
+            freed.address,
+            first_line(&freed.live.site)
+        ),
+        remedy: "free a block when the last user is done with it: count references, or wait for \
+                 those who may still use it"
+            .to_owned(),
+    })
+}

@@ -1,0 +1,163 @@
+//! How simulated threads run, and how they wait.
+//!
+//! Everything in the simulator that starts a thread, waits, or gives way does so through the
+//! [`Scheduler`] of its machine. [`Native`] runs each simulated thread on a thread of the host. A test
+//! may supply another one, for example over a model checker that decides after every step which
+//! thread runs next; such a scheduler may run all simulated threads on one thread of the host, and
+//! says so by [`Scheduler::slot`].
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Where the context of the running simulated thread is found.
+#[derive(Clone, Copy, Debug)]
+pub enum Slot {
+    /// Each simulated thread has a thread of the host to itself.
+    OsThread,
+    /// Several simulated threads take turns on one thread of the host; the function names the one
+    /// that runs now.
+    Task(fn() -> u64),
+}
+
+/// Runs simulated threads.
+pub trait Scheduler: Send + Sync + 'static {
+    /// Runs `body` on a new thread.
+    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send + 'static>);
+
+    /// Makes an event that is not set.
+    fn event(&self) -> Box<dyn SchedulerEvent>;
+
+    /// The calling thread cannot go on until another thread has run.
+    fn yield_point(&self);
+
+    /// A good moment to run another thread, although the calling one could go on.
+    ///
+    /// Native threads are preempted anyway, so the default does nothing.
+    fn preemption_point(&self) {}
+
+    /// Says where the context of the running thread is found.
+    fn slot(&self) -> Slot {
+        Slot::OsThread
+    }
+}
+
+impl fmt::Debug for dyn Scheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Scheduler")
+    }
+}
+
+/// A flag to wait for; it stays set until cleared and releases all who wait.
+pub trait SchedulerEvent: Send + Sync {
+    /// Sets the event and releases all who wait.
+    fn set(&self);
+
+    /// Clears the event.
+    fn clear(&self);
+
+    /// Tells whether the event is set now.
+    fn is_set(&self) -> bool;
+
+    /// Waits until the event is set.
+    fn wait(&self);
+
+    /// Waits until the event is set or the time is over; tells whether it is set.
+    ///
+    /// A scheduler without a clock may answer at any moment.
+    fn wait_for(&self, timeout: Duration) -> bool;
+}
+
+impl fmt::Debug for dyn SchedulerEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SchedulerEvent({})", self.is_set())
+    }
+}
+
+/// One thread of the host per simulated thread.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Native;
+
+impl Scheduler for Native {
+    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send + 'static>) {
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(body)
+            .expect("the host can start a thread");
+    }
+
+    fn event(&self) -> Box<dyn SchedulerEvent> {
+        Box::new(NativeEvent::default())
+    }
+
+    fn yield_point(&self) {
+        thread::yield_now();
+    }
+}
+
+#[derive(Debug, Default)]
+struct NativeEvent {
+    /// Read without the mutex by those who only look.
+    set: AtomicBool,
+    mutex: Mutex<()>,
+    changed: Condvar,
+}
+
+impl SchedulerEvent for NativeEvent {
+    fn set(&self) {
+        let guard = self.mutex.lock().unwrap_or_else(PoisonError::into_inner);
+        self.set.store(true, Ordering::Release);
+        // Notified under the mutex: a waiter may free the event as soon as it has seen the flag.
+        self.changed.notify_all();
+        drop(guard);
+    }
+
+    fn clear(&self) {
+        self.set.store(false, Ordering::Release);
+    }
+
+    fn is_set(&self) -> bool {
+        self.set.load(Ordering::Acquire)
+    }
+
+    fn wait(&self) {
+        let mut guard = self.mutex.lock().unwrap_or_else(PoisonError::into_inner);
+        while !self.is_set() {
+            guard = self
+                .changed
+                .wait(guard)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn wait_for(&self, timeout: Duration) -> bool {
+        let Some(deadline) = Instant::now().checked_add(timeout) else {
+            self.wait();
+            return true;
+        };
+        let mut guard = self.mutex.lock().unwrap_or_else(PoisonError::into_inner);
+        while !self.is_set() {
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else {
+                return false;
+            };
+            guard = self
+                .changed
+                .wait_timeout(guard, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        true
+    }
+}
+
+/// Returns the scheduler that machines use unless told otherwise.
+#[must_use]
+pub fn native() -> Arc<dyn Scheduler> {
+    Arc::new(Native)
+}

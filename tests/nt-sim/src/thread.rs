@@ -1,0 +1,270 @@
+//! The context of a simulated thread: its machine, IRQL, critical regions, callbacks and locks.
+//!
+//! Code that runs on a simulated thread finds its machine here. A thread of the host enters a
+//! machine by [`Machine::enter`] (every call from outside does so by itself), and leaves it when the
+//! guard is dropped; entering nests. Threads that a machine starts are entered from the beginning.
+//!
+//! The context is kept per thread of the host, or per task where a scheduler lets several tasks take
+//! turns on one ([`Slot::Task`]).
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+};
+
+use sim_platform::ThreadId;
+
+use crate::{
+    DISPATCH_LEVEL, DriverName, KIRQL, Machine, PASSIVE_LEVEL,
+    scheduler::{Scheduler, Slot},
+};
+
+/// IRQLs as the kernel functions take them.
+pub mod irql {
+    use crate::KIRQL;
+
+    /// Ordinary thread execution.
+    pub const PASSIVE: KIRQL = 0;
+    /// Normal kernel APCs are held off.
+    pub const APC: KIRQL = 1;
+    /// No thread switch, no blocking.
+    pub const DISPATCH: KIRQL = 2;
+    /// Everything is held off.
+    pub const HIGH: KIRQL = 15;
+
+    /// Returns the name of an IRQL as the documentation writes it.
+    #[must_use]
+    pub const fn name(irql: KIRQL) -> &'static str {
+        match irql {
+            PASSIVE => "PASSIVE_LEVEL",
+            APC => "APC_LEVEL",
+            DISPATCH => "DISPATCH_LEVEL",
+            HIGH => "HIGH_LEVEL",
+            _ => "DIRQL",
+        }
+    }
+}
+
+const _: () = assert!(PASSIVE_LEVEL == 0 && DISPATCH_LEVEL == 2);
+
+/// A callback of a driver that is running on a thread.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Whose callback it is.
+    pub driver: DriverName,
+    /// Its name in the field's terms, for example `EvtIoDeviceControl`.
+    pub callback: &'static str,
+    /// The highest IRQL at which the kernel may call this callback: code in it must do with what is
+    /// legal there, even when it happens to be called lower.
+    pub contract: KIRQL,
+}
+
+/// A lock that a thread holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldLock {
+    /// What kind of lock.
+    pub kind: &'static str,
+    /// Where it is.
+    pub address: usize,
+}
+
+/// The state of one simulated thread; touched by that thread only.
+#[derive(Debug)]
+pub(crate) struct ThreadState {
+    pub(crate) id: ThreadId,
+    pub(crate) irql: Cell<KIRQL>,
+    pub(crate) critical_regions: Cell<u32>,
+    pub(crate) frames: RefCell<Vec<Frame>>,
+    pub(crate) locks: RefCell<Vec<HeldLock>>,
+    /// The routine of this system thread asked to end it.
+    pub(crate) terminated: Cell<bool>,
+}
+
+impl ThreadState {
+    fn new(id: ThreadId) -> Self {
+        Self {
+            id,
+            irql: Cell::new(irql::PASSIVE),
+            critical_regions: Cell::new(0),
+            frames: RefCell::new(Vec::new()),
+            locks: RefCell::new(Vec::new()),
+            terminated: Cell::new(false),
+        }
+    }
+}
+
+/// A simulated thread on its machine.
+#[derive(Debug)]
+pub(crate) struct Current {
+    pub(crate) machine: Machine,
+    pub(crate) state: ThreadState,
+}
+
+#[derive(Default)]
+struct Slots {
+    /// Set while a scheduler runs several tasks on this thread of the host.
+    task: Cell<Option<fn() -> u64>>,
+    tasks: RefCell<HashMap<u64, Rc<Current>>>,
+    current: RefCell<Option<Rc<Current>>>,
+    /// The context that this thread of the host entered last, to be used again.
+    last: RefCell<Option<Rc<Current>>>,
+}
+
+thread_local! {
+    static SLOTS: Slots = Slots::default();
+}
+
+impl Slots {
+    fn get(&self) -> Option<Rc<Current>> {
+        match self.task.get() {
+            None => self.current.borrow().clone(),
+            Some(task) => self.tasks.borrow().get(&task()).cloned(),
+        }
+    }
+
+    fn replace(&self, new: Option<Rc<Current>>) -> Option<Rc<Current>> {
+        match (self.task.get(), new) {
+            (None, new) => self.current.replace(new),
+            (Some(task), Some(new)) => self.tasks.borrow_mut().insert(task(), new),
+            (Some(task), None) => self.tasks.borrow_mut().remove(&task()),
+        }
+    }
+}
+
+/// Prepares this thread of the host for a scheduler that runs several tasks on it.
+pub(crate) fn adopt(scheduler: &dyn Scheduler) {
+    if let Slot::Task(task) = scheduler.slot() {
+        SLOTS.with(|slots| {
+            slots.task.set(Some(task));
+            // What an earlier run left behind, for example one that ended in the middle.
+            let stale = std::mem::take(&mut *slots.tasks.borrow_mut());
+            slots.last.take();
+            drop(stale);
+        });
+    }
+}
+
+/// Gives this thread of the host back to [`Slot::OsThread`] schedulers.
+pub(crate) fn release(scheduler: &dyn Scheduler) {
+    if matches!(scheduler.slot(), Slot::Task(_)) {
+        let stale = SLOTS.with(|slots| {
+            slots.task.set(None);
+            slots.last.take();
+            std::mem::take(&mut *slots.tasks.borrow_mut())
+        });
+        drop(stale);
+    }
+}
+
+/// Runs `with` on the context of the calling thread, if it is on a machine.
+pub(crate) fn try_with<R>(with: impl FnOnce(&Current) -> R) -> Option<R> {
+    let current = SLOTS.try_with(Slots::get).ok().flatten()?;
+    Some(with(&current))
+}
+
+/// Runs `with` on the context of the calling thread.
+///
+/// # Panics
+///
+/// If the thread is on no machine: a kernel function was called from outside.
+#[track_caller]
+pub(crate) fn with<R>(with: impl FnOnce(&Current) -> R) -> R {
+    match SLOTS.try_with(Slots::get).ok().flatten() {
+        Some(current) => with(&current),
+        None => panic!(
+            "a kernel function was called on a thread that is on no simulated machine; \
+             enter one by Machine::enter, or start the thread by PsCreateSystemThread"
+        ),
+    }
+}
+
+/// Keeps the calling thread on a machine; dropping it leaves the machine.
+#[derive(Debug)]
+#[must_use = "dropping this leaves the machine"]
+pub struct Entered {
+    /// What the thread was on before; `None` inside `Some` if on nothing.
+    before: Option<Option<Rc<Current>>>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if let Some(before) = self.before.take() {
+            let _ = SLOTS.try_with(|slots| slots.replace(before));
+        }
+    }
+}
+
+/// Enters `machine` as a thread that came from outside, or does nothing if the caller is on it.
+pub(crate) fn enter(machine: &Machine) -> Entered {
+    SLOTS.with(|slots| {
+        let before = slots.get();
+        if before.as_ref().is_some_and(|now| now.machine.is(machine)) {
+            return Entered { before: None };
+        }
+        let reusable = slots.task.get().is_none();
+        let last = reusable
+            .then(|| slots.last.borrow().clone())
+            .flatten()
+            .filter(|last| last.machine.is(machine));
+        let context = last.unwrap_or_else(|| {
+            let new = Rc::new(Current {
+                machine: machine.clone(),
+                state: ThreadState::new(machine.new_thread_id()),
+            });
+            if reusable {
+                slots.last.replace(Some(Rc::clone(&new)));
+            }
+            new
+        });
+        slots.replace(Some(context));
+        Entered {
+            before: Some(before),
+        }
+    })
+}
+
+/// Enters `machine` as a thread that the machine itself started.
+pub(crate) fn enter_new(machine: &Machine, id: ThreadId) -> Entered {
+    let context = Rc::new(Current {
+        machine: machine.clone(),
+        state: ThreadState::new(id),
+    });
+    SLOTS.with(|slots| Entered {
+        before: Some(slots.replace(Some(context))),
+    })
+}
+
+/// Returns the IRQL of the calling thread; PASSIVE off any machine.
+#[must_use]
+pub fn current_irql() -> KIRQL {
+    try_with(|current| current.state.irql.get()).unwrap_or(irql::PASSIVE)
+}
+
+/// Returns the calling thread, if it is on a machine.
+#[must_use]
+pub fn current_thread() -> Option<ThreadId> {
+    try_with(|current| current.state.id)
+}
+
+/// Returns the driver whose callback runs on the calling thread, if one does.
+#[must_use]
+pub fn current_driver() -> Option<DriverName> {
+    try_with(|current| {
+        let frames = current.state.frames.borrow();
+        frames.last().map(|frame| frame.driver.clone())
+    })
+    .flatten()
+}
+
+/// Returns the callbacks that run on the calling thread, outermost first.
+#[must_use]
+pub fn current_frames() -> Vec<Frame> {
+    try_with(|current| current.state.frames.borrow().clone()).unwrap_or_default()
+}
+
+/// Returns the locks that the calling thread holds, in the order in which it took them.
+#[must_use]
+pub fn held_locks() -> Vec<HeldLock> {
+    try_with(|current| current.state.locks.borrow().clone()).unwrap_or_default()
+}
