@@ -115,8 +115,11 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             }
         };
         let mut breach = None;
+        let thread = P::current_thread();
         let settled = self.state.with(|state| {
             let known = id < state.next;
+            let module = state.bindings.get(&id).map(|binding| binding.info.side(role).id);
+            let inside = module.is_some_and(|module| state.in_callback_of(thread, module));
             let Some(binding) = state.bindings.get_mut(&id) else {
                 breach = Some(if known {
                     Rule::CompletedTwice
@@ -135,7 +138,9 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
                     false
                 }
                 SideState::InCallback { completed: false } => {
-                    breach = Some(Rule::CompletedInside);
+                    // On another thread this is the ordinary race of the last call with the
+                    // return of STATUS_PENDING.
+                    breach = inside.then_some(Rule::CompletedInside);
                     side.state = if waits {
                         SideState::InCallback { completed: true }
                     } else {

@@ -125,8 +125,8 @@ rules! {
         "return STATUS_NOINTERFACE to decline a provider";
     FailureAfterAttach = Error, "ClientAttachProvider does not fail after NmrClientAttachProvider succeeded",
         "do everything that can fail before the call to NmrClientAttachProvider";
-    DeclineCode = Warning, "A client that declines returns STATUS_NOINTERFACE",
-        "return STATUS_NOINTERFACE to decline a healthy peer";
+    DeclineCode = Lint, "A client that declines a healthy peer returns STATUS_NOINTERFACE",
+        "keep other codes for peers whose data are invalid, and for lack of memory";
     AttachPending = Error, "An attach callback never returns STATUS_PENDING",
         "return STATUS_SUCCESS or an error status";
     OutputsNotWritten = Error, "ProviderAttachClient writes both outputs when it succeeds",
@@ -135,7 +135,7 @@ rules! {
         "complete only after the detach callback returned STATUS_PENDING, and once";
     CompletedEarly = Warning, "A side completes its detach after the detach callback was entered",
         "wait for the detach callback before completing";
-    CompletedInside = Lint, "A side completes its detach after the detach callback has returned",
+    CompletedInside = Lint, "A side does not complete its detach inside its detach callback",
         "return STATUS_SUCCESS from the callback instead";
     DetachStatus = Error, "A detach callback returns STATUS_SUCCESS or STATUS_PENDING",
         "return one of these two";
