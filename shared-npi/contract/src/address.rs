@@ -176,9 +176,8 @@ fn check_local_part(local: Text<'_>) -> Result<(), AddressError> {
         place = match (place, u8::try_from(unit).unwrap_or(b'x')) {
             (Place::Quoted, b'\\') => Place::Escaped,
             (Place::Quoted, b'"') => Place::QuoteEnd,
-            (Place::Quoted | Place::Escaped, _) => Place::Quoted,
+            (Place::Quoted | Place::Escaped, _) | (Place::WordStart, b'"') => Place::Quoted,
             (_, b' ' | b'@') => return Err(AddressError::BadCharacterInLocalPart),
-            (Place::WordStart, b'"') => Place::Quoted,
             (_, b'.') => Place::WordStart,
             (Place::QuoteEnd, _) | (_, b'"') => return Err(AddressError::BadQuoting),
             _ => Place::Word,

@@ -127,7 +127,7 @@ pub type ClientSessionRundown =
     unsafe extern "system" fn(binding: *mut c_void, provider: *const Guid, session: *mut c_void);
 
 /// The provider's dispatch table: the entries of `NSPV2_ROUTINE`, each with the provider's binding
-/// context before the arguments of NSPv2.
+/// context before the arguments that `NSPV2_ROUTINE` has.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ProviderDispatch {

@@ -54,23 +54,22 @@ impl Guid {
     /// The bytes as they stand in memory on a little-endian machine.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; Self::SIZE] {
-        // The first three groups are stored little-endian, the last two in written order.
-        let [a, b, c, d] = self.data1.to_le_bytes();
-        let [e, f] = self.data2.to_le_bytes();
-        let [g, h] = self.data3.to_le_bytes();
-        let [i, j, k, l, m, n, o, p] = self.data4;
-        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+        self.swapped().to_u128().to_be_bytes()
     }
 
     /// The inverse of [`Self::to_bytes`].
     #[must_use]
     pub const fn from_bytes(bytes: [u8; Self::SIZE]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = bytes;
+        Self::from_u128(u128::from_be_bytes(bytes)).swapped()
+    }
+
+    /// The first three groups stand little-endian in memory, the last two in written order.
+    const fn swapped(self) -> Self {
         Self {
-            data1: u32::from_le_bytes([a, b, c, d]),
-            data2: u16::from_le_bytes([e, f]),
-            data3: u16::from_le_bytes([g, h]),
-            data4: [i, j, k, l, m, n, o, p],
+            data1: self.data1.swap_bytes(),
+            data2: self.data2.swap_bytes(),
+            data3: self.data3.swap_bytes(),
+            data4: self.data4,
         }
     }
 

@@ -71,7 +71,7 @@ pub struct QuerySet<'a> {
 impl<'a> QuerySet<'a> {
     /// The members that `flags` ask for. Who answered, and in which context, is always told.
     #[must_use]
-    pub fn selected(&self, flags: LookupFlags) -> Self {
+    pub const fn selected(&self, flags: LookupFlags) -> Self {
         let mut selected = *self;
         if !flags.contains(LookupFlags::RETURN_NAME) {
             selected.name = None;

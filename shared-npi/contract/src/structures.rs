@@ -3,12 +3,6 @@
 //! Only the dispatch entries pass them, and only the two drivers look inside through pointers.
 //! Names and members are those of winsock2.h, ws2def.h and nsemail.h.
 #![expect(non_snake_case, reason = "members carry their names from the Windows headers")]
-#![expect(
-    clippy::upper_case_acronyms,
-    reason = "structures carry their names from the Windows headers"
-)]
-
-use core::ffi::c_void;
 
 use crate::guid::Guid;
 

@@ -114,16 +114,16 @@ impl<'a> Text<'a> {
     )]
     pub fn from_str(text: &'a str) -> Result<Self, TextFault> {
         let length = text.encode_utf16().count();
-        match text.encode_utf16().position(|unit| unit == 0) {
-            Some(unit) => Err(TextFault {
+        if let Some(unit) = text.encode_utf16().position(|unit| unit == 0) {
+            return Err(TextFault {
                 kind: FaultKind::EmbeddedNul,
                 unit,
-            }),
-            None => Ok(Self {
-                repr: Repr::Utf8(text),
-                length,
-            }),
+            });
         }
+        Ok(Self {
+            repr: Repr::Utf8(text),
+            length,
+        })
     }
 
     /// A text whose units were a [`Text`] before, and need no second look.
@@ -177,13 +177,12 @@ impl<'a> Text<'a> {
                 high = Some(unit);
             }
         }
-        match high {
-            Some(unit) => Err(TextFault {
+        high.map_or(Ok(self), |unit| {
+            Err(TextFault {
                 kind: FaultKind::LoneSurrogate,
                 unit,
-            }),
-            None => Ok(self),
-        }
+            })
+        })
     }
 
     /// Length in UTF-16 units.

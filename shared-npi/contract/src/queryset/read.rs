@@ -92,10 +92,9 @@ impl<'a> Source<'a> {
 
     /// An item of which there is one or none.
     fn single(self, slot: Slot, size: usize) -> Result<Option<&'a [u8]>, Fault> {
-        match self.follow(slot)? {
-            Some(offset) => self.elements(slot, offset, 1, size).map(Some),
-            None => Ok(None),
-        }
+        self.follow(slot)?
+            .map(|offset| self.elements(slot, offset, 1, size))
+            .transpose()
     }
 
     fn version(self) -> Result<Option<Version>, Fault> {
@@ -113,8 +112,8 @@ impl<'a> Source<'a> {
         Ok(item.and_then(|item| array_at(item, 0)).map(Guid::from_bytes))
     }
 
-    /// An array and its offset and count; it must be there if its count is not 0 (decisions 20 and 35).
-    fn array(self, slot: Slot, size: usize) -> Result<Option<(usize, usize, &'a [u8])>, Fault> {
+    /// An array with its offset; it must be there if its count is not 0 (decisions 20 and 35).
+    fn array(self, slot: Slot, size: usize) -> Result<Option<(usize, &'a [u8])>, Fault> {
         let count = match slot.count {
             Some(place) => self.u32(place)? as usize,
             None => 1,
@@ -123,20 +122,21 @@ impl<'a> Source<'a> {
             return Ok(None);
         }
         match self.follow(slot)? {
-            Some(offset) => Ok(Some((offset, count, self.elements(slot, offset, count, size)?))),
+            Some(offset) => Ok(Some((offset, self.elements(slot, offset, count, size)?))),
             None => Err(Fault::new(FaultKind::OutOfBounds, slot.pointer)),
         }
     }
 
     fn protocols(self) -> Result<Protocols<'a>, Fault> {
         let array = self.array(layout::PROTOCOLS, layout::PAIR)?;
-        Ok(array.map_or(Protocols::NONE, |(_, _, bytes)| Protocols::encoded(bytes)))
+        Ok(array.map_or(Protocols::NONE, |(_, bytes)| Protocols::encoded(bytes)))
     }
 
     fn addresses(self) -> Result<Addresses<'a>, Fault> {
-        let Some((offset, count, _)) = self.array(layout::ADDRESSES, layout::ADDRESS)? else {
+        let Some((offset, array)) = self.array(layout::ADDRESSES, layout::ADDRESS)? else {
             return Ok(Addresses::NONE);
         };
+        let count = array.len() / layout::ADDRESS;
         for index in 0..count {
             self.address(offset, index)?;
         }
@@ -176,7 +176,7 @@ impl<'a> Source<'a> {
         };
         self.elements(layout::BLOB, structure, 1, layout::BLOB_STRUCTURE)?;
         let data = self.array(layout::BLOB_DATA.within(structure), 1)?;
-        Ok(Some(data.map_or(&[][..], |(_, _, bytes)| bytes)))
+        Ok(Some(data.map_or(&[][..], |(_, bytes)| bytes)))
     }
 }
 

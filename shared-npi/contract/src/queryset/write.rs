@@ -92,7 +92,7 @@ impl Record<'_, '_> {
         };
         let mut entry = self.at();
         self.writer.zeros(array_size);
-        for address in addresses.iter() {
+        for address in addresses {
             for (slot, bytes) in [
                 (layout::ADDRESS_LOCAL, address.local),
                 (layout::ADDRESS_REMOTE, address.remote),

@@ -135,7 +135,7 @@ impl Counter {
 }
 
 /// The counters of a driver. Makes sense only as a whole.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CountersReply<'a>(Entries<'a>);
 
 impl<'a> CountersReply<'a> {
@@ -149,6 +149,6 @@ impl<'a> CountersReply<'a> {
 
     /// The counters, each of which may be malformed in itself.
     pub fn counters(&self) -> impl Iterator<Item = Result<Counter, Fault>> + use<'a> {
-        self.0.map(Counter::read)
+        self.0.clone().map(Counter::read)
     }
 }

@@ -172,7 +172,7 @@ impl EventsRequest {
 }
 
 /// Events, oldest first; can be continued after the last one that is there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EventsReply<'a>(Entries<'a>);
 
 impl<'a> EventsReply<'a> {
@@ -186,6 +186,6 @@ impl<'a> EventsReply<'a> {
 
     /// The events, each of which may be malformed in itself.
     pub fn events(&self) -> impl Iterator<Item = Result<Event<'a>, Fault>> + use<'a> {
-        self.0.map(Event::read)
+        self.0.clone().map(Event::read)
     }
 }

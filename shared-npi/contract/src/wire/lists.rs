@@ -107,7 +107,7 @@ pub(super) fn read_text<'a>(reader: &mut Reader<'a>, length: u32) -> Result<Text
 }
 
 /// The namespace providers in the order of calls. Makes sense only as a whole.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProvidersReply<'a>(Entries<'a>);
 
 impl<'a> ProvidersReply<'a> {
@@ -121,7 +121,7 @@ impl<'a> ProvidersReply<'a> {
 
     /// The providers, each of which may be malformed in itself.
     pub fn providers(&self) -> impl Iterator<Item = Result<ProviderEntry<'a>, Fault>> + use<'a> {
-        self.0.map(ProviderEntry::read)
+        self.0.clone().map(ProviderEntry::read)
     }
 }
 
@@ -212,7 +212,7 @@ impl<'a> Hosted<'a> {
 }
 
 /// The hosted namespace providers. Makes sense only as a whole.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HostedReply<'a>(Entries<'a>);
 
 impl<'a> HostedReply<'a> {
@@ -226,7 +226,7 @@ impl<'a> HostedReply<'a> {
 
     /// The providers, each of which may be malformed in itself.
     pub fn hosted(&self) -> impl Iterator<Item = Result<Hosted<'a>, Fault>> + use<'a> {
-        self.0.map(Hosted::read)
+        self.0.clone().map(Hosted::read)
     }
 }
 
@@ -317,7 +317,7 @@ impl<'a> ListedRecord<'a> {
 ///
 /// The cursor is a number that only the store understands. An object that exists during all of a
 /// listing is listed exactly once; one that comes or goes meanwhile may or may not be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ListReply<'a> {
     /// Cursor of the next page, 0 after the last one.
     pub next: u64,
@@ -350,6 +350,6 @@ impl<'a> ListReply<'a> {
 
     /// The objects, each of which may be malformed in itself.
     pub fn records(&self) -> impl Iterator<Item = Result<ListedRecord<'a>, Fault>> + use<'a> {
-        self.records.map(ListedRecord::read)
+        self.records.clone().map(ListedRecord::read)
     }
 }

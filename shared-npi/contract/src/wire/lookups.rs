@@ -218,7 +218,7 @@ impl<'a> Record<'a> {
 
 /// Records of a look-up: one for a next-record call, all for a look-up in one call. Makes sense
 /// only as a whole ([`Tail::Required`]).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RecordsReply<'a>(Entries<'a>);
 
 impl<'a> RecordsReply<'a> {
@@ -232,12 +232,12 @@ impl<'a> RecordsReply<'a> {
 
     /// The records, each of which may be malformed in itself.
     pub fn records(&self) -> impl Iterator<Item = Result<Record<'a>, Fault>> + use<'a> {
-        self.0.map(Record::read)
+        self.0.clone().map(Record::read)
     }
 }
 
 /// Looks up many names in one call. Fields: flags, number of queries, and a query set per entry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BatchRequest<'a> {
     /// Flags of every look-up.
     pub flags: LookupFlags,
@@ -287,7 +287,7 @@ impl<'a> BatchRequest<'a> {
             .map_err(request::within(start))?;
         let batch = Self { flags, queries };
         let mut offset = start;
-        for entry in queries {
+        for entry in batch.queries.clone() {
             let content = offset.saturating_add(8);
             QuerySet::parse_wire(entry.content).map_err(request::within(content))?;
             offset = content.saturating_add(entry.content.len());
@@ -310,6 +310,7 @@ impl<'a> BatchRequest<'a> {
     /// The queries in order.
     pub fn queries(&self) -> impl Iterator<Item = QuerySet<'a>> + Clone + use<'a> {
         self.queries
+            .clone()
             .filter_map(|entry| QuerySet::parse_wire(entry.content).ok())
     }
 }
@@ -324,7 +325,7 @@ fn write_entry(writer: &mut Writer<'_>, query: &QuerySet<'_>) {
 
 /// What one query of a batch was answered: an entry whose number is the code, and in it a record
 /// per entry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BatchAnswer<'a> {
     /// `NO_ERROR` if there are records, otherwise why there are none.
     pub code: WsaCode,
@@ -334,7 +335,7 @@ pub struct BatchAnswer<'a> {
 impl<'a> BatchAnswer<'a> {
     /// The records, each of which may be malformed in itself.
     pub fn records(&self) -> impl Iterator<Item = Result<Record<'a>, Fault>> + use<'a> {
-        self.records.map(Record::read)
+        self.records.clone().map(Record::read)
     }
 }
 
@@ -343,7 +344,7 @@ impl<'a> BatchAnswer<'a> {
 ///
 /// A driver writes each answer with [`ReplyWriter::open`], [`Record::write_nested`] and
 /// [`ReplyWriter::close`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BatchReply<'a>(Entries<'a>);
 
 impl<'a> BatchReply<'a> {
@@ -356,8 +357,9 @@ impl<'a> BatchReply<'a> {
     }
 
     /// The answers.
+    #[must_use]
     pub fn answers(&self) -> impl ExactSizeIterator<Item = Result<BatchAnswer<'a>, Fault>> + use<'a> {
-        self.0.map(|entry| {
+        self.0.clone().map(|entry| {
             let records = Entries::filling(entry.content)?;
             Ok(BatchAnswer {
                 code: WsaCode(entry.number),

@@ -78,7 +78,7 @@ impl<'b> ReplyWriter<'b> {
 
     /// Lets go of the buffer.
     #[must_use]
-    pub fn suspend(self) -> ReplyProgress {
+    pub const fn suspend(self) -> ReplyProgress {
         ReplyProgress {
             at: self.writer.offset(),
             ..self.progress
@@ -87,7 +87,7 @@ impl<'b> ReplyWriter<'b> {
 
     /// Goes on with a suspended reply in the same buffer.
     #[must_use]
-    pub fn resume(out: &'b mut [u8], progress: ReplyProgress) -> Self {
+    pub const fn resume(out: &'b mut [u8], progress: ReplyProgress) -> Self {
         Self {
             writer: Writer::resume(out, progress.at),
             progress,
@@ -149,7 +149,7 @@ impl<'b> ReplyWriter<'b> {
     }
 
     /// Drops what was written since `open` answered `start`.
-    pub fn abandon(&mut self, start: usize) {
+    pub const fn abandon(&mut self, start: usize) {
         self.writer.rewind(start);
     }
 
@@ -266,7 +266,7 @@ pub struct Entry<'a> {
 }
 
 /// Entries one after another.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entries<'a> {
     rest: &'a [u8],
     left: u32,
@@ -298,8 +298,8 @@ impl<'a> Entries<'a> {
     }
 
     /// Walks all entries once; `start` is where they start in the message.
-    fn check(self, start: usize) -> Result<(), Fault> {
-        let mut walk = self;
+    fn check(&self, start: usize) -> Result<(), Fault> {
+        let mut walk = self.clone();
         while walk.left > 0 {
             let at = start.saturating_add(self.rest.len().saturating_sub(walk.rest.len()));
             walk.step().map_err(|fault| Fault::new(fault.kind, at))?;

@@ -42,7 +42,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<Reader<'_>, Fault> {
 }
 
 /// Checks that nothing follows the fields that were read.
-pub(super) fn close(bytes: &[u8], reader: &Reader<'_>) -> Result<(), Fault> {
+pub(super) const fn close(bytes: &[u8], reader: &Reader<'_>) -> Result<(), Fault> {
     if reader.offset() == bytes.len() {
         Ok(())
     } else {
