@@ -4,6 +4,8 @@
 //! Names and members are those of winsock2.h, ws2def.h and nsemail.h.
 #![expect(non_snake_case, reason = "members carry their names from the Windows headers")]
 
+use core::ffi::c_void;
+
 use crate::guid::Guid;
 
 macro_rules! structure {
