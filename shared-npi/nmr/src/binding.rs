@@ -207,10 +207,8 @@ impl<R: Role> BindingRef<R> {
     /// it: detach is pending for as long as any guard exists.
     #[must_use]
     pub fn enter(&self) -> Option<CallGuard<R>> {
-        self.slot()
-            .rundown
-            .enter()
-            .then_some(CallGuard { slot: self.slot })
+        // A guard must not exist, even for a moment, without having entered.
+        self.slot().rundown.enter().then(|| CallGuard { slot: self.slot })
     }
 
     /// As [`Self::enter`], between accept and the end of the attach callback.
@@ -218,7 +216,7 @@ impl<R: Role> BindingRef<R> {
         self.slot()
             .rundown
             .enter_early()
-            .then_some(CallGuard { slot: self.slot })
+            .then(|| CallGuard { slot: self.slot })
     }
 
     /// Says what the peer gave.
