@@ -29,6 +29,15 @@ macro_rules! event_kinds {
                 }
             }
 
+            /// Whether the first number of such an event is an NT status.
+            #[must_use]
+            pub const fn has_status(self) -> bool {
+                matches!(
+                    self,
+                    Self::ATTACH_DECLINED | Self::LOAD_FAILED | Self::LOG_FAILED | Self::REGISTRATION_FAILED
+                )
+            }
+
             /// Whether someone should look at it.
             #[must_use]
             pub const fn is_warning(self) -> bool {
@@ -48,31 +57,33 @@ event_kinds! {
     STOPPING = 2, "stopping", false;
     /// A peer was attached. Subject: the provider.
     ATTACHED = 3, "attached", false;
-    /// Detaching a peer began. Subject: the provider. Detail: calls still under way.
+    /// Detaching a peer began. Subject: the provider. Numbers: calls still under way.
     DETACHING = 4, "detaching", false;
     /// A binding was cleaned up. Subject: the provider.
     DETACHED = 5, "detached", false;
-    /// An attachment was declined. Subject: the provider. Code: NT status. Text: the reason.
+    /// An attachment was declined. Subject: the provider. Numbers: NT status. Text: the reason.
     ATTACH_DECLINED = 6, "attach-declined", true;
-    /// A provider was seen for the first time and appended to the catalogue.
+    /// A provider was seen for the first time and appended to the catalogue. Subject: the provider.
     CATALOGUE_ADDED = 7, "catalogue-added", false;
     /// An entry of the catalogue or of the hosted providers is damaged and was left out.
     ENTRY_SKIPPED = 8, "entry-skipped", true;
-    /// A hosted provider was loaded. Detail: objects.
+    /// A hosted provider was loaded. Subject: the provider. Numbers: objects.
     LOADED = 9, "loaded", false;
-    /// A hosted provider could not be loaded. Code: NT status. Detail: offset in its log.
+    /// A hosted provider could not be loaded. Subject: the provider. Numbers: NT status, offset in
+    /// its log.
     LOAD_FAILED = 10, "load-failed", true;
-    /// The end of a log was torn and was cut. Detail: offset of the cut.
+    /// The end of a log was torn and was cut. Subject: the provider. Numbers: offset of the cut,
+    /// bytes cut.
     LOG_CUT = 11, "log-cut", true;
-    /// A log could not be written. Code: NT status.
+    /// A log could not be written. Subject: the provider. Numbers: NT status.
     LOG_FAILED = 12, "log-failed", true;
     /// A published limit was hit. Text: which.
     LIMIT_HIT = 13, "limit-hit", true;
-    /// A peer broke the rules of the interface. Text: how.
+    /// A peer broke the rules of the interface. Subject: the provider. Text: how.
     PEER_FAULT = 14, "peer-fault", true;
-    /// A hosted provider was registered with NMR.
+    /// A hosted provider was registered with NMR. Subject: the provider.
     REGISTERED = 15, "registered", false;
-    /// A registration with NMR failed. Code: NT status.
+    /// A registration with NMR failed. Subject: the provider. Numbers: NT status.
     REGISTRATION_FAILED = 16, "registration-failed", true;
 }
 
@@ -85,8 +96,8 @@ impl core::fmt::Debug for EventKind {
     }
 }
 
-/// One event: an entry whose number is the kind; in it sequence, time, detail, subject, code,
-/// length of text (units), text.
+/// One event: an entry whose number is the kind; in it sequence, time, two numbers, subject, length
+/// of text (units), 0, text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Event<'a> {
     /// What happened.
@@ -95,12 +106,10 @@ pub struct Event<'a> {
     pub sequence: u64,
     /// When, in units of 100 ns since 1601-01-01 UTC.
     pub time: u64,
-    /// A number whose meaning depends on the kind.
-    pub detail: u64,
+    /// What they mean depends on the kind; 0 if nothing.
+    pub numbers: [u64; 2],
     /// To which namespace provider; nil if to none.
     pub subject: Guid,
-    /// An NT status or a Winsock code; 0 if neither.
-    pub code: u32,
     /// More for a person.
     pub text: Text<'a>,
 }
@@ -114,10 +123,10 @@ impl<'a> Event<'a> {
         reply.entry(self.kind.0, |writer| {
             writer.u64(self.sequence);
             writer.u64(self.time);
-            writer.u64(self.detail);
+            self.numbers.iter().for_each(|number| writer.u64(*number));
             writer.guid(self.subject);
-            writer.u32(self.code);
             write_length(writer, self.text.len());
+            writer.u32(0);
             self.text.write_to(writer);
         })
     }
@@ -126,18 +135,17 @@ impl<'a> Event<'a> {
         let mut reader = Reader::new(entry.content);
         let sequence = reader.u64()?;
         let time = reader.u64()?;
-        let detail = reader.u64()?;
+        let numbers = [reader.u64()?, reader.u64()?];
         let subject = reader.guid()?;
-        let code = reader.u32()?;
         let length = reader.u32()?;
+        reader.reserved()?;
         let text = read_text(&mut reader, length)?;
         Ok(Self {
             kind: EventKind(entry.number),
             sequence,
             time,
-            detail,
+            numbers,
             subject,
-            code,
             text,
         })
     }
