@@ -106,11 +106,7 @@ impl<T: Copy, A: Allocator> Arc<[T], A> {
         // SAFETY: `offset` lies within the layout that was allocated.
         let value = unsafe { memory.add(offset) }.cast::<T>();
         // SAFETY: there is room for `slice.len()` elements at `value`, and fresh memory overlaps nothing.
-        unsafe {
-            value
-                .as_ptr()
-                .copy_from_nonoverlapping(slice.as_ptr(), slice.len())
-        };
+        unsafe { core::ptr::copy_nonoverlapping(slice.as_ptr(), value.as_ptr(), slice.len()) };
         let block = core::ptr::slice_from_raw_parts_mut(memory.as_ptr().cast::<T>(), slice.len());
         // SAFETY: the address is not null, being that of an allocation; the length is kept by the cast.
         let block = unsafe { NonNull::new_unchecked(block as *mut Block<[T]>) };
@@ -149,6 +145,28 @@ impl<T: ?Sized, A: Allocator> Arc<T, A> {
         (unsafe { &raw const (*block.as_ptr()).value }, alloc)
     }
 
+    /// Takes back an ownership that [`Arc::into_raw`] gave up.
+    ///
+    /// # Safety
+    /// `raw` came from [`Arc::into_raw`] or [`Arc::into_raw_with_allocator`], perhaps coerced to an unsized
+    /// type since; each such pointer is taken back once, and `alloc` may free memory of the allocator it came
+    /// from.
+    #[must_use]
+    pub unsafe fn from_raw_in(raw: *const T, alloc: A) -> Self {
+        // SAFETY: the ownership that `raw` stands for keeps the value alive.
+        let layout = Layout::for_value(unsafe { &*raw });
+        let offset = value_offset(layout);
+        // SAFETY: `raw` points to the value of a block, which starts `offset` bytes before it.
+        let block = unsafe { raw.byte_sub(offset) } as *mut Block<T>;
+        // SAFETY: an address inside a live allocation is not null.
+        let block = unsafe { NonNull::new_unchecked(block) };
+        Self {
+            block,
+            alloc,
+            owns: PhantomData,
+        }
+    }
+
     /// A pointer to the value, for identity or for [`Arc::borrow_raw`].
     #[must_use]
     pub const fn as_ptr(this: &Self) -> *const T {
@@ -180,24 +198,6 @@ impl<T: ?Sized, A: Allocator> Arc<T, A> {
 }
 
 impl<T, A: Allocator> Arc<T, A> {
-    /// Takes back an ownership that [`Arc::into_raw`] gave up.
-    ///
-    /// # Safety
-    /// `raw` came from [`Arc::into_raw`] or [`Arc::into_raw_with_allocator`], each such pointer is taken back once,
-    /// and `alloc` may free memory of the allocator it came from.
-    #[must_use]
-    pub unsafe fn from_raw_in(raw: *const T, alloc: A) -> Self {
-        let offset = value_offset(Layout::new::<T>());
-        // SAFETY: `raw` points to the value of a block, which starts `offset` bytes before it.
-        let block = unsafe { raw.byte_sub(offset) }.cast::<Block<T>>().cast_mut();
-        // SAFETY: an address inside a live allocation is not null.
-        Self {
-            block: unsafe { NonNull::new_unchecked(block) },
-            alloc,
-            owns: PhantomData,
-        }
-    }
-
     /// A further owner, from the pointer of one that exists as a raw pointer.
     ///
     /// # Safety
@@ -341,4 +341,16 @@ impl<T: ?Sized, A: Allocator> From<UniqueArc<T, A>> for Arc<T, A> {
     fn from(unique: UniqueArc<T, A>) -> Self {
         unique.0
     }
+}
+
+/// Turns an `Arc<T, A>` into an `Arc<U, A>` where `T` coerces to the unsized `U`; see
+/// [`unsize_box!`](crate::unsize_box).
+#[macro_export]
+macro_rules! unsize_arc {
+    ($arc:expr) => {{
+        let (raw, alloc) = $crate::Arc::into_raw_with_allocator($arc);
+        // SAFETY: the pointer was just given up by its owner, together with this allocator; a coercion of the
+        // pointer keeps address and layout.
+        unsafe { $crate::Arc::from_raw_in(raw, alloc) }
+    }};
 }

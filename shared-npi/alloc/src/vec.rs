@@ -205,7 +205,7 @@ impl<T, A: Allocator> Vec<T, A> {
         self.0.allocator()
     }
 
-    /// Gives back memory beyond the length; if that fails, the vector keeps it.
+    /// Gives back memory beyond the length and makes a slice that is exactly as long.
     ///
     /// # Errors
     /// The vector as it was, if the allocator could not shrink its memory.
@@ -213,45 +213,56 @@ impl<T, A: Allocator> Vec<T, A> {
         let len = self.0.len();
         let capacity = self.0.capacity();
         let (data, _, _, alloc) = self.0.into_raw_parts_with_alloc();
-        let exact = if size_of::<T>() == 0 || len == capacity {
-            data
-        } else {
-            match shrink(data, capacity, len, &alloc) {
-                Some(exact) => exact,
-                None => {
-                    // SAFETY: these are the parts of the vector, and shrinking failed, so they are unchanged.
-                    return Err(Self(unsafe {
-                        Inner::from_raw_parts_in(data, len, capacity, alloc)
-                    }));
-                }
-            }
+        let Some(exact) = resize_to_slice(data, capacity, len, &alloc) else {
+            // SAFETY: these are the parts of the vector, unchanged.
+            return Err(Self(unsafe {
+                Inner::from_raw_parts_in(data, len, capacity, alloc)
+            }));
         };
         let slice = core::ptr::slice_from_raw_parts_mut(exact, len);
-        // SAFETY: the memory holds exactly `len` initialised elements and came from `alloc` (or is a dangling
-        // pointer for a layout without size, which a box does not free).
+        // SAFETY: the memory is an allocation of `alloc` for exactly `len` elements, which are initialised.
         Ok(unsafe { Box::from_raw_in(slice, alloc) })
     }
 
     pub(crate) fn from_boxed_slice(slice: Box<[T], A>) -> Self {
         let len = slice.len();
+        let layout = Layout::for_value(&*slice);
         let (raw, alloc) = Box::into_raw_with_allocator(slice);
+        if layout.size() == 0 {
+            // A box has an allocation even for no bytes, a vector then has none. Elements without size are
+            // where nothing is, so they stay.
+            if let Some(block) = NonNull::new(raw.cast::<u8>()) {
+                // SAFETY: the box gave up this allocation of no bytes.
+                unsafe { alloc.deallocate(block, layout) };
+            }
+            let nothing = NonNull::<T>::dangling().as_ptr();
+            // SAFETY: a vector without allocation: either it has no elements, or they have no size.
+            return Self(unsafe { Inner::from_raw_parts_in(nothing, len, 0, alloc) });
+        }
         // SAFETY: a boxed slice holds `len` initialised elements in an allocation for exactly `len` of them.
         Self(unsafe { Inner::from_raw_parts_in(raw.cast::<T>(), len, len, alloc) })
     }
 }
 
-/// Shrinks an allocation for `capacity` elements to one for `len < capacity`; the old one stays valid on failure.
-fn shrink<T, A: Allocator>(data: *mut T, capacity: usize, len: usize, alloc: &A) -> Option<*mut T> {
-    let old = Layout::array::<T>(capacity).ok()?;
+/// Makes the memory of a vector an allocation for exactly `len` elements; the old one stays on failure.
+fn resize_to_slice<T, A: Allocator>(data: *mut T, capacity: usize, len: usize, alloc: &A) -> Option<*mut T> {
     let new = Layout::array::<T>(len).ok()?;
-    let block = NonNull::new(data)?.cast::<u8>();
-    if len == 0 {
-        // SAFETY: the vector has given up its memory, which has this layout since its capacity is not zero.
-        unsafe { alloc.deallocate(block, old) };
-        return Some(NonNull::dangling().as_ptr());
+    if new.size() == 0 {
+        // A box has an allocation even for no bytes.
+        let nothing = alloc.allocate(new).ok()?;
+        if size_of::<T>() != 0 && capacity != 0 {
+            let old = Layout::array::<T>(capacity).ok()?;
+            // SAFETY: the vector gave up its memory, which has this layout.
+            unsafe { alloc.deallocate(NonNull::new(data)?.cast(), old) };
+        }
+        return Some(nothing.cast::<T>().as_ptr());
     }
+    if len == capacity {
+        return Some(data);
+    }
+    let old = Layout::array::<T>(capacity).ok()?;
     // SAFETY: the block is a live allocation of layout `old`, and `new` is smaller with the same alignment.
-    let shrunk = unsafe { alloc.shrink(block, old, new) }.ok()?;
+    let shrunk = unsafe { alloc.shrink(NonNull::new(data)?.cast(), old, new) }.ok()?;
     Some(shrunk.cast::<T>().as_ptr())
 }
 
