@@ -1,0 +1,360 @@
+//! I/O request packets.
+
+use core::{cell::UnsafeCell, fmt};
+use std::sync::Arc;
+
+use super::device::{FileId, FileObject};
+use crate::{
+    Finding, Machine, Rule,
+    ntstatus::NtStatus,
+    scheduler::SchedulerEvent,
+    sync::StateLock,
+    thread,
+    trace::Kind,
+    verifier::{self, CallSite},
+};
+
+/// What an [`Irp`] asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Major {
+    /// `IRP_MJ_CREATE`: a file object is made.
+    Create,
+    /// `IRP_MJ_CLEANUP`: the last handle to the file object was closed.
+    Cleanup,
+    /// `IRP_MJ_CLOSE`: the last request of the file object is done, and no handle is left.
+    Close,
+    /// `IRP_MJ_DEVICE_CONTROL` with its control code.
+    DeviceControl(u32),
+}
+
+impl Major {
+    /// Returns the name that the headers have for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "IRP_MJ_CREATE",
+            Self::Cleanup => "IRP_MJ_CLEANUP",
+            Self::Close => "IRP_MJ_CLOSE",
+            Self::DeviceControl(_) => "IRP_MJ_DEVICE_CONTROL",
+        }
+    }
+}
+
+/// Names a request for as long as the machine runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IrpId(pub u64);
+
+/// How a request ended, as the caller sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Completion {
+    /// The final status.
+    pub status: NtStatus,
+    /// `IoStatus.Information` as the driver set it.
+    pub information: usize,
+    /// What was copied back: `information` bytes for a success or a warning, nothing for an error.
+    pub data: Vec<u8>,
+}
+
+/// A request on its way through a driver.
+///
+/// It is completed exactly once, by [`Irp::complete`], from any thread and at up to DISPATCH_LEVEL.
+/// The system buffer may be touched until then and not after: it is filled with a pattern.
+#[derive(Debug)]
+pub struct Irp {
+    id: IrpId,
+    machine: Machine,
+    file: Arc<FileObject>,
+    major: Major,
+    input_length: usize,
+    output_length: usize,
+    buffer: SystemBuffer,
+    state: StateLock<IrpState>,
+}
+
+#[derive(Debug, Default)]
+struct IrpState {
+    cancelled: bool,
+    completion: Option<Completion>,
+    taken: bool,
+    waiters: Vec<Arc<dyn SchedulerEvent>>,
+}
+
+/// What memory looks like after its request was completed.
+const DEAD: u8 = 0xDD;
+
+impl Irp {
+    pub(super) fn new(
+        machine: &Machine,
+        file: &Arc<FileObject>,
+        major: Major,
+        input: &[u8],
+        output_length: usize,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id: IrpId(machine.io_state().next_id()),
+            machine: machine.clone(),
+            file: Arc::clone(file),
+            major,
+            input_length: input.len(),
+            output_length,
+            buffer: SystemBuffer::new(input, output_length),
+            state: StateLock::default(),
+        })
+    }
+
+    /// Names the request.
+    #[must_use]
+    pub const fn id(&self) -> IrpId {
+        self.id
+    }
+
+    /// Returns what is asked for.
+    #[must_use]
+    pub const fn major(&self) -> Major {
+        self.major
+    }
+
+    /// Returns the file object that the request was sent through.
+    #[must_use]
+    pub const fn file(&self) -> &Arc<FileObject> {
+        &self.file
+    }
+
+    /// Returns the name of [`Self::file`].
+    #[must_use]
+    pub fn file_id(&self) -> FileId {
+        self.file.id()
+    }
+
+    /// Returns how many bytes the caller sent.
+    #[must_use]
+    pub const fn input_length(&self) -> usize {
+        self.input_length
+    }
+
+    /// Returns how many bytes the caller has room for.
+    #[must_use]
+    pub const fn output_length(&self) -> usize {
+        self.output_length
+    }
+
+    /// Returns the system buffer: the input, and then the place for the output. It is aligned to 16
+    /// bytes and as long as the longer of both; NULL if both are empty.
+    #[must_use]
+    pub const fn system_buffer(&self) -> *mut u8 {
+        self.buffer.pointer()
+    }
+
+    /// Tells whether the caller no longer wants the request.
+    pub fn is_cancelled(&self) -> bool {
+        self.state.with(|state| state.cancelled)
+    }
+
+    /// Tells whether the request was completed.
+    pub fn is_completed(&self) -> bool {
+        self.state.with(|state| state.completion.is_some())
+    }
+
+    /// Completes the request (`IoCompleteRequest`): output goes to the caller, who is released.
+    ///
+    /// The verifier reports a second completion, a completion with `STATUS_PENDING`, and an
+    /// `information` beyond the caller's buffer; of these the second counts for nothing and the last
+    /// is cut.
+    pub fn complete(self: &Arc<Self>, status: NtStatus, information: usize) {
+        if status == NtStatus::PENDING {
+            self.report("completed with STATUS_PENDING, which is no final status".to_owned());
+        }
+        let returns_data = matches!(self.major, Major::DeviceControl(_)) && !status.is_error();
+        let mut length = if returns_data { information } else { 0 };
+        if length > self.output_length {
+            self.report(format!(
+                "completed with Information {information}, but the caller's output buffer has \
+                 {} bytes",
+                self.output_length
+            ));
+            length = self.output_length;
+        }
+        let waiters = self.state.with(|state| {
+            if state.completion.is_some() {
+                return None;
+            }
+            let data = self.buffer.retire(length);
+            state.completion = Some(Completion {
+                status,
+                information,
+                data,
+            });
+            Some(core::mem::take(&mut state.waiters))
+        });
+        let Some(waiters) = waiters else {
+            self.report("completed a second time".to_owned());
+            return;
+        };
+        self.file.request_done(self);
+        for waiter in waiters {
+            waiter.set();
+        }
+    }
+
+    /// Tells the driver, once, that the caller no longer wants the request (`IoCancelIrp`). Tells
+    /// whether it was still possible.
+    pub(super) fn cancel(self: &Arc<Self>) -> bool {
+        let first = self.state.with(|state| {
+            let first = !state.cancelled && state.completion.is_none();
+            state.cancelled |= first;
+            first
+        });
+        if first {
+            self.file.device().dispatch().cancel(self);
+        }
+        first
+    }
+
+    /// Waits until the request is completed.
+    pub(super) fn wait(&self) {
+        let waiter = self.state.with(|state| {
+            if state.completion.is_some() {
+                return None;
+            }
+            let event: Arc<dyn SchedulerEvent> = self.machine.scheduler().event().into();
+            state.waiters.push(Arc::clone(&event));
+            Some(event)
+        });
+        if let Some(event) = waiter {
+            event.wait();
+        }
+    }
+
+    /// Waits and takes the result; a second call finds no data.
+    pub(super) fn wait_and_take(&self) -> Completion {
+        self.wait();
+        self.state.with(|state| {
+            let taken = core::mem::replace(&mut state.taken, true);
+            match &mut state.completion {
+                Some(completion) if !taken => Completion {
+                    data: core::mem::take(&mut completion.data),
+                    ..completion.clone()
+                },
+                Some(completion) => completion.clone(),
+                // Not reached: the wait ends when there is a completion.
+                None => Completion {
+                    status: NtStatus::PENDING,
+                    information: 0,
+                    data: Vec::new(),
+                },
+            }
+        })
+    }
+
+    fn report(&self, what: String) {
+        verifier::report_finding(
+            &self.machine,
+            Finding {
+                rule: Rule::Kmdf,
+                driver: Some(self.file.device().driver().clone()),
+                callback: thread::current_frames().pop().map(|frame| frame.callback),
+                thread: thread::current_thread(),
+                call: None,
+                site: Some(CallSite::here()),
+                message: format!("request {} ({}): {what}", self.id.0, self.major.name()),
+                remedy: "complete each request once, with a final status and an Information of at most the \
+                     output length"
+                    .to_owned(),
+            },
+        );
+    }
+}
+
+/// Kernel memory that carries input and output of a METHOD_BUFFERED request.
+#[derive(Debug)]
+struct SystemBuffer {
+    /// Whole blocks, so that the memory is aligned as pool is.
+    blocks: Box<[UnsafeCell<Block>]>,
+}
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(16))]
+struct Block([u8; 16]);
+
+// SAFETY: the memory is handed out as a raw pointer only. Who dereferences it answers for that, as
+// in the kernel: the driver until it completes the request, and this module before and after.
+unsafe impl Send for SystemBuffer {}
+// SAFETY: as above.
+unsafe impl Sync for SystemBuffer {}
+
+impl SystemBuffer {
+    fn new(input: &[u8], output_length: usize) -> Self {
+        let length = input.len().max(output_length);
+        let mut blocks = vec![Block([0; 16]); length.div_ceil(16)];
+        for (block, chunk) in blocks.iter_mut().zip(input.chunks(16)) {
+            if let Some(place) = block.0.get_mut(..chunk.len()) {
+                place.copy_from_slice(chunk);
+            }
+        }
+        Self {
+            blocks: blocks.into_iter().map(UnsafeCell::new).collect(),
+        }
+    }
+
+    const fn pointer(&self) -> *mut u8 {
+        if self.blocks.is_empty() {
+            return core::ptr::null_mut();
+        }
+        self.blocks.as_ptr().cast_mut().cast()
+    }
+
+    /// Copies the output and spoils the memory. Called once, when the driver has given it up.
+    fn retire(&self, length: usize) -> Vec<u8> {
+        let size = self.blocks.len() * size_of::<Block>();
+        if size == 0 {
+            return Vec::new();
+        }
+        // SAFETY: the blocks are one run of `size` initialised bytes in interior-mutable memory; a
+        // driver that has completed its request has no more business with them.
+        let bytes = unsafe { core::slice::from_raw_parts_mut(self.pointer(), size) };
+        let data = bytes.get(..length).unwrap_or(bytes).to_vec();
+        bytes.fill(DEAD);
+        data
+    }
+}
+
+impl Irp {
+    /// Puts the request into the timeline.
+    pub(super) fn trace_sent(&self) {
+        self.machine.trace().record(|| Kind::Io {
+            what: format!("{self} sent"),
+        });
+    }
+
+    /// Puts the end of the request into the timeline.
+    pub(super) fn trace_done(&self) {
+        self.machine.trace().record(|| {
+            let result = self.state.with(|state| {
+                state
+                    .completion
+                    .as_ref()
+                    .map(|completion| (completion.status, completion.data.len()))
+            });
+            let (status, length) = result.unwrap_or((NtStatus::PENDING, 0));
+            Kind::Io {
+                what: format!("{self} completed: {status}, {length} bytes"),
+            }
+        });
+    }
+}
+
+impl fmt::Display for Irp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} {}, file {}",
+            self.major.name(),
+            self.id.0,
+            self.file.id().0
+        )?;
+        if let Major::DeviceControl(code) = self.major {
+            write!(f, ", code 0x{code:08X}")?;
+        }
+        Ok(())
+    }
+}
