@@ -53,13 +53,15 @@ pub struct Store<A: Allocator + Clone> {
     limits: Limits,
     /// Of all records.
     bytes: u64,
+    /// Of all objects.
+    addresses: u64,
     alloc: A,
 }
 
 impl<A: Allocator + Clone> Store<A> {
     /// An empty store, which hashes names with that secret.
     pub fn new_in(key: HashKey, limits: Limits, alloc: A) -> Self {
-        Self { table: HashTable::new_in(alloc.clone()), key, limits, bytes: 0, alloc }
+        Self { table: HashTable::new_in(alloc.clone()), key, limits, bytes: 0, addresses: 0, alloc }
     }
 
     /// Number of objects.
@@ -78,6 +80,12 @@ impl<A: Allocator + Clone> Store<A> {
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Number of addresses of all objects.
+    #[must_use]
+    pub const fn addresses(&self) -> u64 {
+        self.addresses
     }
 
     /// How much the store takes.
@@ -161,24 +169,25 @@ impl<A: Allocator + Clone> Store<A> {
         let hash = key.hash(&self.key);
         if let Ok(occupied) = self.table.find_entry(hash, |slot| slot.is(hash, key)) {
             let (slot, _) = occupied.remove();
-            self.bytes = self.bytes.saturating_sub(slot.record.as_bytes().len() as u64);
+            self.discount(&slot.record);
         }
     }
 
     /// Forgets all objects.
     pub fn clear(&mut self) {
         self.table.clear();
-        self.bytes = 0;
+        (self.bytes, self.addresses) = (0, 0);
     }
 
     fn place(&mut self, entry: &mut batch::Entry<A>) {
         let hash = entry.hash;
-        self.bytes = self.bytes.saturating_add(entry.record.as_bytes().len() as u64);
         let view = entry.record.view();
         let key = Key::of(&view);
+        self.bytes = self.bytes.saturating_add(entry.record.as_bytes().len() as u64);
+        self.addresses = self.addresses.saturating_add(view.address_count().into());
         if let Some(slot) = self.table.find_mut(hash, |slot| slot.is(hash, &key)) {
-            self.bytes = self.bytes.saturating_sub(slot.record.as_bytes().len() as u64);
             core::mem::swap(&mut slot.record, &mut entry.record);
+            self.discount(&entry.record);
         } else {
             // Room was reserved: this does not allocate.
             let record = entry.record.clone();
@@ -192,9 +201,15 @@ impl<A: Allocator + Clone> Store<A> {
         let key = Key::of(&view);
         if let Ok(occupied) = self.table.find_entry(hash, |slot| slot.is(hash, &key)) {
             let (slot, _) = occupied.remove();
-            self.bytes = self.bytes.saturating_sub(slot.record.as_bytes().len() as u64);
+            self.discount(&slot.record);
             entry.record = slot.record;
         }
+    }
+
+    /// Counts out a version that was taken from the table.
+    fn discount(&mut self, record: &Record<A>) {
+        self.bytes = self.bytes.saturating_sub(record.as_bytes().len() as u64);
+        self.addresses = self.addresses.saturating_sub(record.view().address_count().into());
     }
 }
 

@@ -99,6 +99,7 @@ proptest! {
         fixture.publish();
         prop_assert_eq!(contents(&fixture.store), model.clone());
         prop_assert_eq!(fixture.store.len(), model.len());
+        prop_assert_eq!(fixture.store.addresses(), model.values().map(|object| object.1.len() as u64).sum::<u64>());
         prop_assert_eq!(fixture.store.bytes(), fixture.store.contents().map(|bytes| bytes.len() as u64).sum::<u64>());
     }
 
