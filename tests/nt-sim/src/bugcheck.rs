@@ -30,10 +30,14 @@ pub(crate) fn install_panic_hook() {
     INSTALLED.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if thread::current_frames().is_empty() {
-                before(info);
-            } else if !PRINTED.replace(true) {
+            let in_driver = !thread::current_frames().is_empty();
+            if in_driver && !PRINTED.replace(true) {
                 print_panic(info);
+            }
+            // A scheduler under control has a hook that tells how to run the same schedule again.
+            let controlled = Machine::try_current().is_some_and(|machine| machine.is_controlled());
+            if !in_driver || controlled {
+                before(info);
             }
         }));
     });

@@ -285,7 +285,6 @@ impl Machine {
             dropped: self.0.verifier.dropped(),
         };
         drop(entered);
-        thread::release(self.scheduler());
         report
     }
 

@@ -43,7 +43,6 @@ const BCRYPT_USE_SYSTEM_PREFERRED_RNG: ULONG = 2;
 ///
 /// `buffer` can be written for `length` bytes.
 #[unsafe(no_mangle)]
-#[expect(non_snake_case, reason = "the name of the kernel's function")]
 pub unsafe extern "system" fn BCryptGenRandom(
     algorithm: PVOID,
     buffer: PUCHAR,

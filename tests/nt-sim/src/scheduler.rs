@@ -6,6 +6,12 @@
 //! thread runs next; such a scheduler may run all simulated threads on one thread of the host, and
 //! says so by [`Scheduler::slot`].
 
+#[cfg(feature = "shuttle")]
+mod controlled;
+
+#[cfg(feature = "shuttle")]
+pub use controlled::Controlled;
+
 use std::{
     fmt,
     sync::{
@@ -22,8 +28,8 @@ pub enum Slot {
     /// Each simulated thread has a thread of the host to itself.
     OsThread,
     /// Several simulated threads take turns on one thread of the host; the function names the one
-    /// that runs now.
-    Task(fn() -> u64),
+    /// that runs now, or none if the scheduler is not running.
+    Task(fn() -> Option<u64>),
 }
 
 /// Runs simulated threads.

@@ -103,8 +103,8 @@ pub(crate) struct Current {
 
 #[derive(Default)]
 struct Slots {
-    /// Set while a scheduler runs several tasks on this thread of the host.
-    task: Cell<Option<fn() -> u64>>,
+    /// Names the task that runs, once a scheduler has run several on this thread of the host.
+    task: Cell<Option<fn() -> Option<u64>>>,
     tasks: RefCell<HashMap<u64, Rc<Current>>>,
     current: RefCell<Option<Rc<Current>>>,
     /// The context that this thread of the host entered last, to be used again.
@@ -117,17 +117,22 @@ thread_local! {
 
 impl Slots {
     fn get(&self) -> Option<Rc<Current>> {
-        match self.task.get() {
+        match self.task() {
             None => self.current.borrow().clone(),
-            Some(task) => self.tasks.borrow().get(&task()).cloned(),
+            Some(task) => self.tasks.borrow().get(&task).cloned(),
         }
     }
 
+    /// The task that runs, if a scheduler runs tasks on this thread of the host now.
+    fn task(&self) -> Option<u64> {
+        self.task.get().and_then(|task| task())
+    }
+
     fn replace(&self, new: Option<Rc<Current>>) -> Option<Rc<Current>> {
-        match (self.task.get(), new) {
+        match (self.task(), new) {
             (None, new) => self.current.replace(new),
-            (Some(task), Some(new)) => self.tasks.borrow_mut().insert(task(), new),
-            (Some(task), None) => self.tasks.borrow_mut().remove(&task()),
+            (Some(task), Some(new)) => self.tasks.borrow_mut().insert(task, new),
+            (Some(task), None) => self.tasks.borrow_mut().remove(&task),
         }
     }
 }
@@ -142,18 +147,6 @@ pub(crate) fn adopt(scheduler: &dyn Scheduler) {
             slots.last.take();
             drop(stale);
         });
-    }
-}
-
-/// Gives this thread of the host back to [`Slot::OsThread`] schedulers.
-pub(crate) fn release(scheduler: &dyn Scheduler) {
-    if matches!(scheduler.slot(), Slot::Task(_)) {
-        let stale = SLOTS.with(|slots| {
-            slots.task.set(None);
-            slots.last.take();
-            std::mem::take(&mut *slots.tasks.borrow_mut())
-        });
-        drop(stale);
     }
 }
 
@@ -202,7 +195,7 @@ pub(crate) fn enter(machine: &Machine) -> Entered {
         if before.as_ref().is_some_and(|now| now.machine.is(machine)) {
             return Entered { before: None };
         }
-        let reusable = slots.task.get().is_none();
+        let reusable = slots.task().is_none();
         let last = reusable
             .then(|| slots.last.borrow().clone())
             .flatten()

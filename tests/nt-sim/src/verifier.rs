@@ -5,13 +5,14 @@
 
 use std::{
     fmt,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
 
-use backtrace::Backtrace;
+use backtrace::{Backtrace, BacktraceFrame};
 use sim_platform::ThreadId;
 
 use crate::{
@@ -99,35 +100,33 @@ impl fmt::Display for Rule {
 #[derive(Clone)]
 pub struct CallSite(Arc<StateLock<Backtrace>>);
 
-/// Beginnings of the names of functions that only pass a call on: a person looks for the code that
-/// called them.
-const PLUMBING: &[&str] = &[
-    "nt_sim::",
-    "<nt_sim::",
-    "kmdf_model::",
-    "<kmdf_model::",
-    "backtrace::",
-    "core::",
-    "<core::",
-    "alloc::",
-    "<alloc::",
-    "std::",
-    "<std::",
-    "__rust",
-    "allocator_api2::",
-    "<allocator_api2::",
-    "hashbrown::",
-    "<hashbrown::",
-    "pool_alloc::",
-    "<pool_alloc::",
-    "nsemail_kernel::pool",
-    "<nsemail_kernel::pool",
-    "_start",
-    "__libc_start",
-    "main",
-    "start_thread",
-    "clone",
+/// Parts of the names of functions and files that only pass a call on: a person looks for the code
+/// that called them. Inlined functions have no crate in their name, so files count too.
+const PLUMBING_NAMES: &[&str] = &["backtrace::", "core::", "alloc::", "std::", "__rust", "__libc"];
+const PLUMBING_FILES: &[&str] = &[
+    "nt-sim/src/",
+    "nt-sim/kmdf-model/src/",
+    "nt-sim/nmr-model/src/",
+    "shared-npi/alloc/src/",
+    "shared-npi/kernel/src/pool",
+    "allocator-api2",
+    "hashbrown",
+    "/rustc/",
+    "/library/",
 ];
+
+fn is_plumbing(name: &str, file: &str) -> bool {
+    let name = name.trim_start_matches('<');
+    PLUMBING_NAMES.iter().any(|known| name.starts_with(known))
+        || PLUMBING_FILES.iter().any(|known| file.contains(known))
+        || file.is_empty()
+}
+
+/// The folder that paths are shown relative to.
+fn workspace() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here)
+}
 
 /// How many lines of a call site are shown.
 const SHOWN: usize = 4;
@@ -145,22 +144,22 @@ impl CallSite {
         self.0.with(|trace| {
             trace.resolve();
             let mut all = Vec::new();
-            for symbol in trace.frames().iter().flat_map(|frame| frame.symbols()) {
+            for symbol in trace.frames().iter().flat_map(BacktraceFrame::symbols) {
                 let Some(name) = symbol.name() else { continue };
                 let name = format!("{name:#}");
-                let place = symbol.filename().map(|file| {
-                    let line = symbol.lineno().unwrap_or(0);
-                    format!(" ({}:{line})", file.display())
+                let file = symbol.filename().map_or_else(String::new, |file| {
+                    let file = file.strip_prefix(workspace()).unwrap_or(file);
+                    file.display().to_string().replace('\\', "/")
                 });
-                all.push((name, place.unwrap_or_default()));
+                let plumbing = is_plumbing(&name, &file);
+                let line = symbol.lineno().unwrap_or(0);
+                all.push((plumbing, format!("{name} ({file}:{line})")));
             }
             let shown = |plumbing: bool| {
                 all.iter()
-                    .filter(|(name, _)| {
-                        plumbing || !PLUMBING.iter().any(|known| name.starts_with(known))
-                    })
+                    .filter(|(is_plumbing, _)| plumbing || !is_plumbing)
                     .take(SHOWN)
-                    .map(|(name, place)| format!("{name}{place}"))
+                    .map(|(_, line)| line.clone())
                     .collect::<Vec<_>>()
             };
             let lines = shown(false);

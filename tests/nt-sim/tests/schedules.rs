@@ -1,0 +1,125 @@
+//! The simulated kernel under a scheduler that decides about every step.
+
+use std::{
+    cell::UnsafeCell,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use nt_sim::{
+    _EVENT_TYPE::SynchronizationEvent,
+    _KWAIT_REASON::Executive,
+    _MODE::KernelMode,
+    DriverName, KEVENT, Machine, frames,
+    ntddk::{
+        ExAcquirePushLockExclusiveEx, ExReleasePushLockExclusiveEx, KeEnterCriticalRegion,
+        KeInitializeEvent, KeLeaveCriticalRegion, KeSetEvent, KeWaitForSingleObject,
+    },
+    scheduler::Controlled,
+};
+
+/// What the threads of a test share.
+struct Shared {
+    lock: AtomicU64,
+    value: AtomicU64,
+    event: Box<UnsafeCell<KEVENT>>,
+}
+
+// SAFETY: the event is accessed by kernel functions only, which access it atomically.
+unsafe impl Sync for Shared {}
+
+// SAFETY: the links in the event are never used.
+unsafe impl Send for Shared {}
+
+impl Shared {
+    fn new() -> Self {
+        let event = Box::new(UnsafeCell::new(KEVENT::default()));
+        // SAFETY: the event is ours and nobody uses it yet.
+        unsafe { KeInitializeEvent(event.get(), SynchronizationEvent, 0) };
+        Self {
+            lock: AtomicU64::new(0),
+            value: AtomicU64::new(0),
+            event,
+        }
+    }
+
+    fn event(&self) -> *mut KEVENT {
+        self.event.get()
+    }
+
+    fn locked(&self, body: impl FnOnce()) {
+        // SAFETY: left below.
+        unsafe { KeEnterCriticalRegion() };
+        // SAFETY: the lock lives as long as the threads.
+        unsafe { ExAcquirePushLockExclusiveEx(self.lock.as_ptr(), 0) };
+        body();
+        // SAFETY: acquired above.
+        unsafe { ExReleasePushLockExclusiveEx(self.lock.as_ptr(), 0) };
+        // SAFETY: entered above.
+        unsafe { KeLeaveCriticalRegion() };
+    }
+
+    /// Reads, lets others run, writes: right only under a lock.
+    fn increment(&self) {
+        let value = self.value.load(Ordering::Relaxed);
+        shuttle::thread::yield_now();
+        self.value.store(value + 1, Ordering::Relaxed);
+    }
+}
+
+/// Lets three threads increment a value under every schedule that is tried.
+fn increments_add_up(locked: bool) {
+    let machine = Machine::builder()
+        .scheduler(Controlled::new())
+        .build()
+        .expect("a machine in memory");
+    let shared = Arc::new(Shared::new());
+    for _ in 0..3 {
+        let shared = Arc::clone(&shared);
+        machine.spawn("worker", move || {
+            frames::callback(&DriverName::new("test.sys"), "worker", || {
+                if locked {
+                    shared.locked(|| shared.increment());
+                } else {
+                    shared.increment();
+                }
+                // SAFETY: the event is initialised and outlives the threads.
+                unsafe { KeSetEvent(shared.event(), 0, 0) };
+            });
+        });
+    }
+    let entered = machine.enter();
+    // Set events are not counted, so the last one may stand for several.
+    while shared.value.load(Ordering::Relaxed) < 3 {
+        // SAFETY: as above.
+        let status = unsafe {
+            KeWaitForSingleObject(
+                shared.event().cast(),
+                Executive,
+                KernelMode as i8,
+                0,
+                core::ptr::null_mut(),
+            )
+        };
+        assert_eq!(status, 0);
+    }
+    drop(entered);
+    machine.shutdown().assert_clean();
+}
+
+#[test]
+fn no_schedule_breaks_a_push_lock_or_loses_a_signal() {
+    shuttle::check_random(|| increments_add_up(true), 300);
+    shuttle::check_pct(|| increments_add_up(true), 300, 3);
+}
+
+#[test]
+fn some_schedule_breaks_code_that_forgot_the_lock() {
+    let broken = catch_unwind(AssertUnwindSafe(|| {
+        shuttle::check_random(|| increments_add_up(false), 300);
+    }));
+    assert!(broken.is_err(), "the checker tried only harmless schedules");
+}
