@@ -16,12 +16,19 @@ const STATUS_TIMEOUT: i32 = 0x102;
 ///
 /// Setting an event still touches it after a waiter has been woken. An event must therefore not be freed by the
 /// waiter alone: share it (`Arc`, or a structure that outlives both sides).
-pub struct Event<A: Allocator>(Box<UnsafeCell<KEVENT>, A>);
+pub struct Event<A: Allocator>(Box<Kevent, A>);
 
-// SAFETY: the kernel synchronises all operations on an event.
-unsafe impl<A: Allocator + Send> Send for Event<A> {}
+/// The kernel's structure, which only the kernel's calls touch.
+struct Kevent(UnsafeCell<KEVENT>);
+
+#[allow(
+    clippy::non_send_fields_in_send_ty,
+    reason = "the links inside are the kernel's"
+)]
+// SAFETY: the kernel synchronises all operations on an event, which may be made on any thread.
+unsafe impl Send for Kevent {}
 // SAFETY: as above.
-unsafe impl<A: Allocator + Sync> Sync for Event<A> {}
+unsafe impl Sync for Kevent {}
 
 impl<A: Allocator> Event<A> {
     /// An event that stays set, and lets every waiter through, until it is cleared.
@@ -41,9 +48,9 @@ impl<A: Allocator> Event<A> {
     }
 
     fn new_in(kind: EVENT_TYPE, set: bool, alloc: A) -> Result<Self, OutOfMemory> {
-        let event = Box::try_new_in(UnsafeCell::new(KEVENT::default()), alloc)?;
+        let event = Box::try_new_in(Kevent(UnsafeCell::new(KEVENT::default())), alloc)?;
         // SAFETY: the event is at its final address, in non-paged memory, and nobody uses it yet.
-        unsafe { KeInitializeEvent(event.get(), kind, u8::from(set)) };
+        unsafe { KeInitializeEvent(event.0.get(), kind, u8::from(set)) };
         Ok(Self(event))
     }
 
@@ -51,13 +58,9 @@ impl<A: Allocator> Event<A> {
     ///
     /// # IRQL
     /// Up to `DISPATCH_LEVEL`.
-    #[expect(
-        clippy::must_use_candidate,
-        reason = "called for its effect; the answer is a by-product"
-    )]
     pub fn set(&self) -> bool {
         // SAFETY: the event was initialised; with `Wait` false the call returns at the level it came from.
-        unsafe { KeSetEvent(self.0.get(), 0, 0) != 0 }
+        unsafe { KeSetEvent(self.0.0.get(), 0, 0) != 0 }
     }
 
     /// Makes later waiters wait.
@@ -66,7 +69,7 @@ impl<A: Allocator> Event<A> {
     /// Up to `DISPATCH_LEVEL`.
     pub fn clear(&self) {
         // SAFETY: the event was initialised.
-        unsafe { KeClearEvent(self.0.get()) };
+        unsafe { KeClearEvent(self.0.0.get()) };
     }
 
     /// Whether the event is set at this instant.
@@ -76,7 +79,7 @@ impl<A: Allocator> Event<A> {
     #[must_use]
     pub fn is_set(&self) -> bool {
         // SAFETY: the event was initialised.
-        unsafe { KeReadStateEvent(self.0.get()) != 0 }
+        unsafe { KeReadStateEvent(self.0.0.get()) != 0 }
     }
 
     /// Waits until the event is set.
@@ -97,6 +100,6 @@ impl<A: Allocator> Event<A> {
     fn wait_for(&self, timeout: *mut LARGE_INTEGER) -> i32 {
         // SAFETY: the event was initialised, the timeout is null or valid, and the thread may block: both callers
         // have a witness. A wait in kernel mode that is not alertable ends only by the event or the timeout.
-        unsafe { KeWaitForSingleObject(self.0.get().cast(), _KWAIT_REASON::Executive, 0, 0, timeout) }
+        unsafe { KeWaitForSingleObject(self.0.0.get().cast(), _KWAIT_REASON::Executive, 0, 0, timeout) }
     }
 }

@@ -7,21 +7,14 @@
 use core::fmt;
 
 use allocator_api2::alloc::Allocator;
+use nsemail_contract::wire::{self, EventKind};
+use nsemail_contract::{Guid, Text};
 use pool_alloc::{Box, OutOfMemory};
 
 use crate::lock::SpinLock;
 
 /// The most bytes of text in an event; the rest is cut at a character boundary.
 pub const MAX_TEXT: usize = 96;
-
-/// A code of events of one driver.
-pub trait EventCode: Copy + Send + 'static {
-    /// The number that crosses to user mode.
-    fn number(self) -> u32;
-
-    /// A short word for the debugger.
-    fn name(self) -> &'static str;
-}
 
 /// Something that happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +23,11 @@ pub struct Event {
     pub sequence: u64,
     /// System time, see [`time::now`](crate::time::now).
     pub time: u64,
-    /// [`EventCode::number`].
-    pub code: u32,
-    /// The provider that it concerns.
-    pub provider: Option<nmr::Guid>,
-    /// What the code says they are; 0 otherwise.
+    /// What it is.
+    pub kind: EventKind,
+    /// The namespace provider that it concerns; nil if none.
+    pub subject: Guid,
+    /// What the kind says they are; 0 otherwise.
     pub numbers: [u64; 2],
     text: [u8; MAX_TEXT],
     text_len: u8,
@@ -44,8 +37,8 @@ impl Event {
     const EMPTY: Self = Self {
         sequence: 0,
         time: 0,
-        code: 0,
-        provider: None,
+        kind: EventKind(0),
+        subject: Guid::NIL,
         numbers: [0; 2],
         text: [0; MAX_TEXT],
         text_len: 0,
@@ -58,6 +51,20 @@ impl Event {
         // It was cut at a character boundary, so this holds.
         core::str::from_utf8(bytes).unwrap_or_default()
     }
+
+    /// The event as it crosses to user mode.
+    #[must_use]
+    pub fn to_wire(&self) -> wire::Event<'_> {
+        wire::Event {
+            kind: self.kind,
+            sequence: self.sequence,
+            time: self.time,
+            numbers: self.numbers,
+            subject: self.subject,
+            // It has no zeros, and is UTF-8, so this holds.
+            text: Text::from_str(self.text()).unwrap_or_default(),
+        }
+    }
 }
 
 impl fmt::Write for Event {
@@ -67,7 +74,8 @@ impl fmt::Write for Event {
         let piece_fits = piece.floor_char_boundary(room);
         let taken = piece.as_bytes().get(..piece_fits).unwrap_or_default();
         for (to, from) in self.text.iter_mut().skip(start).zip(taken) {
-            *to = *from;
+            // A zero is no text on the wire.
+            *to = if *from == 0 { b' ' } else { *from };
         }
         self.text_len = u8::try_from(start.saturating_add(taken.len())).unwrap_or(self.text_len);
         if taken.len() == piece.len() {
@@ -78,15 +86,11 @@ impl fmt::Write for Event {
     }
 }
 
-struct State {
-    /// How many events there have been.
-    recorded: u64,
-}
-
 /// A bounded ring of events.
 pub struct Ring<A: Allocator> {
     driver: &'static str,
-    state: SpinLock<(State, Box<[Event], A>)>,
+    /// How many events there have been, and the latest of them.
+    state: SpinLock<(u64, Box<[Event], A>)>,
 }
 
 impl<A: Allocator> Ring<A> {
@@ -98,7 +102,7 @@ impl<A: Allocator> Ring<A> {
         let events = Box::try_filled_in(Event::EMPTY, capacity.max(1), alloc)?;
         Ok(Self {
             driver,
-            state: SpinLock::new((State { recorded: 0 }, events)),
+            state: SpinLock::new((0, events)),
         })
     }
 
@@ -108,31 +112,31 @@ impl<A: Allocator> Ring<A> {
     /// Up to `DISPATCH_LEVEL`.
     pub fn record(
         &self,
-        code: impl EventCode,
-        provider: Option<nmr::Guid>,
+        kind: EventKind,
+        subject: Option<Guid>,
         numbers: [u64; 2],
         text: fmt::Arguments<'_>,
     ) {
         let mut event = Event {
             time: crate::time::now(),
-            code: code.number(),
-            provider,
+            kind,
+            subject: subject.unwrap_or(Guid::NIL),
             numbers,
             ..Event::EMPTY
         };
         // An error says that the text was cut, which is all right.
         let _ = fmt::write(&mut event, text);
-        self.state.with(|(state, events)| {
-            state.recorded = state.recorded.wrapping_add(1);
-            event.sequence = state.recorded;
-            if let Some(place) = place(state.recorded, events.len()).and_then(|place| events.get_mut(place)) {
+        self.state.with(|(recorded, events)| {
+            *recorded = recorded.wrapping_add(1);
+            event.sequence = *recorded;
+            if let Some(place) = place(*recorded, events.len()).and_then(|place| events.get_mut(place)) {
                 *place = event;
             }
         });
         let [first, second] = numbers;
-        let (driver, name, text) = (self.driver, code.name(), event.text());
-        match provider {
-            Some(provider) => crate::log!("{driver}: {name} {provider} [{first}, {second}] {text}"),
+        let (driver, name, text) = (self.driver, kind.name().unwrap_or("event"), event.text());
+        match subject {
+            Some(subject) => crate::log!("{driver}: {name} {subject} [{first}, {second}] {text}"),
             None => crate::log!("{driver}: {name} [{first}, {second}] {text}"),
         }
     }
@@ -146,13 +150,10 @@ impl<A: Allocator> Ring<A> {
     /// Up to `DISPATCH_LEVEL`.
     #[must_use]
     pub fn after(&self, sequence: u64) -> Option<Event> {
-        self.state.with(|(state, events)| {
-            let oldest = state
-                .recorded
-                .saturating_sub(events.len() as u64)
-                .saturating_add(1);
+        self.state.with(|(recorded, events)| {
+            let oldest = recorded.saturating_sub(events.len() as u64).saturating_add(1);
             let wanted = sequence.saturating_add(1).max(oldest);
-            if wanted > state.recorded {
+            if wanted > *recorded {
                 return None;
             }
             place(wanted, events.len())
@@ -167,7 +168,7 @@ impl<A: Allocator> Ring<A> {
     /// Up to `DISPATCH_LEVEL`.
     #[must_use]
     pub fn recorded(&self) -> u64 {
-        self.state.with(|(state, _)| state.recorded)
+        self.state.with(|(recorded, _)| *recorded)
     }
 }
 

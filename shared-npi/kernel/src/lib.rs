@@ -34,6 +34,7 @@ pub mod file;
 pub mod irql;
 pub mod lock;
 pub mod log;
+pub mod npi;
 mod object;
 pub mod pool;
 pub mod random;

@@ -31,20 +31,25 @@ pub struct Key(Owner);
 
 enum Owner {
     Kernel(Handle),
-    Framework(WDFKEY, HANDLE),
+    Framework(FrameworkKey),
 }
 
-// SAFETY: keys may be used from any thread; the framework's handle is passed to calls of this module only.
-unsafe impl Send for Key {}
-// SAFETY: as above; the kernel synchronises access to its objects.
-unsafe impl Sync for Key {}
+/// A key that the framework opened, closed by it when dropped.
+struct FrameworkKey {
+    key: WDFKEY,
+    /// The kernel's handle of the key, which lives as long as `key`.
+    handle: HANDLE,
+}
 
-impl Drop for Owner {
+// SAFETY: the framework's and the kernel's calls for keys may be made on any thread.
+unsafe impl Send for FrameworkKey {}
+// SAFETY: as above; the kernel synchronises access to its objects.
+unsafe impl Sync for FrameworkKey {}
+
+impl Drop for FrameworkKey {
     fn drop(&mut self) {
-        if let Self::Framework(key, _) = *self {
-            // SAFETY: the key is open, owned, and not used again.
-            unsafe { call_unsafe_wdf_function_binding!(WdfRegistryClose, key) };
-        }
+        // SAFETY: the key is open, owned, and not used again.
+        unsafe { call_unsafe_wdf_function_binding!(WdfRegistryClose, self.key) };
     }
 }
 
@@ -56,13 +61,13 @@ impl Key {
     pub(crate) unsafe fn from_framework(key: WDFKEY) -> Self {
         // SAFETY: the key is open; the handle is valid as long as it is.
         let handle = unsafe { call_unsafe_wdf_function_binding!(WdfRegistryWdmGetHandle, key) };
-        Self(Owner::Framework(key, handle))
+        Self(Owner::Framework(FrameworkKey { key, handle }))
     }
 
     const fn handle(&self) -> HANDLE {
         match &self.0 {
             Owner::Kernel(handle) => handle.raw(),
-            Owner::Framework(_, handle) => *handle,
+            Owner::Framework(key) => key.handle,
         }
     }
 

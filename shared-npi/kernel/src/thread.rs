@@ -77,9 +77,8 @@ impl Thread {
             });
         }
         // SAFETY: the kernel just made this kernel handle for us.
-        Ok(Self {
-            handle: Some(unsafe { Handle::from_raw(handle) }),
-        })
+        let handle = unsafe { Handle::from_raw(handle) };
+        Ok(Self { handle: Some(handle) })
     }
 
     /// Waits until the thread has ended and no longer runs any code of the driver.
@@ -96,11 +95,12 @@ impl Thread {
 }
 
 impl Drop for Thread {
-    #[expect(clippy::panic, reason = "going on would let the thread run in unloaded code")]
     fn drop(&mut self) {
-        if self.handle.is_some() {
-            panic!("a driver thread was dropped without being joined");
-        }
+        // Going on would let the thread run in unloaded code.
+        assert!(
+            self.handle.is_none(),
+            "a driver thread was dropped without being joined"
+        );
     }
 }
 

@@ -89,12 +89,12 @@ pub const fn encode<const N: usize>(text: &str) -> [u16; N] {
         let mut next = at + 1;
         at += length;
         while next < at {
-            value = value << 6 | bytes[next] as u32 & 0x3F;
+            value = (value << 6) | (bytes[next] as u32 & 0x3F);
             next += 1;
         }
         if value >= 0x1_0000 {
-            units[unit] = (0xD800 + (value - 0x1_0000 >> 10)) as u16;
-            units[unit + 1] = (0xDC00 + (value - 0x1_0000 & 0x3FF)) as u16;
+            units[unit] = (0xD800 + ((value - 0x1_0000) >> 10)) as u16;
+            units[unit + 1] = (0xDC00 + ((value - 0x1_0000) & 0x3FF)) as u16;
             unit += 2;
         } else {
             units[unit] = value as u16;
@@ -117,7 +117,7 @@ macro_rules! utf16 {
 
 /// The text form of a GUID in braces, upper case, as key and file names have it.
 #[must_use]
-pub fn guid_text(guid: &nmr::Guid) -> [u16; 38] {
+pub fn guid_text(guid: &nsemail_contract::Guid) -> [u16; 38] {
     use core::fmt::Write;
 
     struct Units {

@@ -126,8 +126,10 @@ impl<T> Slot<T> {
         if self.state.load(Ordering::Acquire) != FULL {
             return None;
         }
-        // SAFETY: a full slot holds a value, and stays full while the borrow lasts.
-        Some(unsafe { (*self.value.get()).assume_init_ref() })
+        // SAFETY: a full slot is only borrowed shared, and stays full while the borrow lasts.
+        let value = unsafe { &*self.value.get() };
+        // SAFETY: a full slot holds a value.
+        Some(unsafe { value.assume_init_ref() })
     }
 
     /// Takes the value out, if it is there.
@@ -138,7 +140,9 @@ impl<T> Slot<T> {
         if self.state.swap(EMPTY, Ordering::AcqRel) != FULL {
             return None;
         }
+        // SAFETY: nobody borrows the value, and nobody fills the slot again.
+        let value = unsafe { &*self.value.get() };
         // SAFETY: the slot was full, and the swap gives its value to this caller alone.
-        Some(unsafe { (*self.value.get()).assume_init_read() })
+        Some(unsafe { value.assume_init_read() })
     }
 }

@@ -16,14 +16,14 @@
 //! never come, or it answers `STATUS_CANCELLED`, and `EvtRequestCancel` has come or will; and `Unmark` must not be called
 //! for a request that is completed already.
 //!
-//! 1. *Pending against cancellation.* The request is put into the cell, and its context given a share of the call,
-//!    before it is marked, all under the lock. If it is cancelled already, marking fails, nobody will be called back, and
-//!    the request goes back to the caller with both undone. If marking succeeds, `EvtRequestCancel` may begin on another
-//!    thread at once: it finds the call through the context, and then waits for the lock.
+//! 1. *Pending against cancellation.* Under the lock, the request's context is given a share of the call, the request is
+//!    marked, and put into the cell. If it is cancelled already, marking fails, nobody will be called back, and the request
+//!    goes back to the caller, the share taken back. If marking succeeds, `EvtRequestCancel` may begin on another thread at
+//!    once: it finds the call through the context, then waits for the lock, and then finds the request in the cell.
 //! 2. *Pending against completion.* An answer may come before the request is pended. [`PendedRequest::retrieve`] then
 //!    finds the cell empty. The driver's call therefore remembers an early answer, and whoever pended the request looks
 //!    for one afterwards; two that both try to retrieve are case 4. No answer finds a request that is in the cell but not
-//!    yet marked: marking happens under the lock.
+//!    marked: both happen under one lock.
 //! 3. *Completion against cancellation.* `retrieve` unmarks under the lock. The request is in the cell, so
 //!    `EvtRequestCancel`, which empties the cell under the same lock before it completes anything, has not got that far:
 //!    the request is not completed, and unmarking it is allowed. If that succeeds, the callback will never run; the
@@ -150,9 +150,7 @@ impl<D: Device> Request<D> {
                 request: self,
             });
         }
-        let parts = self.into_parts();
-        let handle = parts.handle;
-        *place = Some(parts);
+        let handle = self.handle();
         // SAFETY: the request is ours and was made by a device of this module.
         let context = unsafe { request_context(handle) };
         context.store(Arc::clone(call));
@@ -166,20 +164,16 @@ impl<D: Device> Request<D> {
             )
         };
         if NtStatus(status).is_success() {
+            *place = Some(self.into_parts());
             return Ok(());
         }
-        let parts = place.take();
         drop(place);
         // SAFETY: marking failed, so the callback will never run, and the share in the context is ours to take.
         unsafe { context.release() };
-        match parts {
-            Some(parts) => Err(NotPended {
-                status: NtStatus(status),
-                request: Self::from_parts(parts),
-            }),
-            // It was put there above, under the same lock.
-            None => Ok(()),
-        }
+        Err(NotPended {
+            status: NtStatus(status),
+            request: self,
+        })
     }
 }
 

@@ -68,6 +68,10 @@ impl<D: Device> Request<D> {
         unsafe { ManuallyDrop::take(&mut this.0) }
     }
 
+    pub(super) fn handle(&self) -> WDFREQUEST {
+        self.0.handle
+    }
+
     /// The control code.
     #[must_use]
     pub fn code(&self) -> u32 {
