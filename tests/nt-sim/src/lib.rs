@@ -47,6 +47,7 @@ pub mod wdf;
 pub mod zw;
 
 pub use image::{DriverImage, DriverName};
+pub use kmdf_model::types::{self, *};
 pub use machine::{Machine, MachineBuilder, Report};
 pub use platform::SimPlatform;
 pub use sim_platform::nt::*;
@@ -63,6 +64,15 @@ pub mod ntddk {
     pub use crate::rtl::*;
     pub use crate::zw::*;
 }
+
+/// No object attributes (wdftypes.h).
+pub const WDF_NO_OBJECT_ATTRIBUTES: PWDF_OBJECT_ATTRIBUTES = core::ptr::null_mut();
+/// No event callback (wdftypes.h).
+pub const WDF_NO_EVENT_CALLBACK: PVOID = core::ptr::null_mut();
+/// No handle (wdftypes.h).
+pub const WDF_NO_HANDLE: PVOID = core::ptr::null_mut();
+/// No context (wdftypes.h).
+pub const WDF_NO_CONTEXT: PVOID = core::ptr::null_mut();
 
 /// Tells whether a status is a success or an informational one (ntdef.h).
 #[must_use]

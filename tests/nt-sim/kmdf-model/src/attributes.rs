@@ -158,8 +158,7 @@ impl Attributes {
         if !self.has_context() && self.cleanup.is_none() && self.destroy.is_none() {
             return Ok(None);
         }
-        let mut memory = core::ptr::null_mut();
-        if self.has_context() {
+        let memory = if self.has_context() {
             let Some((id, tag)) = call.with(|state| state.owner(driver)) else {
                 return Err(STATUS_INSUFFICIENT_RESOURCES);
             };
@@ -171,8 +170,10 @@ impl Attributes {
                 return Err(STATUS_INSUFFICIENT_RESOURCES);
             }
             // SAFETY: the allocation is `HEADER` bytes longer than the context.
-            memory = unsafe { offset(whole, HEADER) };
-        }
+            unsafe { offset(whole, HEADER) }
+        } else {
+            core::ptr::null_mut()
+        };
         Ok(Some(Context {
             info: self.info,
             memory: Kept(memory),
@@ -183,7 +184,7 @@ impl Attributes {
 }
 
 /// Writes the handle of a context's object before the context.
-pub fn adopt(context: &Context, object: Handle) {
+pub const fn adopt(context: &Context, object: Handle) {
     if context.memory.0.is_null() {
         return;
     }
@@ -197,7 +198,7 @@ pub fn adopt(context: &Context, object: Handle) {
 ///
 /// # Safety
 /// `context` is the context of an object that exists.
-pub unsafe fn object_of(context: *mut c_void) -> usize {
+pub const unsafe fn object_of(context: *mut c_void) -> usize {
     // SAFETY: the header precedes every context within its allocation.
     let header = unsafe { context.byte_sub(HEADER) };
     // SAFETY: `adopt` wrote it before the driver saw the context.

@@ -85,11 +85,6 @@ impl<'a, H: Host> Call<'a, H> {
         driver
     }
 
-    /// Tells whether the thread is at PASSIVE_LEVEL.
-    pub fn at_passive(&self) -> bool {
-        u32::from(H::Platform::irql()) == PASSIVE_LEVEL
-    }
-
     /// Reports a null pointer where there must be one.
     pub fn require<T>(&self, pointer: *const T, parameter: &'static str) -> bool {
         if pointer.is_null() {
@@ -109,6 +104,11 @@ impl<'a, H: Host> Call<'a, H> {
         }
         size == expected
     }
+}
+
+/// Tells whether the thread is at `PASSIVE_LEVEL`.
+pub fn at_passive<H: Host>() -> bool {
+    u32::from(H::Platform::irql()) == PASSIVE_LEVEL
 }
 
 /// Copies a counted string; `None` if it is not one.

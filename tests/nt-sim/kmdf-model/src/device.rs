@@ -293,7 +293,7 @@ pub unsafe fn WdfDeviceCreate<H: Host>(
     }) else {
         return STATUS_INVALID_HANDLE;
     };
-    match make_device(call, driver, wanted, &attributes) {
+    match make_device(call, driver, &wanted, &attributes) {
         Ok(handle) => {
             drop(call.with(|state| state.remove(init_handle)));
             // SAFETY: not null, so the caller vouches for it.
@@ -309,7 +309,7 @@ pub unsafe fn WdfDeviceCreate<H: Host>(
 fn make_device<H: Host>(
     call: &Call<'_, H>,
     driver: usize,
-    wanted: DeviceInit,
+    wanted: &DeviceInit,
     attributes: &Attributes,
 ) -> Result<Handle, NTSTATUS> {
     let (id, parent, inherited) = call

@@ -60,22 +60,10 @@ impl<H: Host> Kmdf<H> {
         pointer
     }
 
-    /// Tells whether the driver can be unloaded: it made its driver object and has an
-    /// `EvtDriverUnload`.
-    #[must_use]
-    pub fn can_unload(&self, driver: DriverId) -> bool {
-        Call::event(self, "DriverUnload")
-            .with(|state| {
-                let object = state.binding_by_id(driver)?.1.object?;
-                state.find_driver(object)?.unload
-            })
-            .is_some()
-    }
-
     /// Unloads a driver: calls `EvtDriverUnload`, then deletes its control devices, then all else.
     ///
     /// # IRQL
-    /// PASSIVE_LEVEL.
+    /// `PASSIVE_LEVEL`.
     pub fn unload(&self, driver: DriverId) {
         let call = Call::event(self, "EvtDriverUnload");
         let found = call.with(|state| {
@@ -100,7 +88,7 @@ impl<H: Host> Kmdf<H> {
     /// Reports what the driver leaves behind.
     ///
     /// # IRQL
-    /// PASSIVE_LEVEL.
+    /// `PASSIVE_LEVEL`.
     pub fn unbind(&self, driver: DriverId) {
         let call = Call::event(self, "WdfVersionUnbind");
         self.tear_down(&call, driver);
@@ -260,6 +248,11 @@ pub unsafe fn WdfDriverCreate<H: Host>(
             });
             // SAFETY: the caller's promise.
             unsafe { write_out(driver, handle.pointer()) };
+            if let Some((id, _)) = call.with(|state| state.owner(index)) {
+                let can_unload = config.EvtDriverUnload.is_some();
+                // SAFETY: the caller's promise.
+                unsafe { call.host().driver_created(id, driver_object, can_unload) };
+            }
             STATUS_SUCCESS
         }
         Err(status) => status,

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use sim_platform::{
     Platform,
-    nt::{ACCESS_MASK, DEVICE_TYPE, HANDLE, KIRQL, NTSTATUS},
+    nt::{ACCESS_MASK, DEVICE_TYPE, HANDLE, KIRQL, NTSTATUS, PDRIVER_OBJECT},
 };
 
 use crate::{Deferred, Violation};
@@ -40,10 +40,10 @@ pub struct IrpId(pub usize);
 /// The level at which a driver expects a callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallbackIrql {
-    /// PASSIVE_LEVEL.
+    /// `PASSIVE_LEVEL`.
     Passive,
-    /// Any level up to DISPATCH_LEVEL, as suits the framework. A host that looks for mistakes
-    /// raises to DISPATCH_LEVEL around such a call.
+    /// Any level up to `DISPATCH_LEVEL`, as suits the framework. A host that looks for mistakes
+    /// raises to `DISPATCH_LEVEL` around such a call.
     UpToDispatch,
 }
 
@@ -95,9 +95,17 @@ pub trait Host: Send + Sync + Sized + 'static {
     /// by not returning; if it returns, the model answers the call with a failure or ignores it.
     fn violation(&self, violation: &Violation);
 
-    /// Runs `work` later, at PASSIVE_LEVEL, on a thread of the system's, by
+    /// Runs `work` later, at `PASSIVE_LEVEL`, on a thread of the system's, by
     /// [`Kmdf::run_deferred`](crate::Kmdf::run_deferred).
     fn defer(&self, work: Deferred);
+
+    /// Takes note that a driver made its driver object. The host is to call
+    /// [`Kmdf::unload`](crate::Kmdf::unload) when the driver is unloaded; one without
+    /// `EvtDriverUnload` cannot be unloaded.
+    ///
+    /// # Safety
+    /// `object` is the driver object that the kernel passed to `DriverEntry`, which still runs.
+    unsafe fn driver_created(&self, driver: DriverId, object: PDRIVER_OBJECT, can_unload: bool);
 
     /// Creates a device object, which cannot be opened before [`finish_device`](Self::finish_device).
     ///
@@ -140,7 +148,7 @@ pub trait Host: Send + Sync + Sized + 'static {
     /// Makes a spin lock.
     fn new_spin_lock(&self) -> Self::SpinLock;
 
-    /// Takes a spin lock and raises to DISPATCH_LEVEL; returns the level before.
+    /// Takes a spin lock and raises to `DISPATCH_LEVEL`; returns the level before.
     fn acquire_spin_lock(&self, lock: &Self::SpinLock) -> KIRQL;
 
     /// Releases a spin lock and returns to the level before.

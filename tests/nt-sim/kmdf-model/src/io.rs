@@ -108,7 +108,7 @@ impl<H: Host> Kmdf<H> {
     /// [`cleanup`](Self::cleanup) nor [`close`](Self::close) follows.
     ///
     /// # IRQL
-    /// PASSIVE_LEVEL.
+    /// `PASSIVE_LEVEL`.
     pub fn create(&self, device: DeviceId, create: &CreateIrp<'_>) {
         let call = Call::event(self, "IRP_MJ_CREATE");
         let target = call.with(|state| {
@@ -184,7 +184,7 @@ impl<H: Host> Kmdf<H> {
     /// Brings a device control packet. It is completed, now or later, by [`Host::complete`].
     ///
     /// # IRQL
-    /// Up to DISPATCH_LEVEL; user mode's packets come at PASSIVE_LEVEL.
+    /// Up to `DISPATCH_LEVEL`; user mode's packets come at `PASSIVE_LEVEL`.
     pub fn device_control(&self, device: DeviceId, control: &DeviceControlIrp) {
         let call = Call::event(self, "IRP_MJ_DEVICE_CONTROL");
         let Some(target) = call.with(|state| state.target(device, control.file)) else {
@@ -228,7 +228,7 @@ impl<H: Host> Kmdf<H> {
     /// was completed, or that does not exist.
     ///
     /// # IRQL
-    /// Up to DISPATCH_LEVEL.
+    /// Up to `DISPATCH_LEVEL`.
     pub fn cancel(&self, irp: IrpId) {
         let call = Call::event(self, "IoCancelIrp");
         if let Some(request) = call.with(|state| state.irps.get(&irp).copied()) {
@@ -254,7 +254,7 @@ impl<H: Host> Kmdf<H> {
     /// for the file that the driver has not seen are cancelled.
     ///
     /// # IRQL
-    /// PASSIVE_LEVEL.
+    /// `PASSIVE_LEVEL`.
     pub fn cleanup(&self, device: DeviceId, file: FileId) {
         let call = Call::event(self, "IRP_MJ_CLEANUP");
         if let Some((target, file)) =
@@ -268,7 +268,7 @@ impl<H: Host> Kmdf<H> {
     /// deleted.
     ///
     /// # IRQL
-    /// PASSIVE_LEVEL.
+    /// `PASSIVE_LEVEL`.
     pub fn close(&self, device: DeviceId, file: FileId) {
         let call = Call::event(self, "IRP_MJ_CLOSE");
         let found = self.file_event(&call, device, file, "EvtFileClose", |events| events.close);
@@ -319,7 +319,7 @@ impl<H: Host> Kmdf<H> {
     /// Does work that was put off by [`Host::defer`].
     ///
     /// # IRQL
-    /// PASSIVE_LEVEL.
+    /// `PASSIVE_LEVEL`.
     pub fn run_deferred(&self, work: Deferred) {
         let call = Call::event(self, "a work item of the framework");
         match work.0 {
@@ -329,7 +329,7 @@ impl<H: Host> Kmdf<H> {
     }
 }
 
-/// Work that the model wants done at PASSIVE_LEVEL.
+/// Work that the model wants done at `PASSIVE_LEVEL`.
 #[derive(Clone, Copy, Debug)]
 pub struct Deferred(Work);
 

@@ -84,6 +84,10 @@ mod functions {
 }
 
 /// The methods that drivers' calls arrive at.
+#[allow(
+    clippy::wildcard_imports,
+    reason = "the list names the types of the headers, which all are in scope there"
+)]
 mod methods {
     use sim_platform::nt::*;
 
@@ -96,6 +100,7 @@ mod methods {
                 ///
                 /// # Safety
                 /// See [`Kmdf`].
+                #[allow(clippy::too_many_arguments, reason = "some are documented with as many")]
                 pub unsafe fn $name(
                     &self,
                     DriverGlobals: PWDF_DRIVER_GLOBALS,

@@ -15,14 +15,14 @@ use sim_platform::nt::{
 use crate::{
     CallbackIrql, Deferred, Host, Rule,
     attributes::{self, Attributes},
-    call::{Call, write_out},
+    call::{Call, at_passive, write_out},
     device,
     handle::{Handle, Kind},
     state::{Context, Data, Stage, State},
     types::{PCCH, PCWDF_OBJECT_CONTEXT_TYPE_INFO, PWDF_OBJECT_ATTRIBUTES, WDFOBJECT},
 };
 
-/// Whether the callbacks of such an object's contexts come at PASSIVE_LEVEL only.
+/// Whether the callbacks of such an object's contexts come at `PASSIVE_LEVEL` only.
 const fn passive_kind(kind: Kind) -> bool {
     matches!(kind, Kind::Driver | Kind::Device | Kind::Queue | Kind::Key)
 }
@@ -246,7 +246,7 @@ pub unsafe fn WdfObjectDelete<H: Host>(call: &Call<'_, H>, object: WDFOBJECT) {
     }) else {
         return;
     };
-    if passive_kind(handle.kind) && !call.at_passive() {
+    if passive_kind(handle.kind) && !at_passive::<H>() {
         call.host().defer(Deferred::delete(handle));
     } else {
         delete_tree(call, handle);

@@ -81,7 +81,6 @@ pub unsafe fn WdfRequestGetParameters<H: Host>(
                     OutputBufferLength: output_length,
                     InputBufferLength: input_length,
                     IoControlCode: code,
-                    __bindgen_padding_0: 0,
                     Type3InputBuffer: core::ptr::null_mut(),
                 },
             };

@@ -18,7 +18,7 @@ use sim_platform::{
 use crate::{
     CallbackIrql, Deferred, Frame, Host, Rule,
     attributes::{self, Attributes},
-    call::{Call, write_out},
+    call::{Call, at_passive, write_out},
     handle::Handle,
     object,
     request::{self, Operation, Ownership},
@@ -121,7 +121,7 @@ impl<H: Host> State<H> {
 }
 
 /// Calls the driver with a request.
-fn call_handler<H: Host>(call: &Call<'_, H>, presentation: Presentation) {
+fn call_handler<H: Host>(call: &Call<'_, H>, presentation: &Presentation) {
     let Presentation {
         queue,
         request,
@@ -129,7 +129,7 @@ fn call_handler<H: Host>(call: &Call<'_, H>, presentation: Presentation) {
         device_control,
         default,
         operation,
-    } = presentation;
+    } = *presentation;
     call.host()
         .callback(frame, || match (device_control, default, operation) {
             (
@@ -150,12 +150,12 @@ fn call_handler<H: Host>(call: &Call<'_, H>, presentation: Presentation) {
                         output_length,
                         input_length,
                         code,
-                    )
+                    );
                 }
             }
             (_, Some(handler), _) => {
                 // SAFETY: as above.
-                unsafe { handler(queue.pointer(), request.pointer()) }
+                unsafe { handler(queue.pointer(), request.pointer()) };
             }
             _ => {}
         });
@@ -163,7 +163,7 @@ fn call_handler<H: Host>(call: &Call<'_, H>, presentation: Presentation) {
 
 /// Brings a new request, which is marked as queued, to its queue.
 pub fn arrive<H: Host>(call: &Call<'_, H>, queue_handle: Handle, handle: Handle) {
-    let passive = call.at_passive();
+    let passive = at_passive::<H>();
     let direct = call.with(|state| {
         let object = state.find(queue_handle)?;
         let level = passive || object.execution == CallbackIrql::UpToDispatch;
@@ -175,7 +175,7 @@ pub fn arrive<H: Host>(call: &Call<'_, H>, queue_handle: Handle, handle: Handle)
         None
     });
     match direct {
-        Some(presentation) => call_handler(call, presentation),
+        Some(presentation) => call_handler(call, &presentation),
         None => pump(call, queue_handle),
     }
 }
@@ -189,7 +189,7 @@ pub fn pump<H: Host>(call: &Call<'_, H>, queue_handle: Handle) {
         Done,
     }
     let me = H::Platform::current_thread();
-    let passive = call.at_passive();
+    let passive = at_passive::<H>();
     let mut entered = false;
     loop {
         let next = call.with(|state| {
@@ -224,7 +224,7 @@ pub fn pump<H: Host>(call: &Call<'_, H>, queue_handle: Handle) {
             Next::Done
         });
         match next {
-            Next::Present(presentation) => call_handler(call, presentation),
+            Next::Present(presentation) => call_handler(call, &presentation),
             Next::Defer => {
                 call.host().defer(Deferred::pump(queue_handle));
                 return;
@@ -438,11 +438,6 @@ pub unsafe fn WdfIoQueueStart<H: Host>(call: &Call<'_, H>, queue: WDFQUEUE) {
     }
 }
 
-/// Makes a waiter of what a driver passed.
-fn waiter<H: Host>(callback: PFN_WDF_IO_QUEUE_STATE, context: WDFCONTEXT) -> Option<Waiter<H>> {
-    callback.map(|callback| Waiter::Callback(callback, Kept(context)))
-}
-
 /// Makes a waiter for the thread that calls.
 fn own_waiter<H: Host>() -> (Arc<<H::Platform as Platform>::Event>, Waiter<H>) {
     let event = Arc::new(<<H::Platform as Platform>::Event as Event>::new());
@@ -470,7 +465,11 @@ pub unsafe fn WdfIoQueueStop<H: Host>(
     complete: PFN_WDF_IO_QUEUE_STATE,
     context: WDFCONTEXT,
 ) {
-    stop(call, queue, waiter(complete, context));
+    stop(
+        call,
+        queue,
+        complete.map(|complete| Waiter::Callback(complete, Kept(context))),
+    );
 }
 
 /// # Safety
@@ -516,7 +515,11 @@ pub unsafe fn WdfIoQueuePurge<H: Host>(
     complete: PFN_WDF_IO_QUEUE_STATE,
     context: WDFCONTEXT,
 ) {
-    purge(call, queue, waiter(complete, context));
+    purge(
+        call,
+        queue,
+        complete.map(|complete| Waiter::Callback(complete, Kept(context))),
+    );
 }
 
 /// # Safety

@@ -130,6 +130,10 @@ pub unsafe fn WdfRegistryOpenKey<H: Host>(
 
 /// # Safety
 /// See [`crate::Kmdf`].
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the function is documented with as many"
+)]
 pub unsafe fn WdfRegistryCreateKey<H: Host>(
     call: &Call<'_, H>,
     parent: WDFKEY,

@@ -8,7 +8,7 @@ use core::ffi::c_void;
 
 use sim_platform::nt::{
     CCHAR, NTSTATUS, STATUS_CANCELLED, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_HANDLE,
-    STATUS_INVALID_PARAMETER, STATUS_PENDING, STATUS_SUCCESS, ULONG_PTR,
+    STATUS_INVALID_PARAMETER, STATUS_NO_SUCH_DEVICE, STATUS_PENDING, STATUS_SUCCESS, ULONG_PTR,
 };
 
 use crate::{
@@ -158,15 +158,14 @@ pub fn create<H: Host>(
         }
         Some(handle)
     });
-    if let Some(handle) = inserted {
-        if let Some(context) = context {
-            attributes::adopt(&context, handle);
-        }
-        Ok(handle)
-    } else {
+    let Some(handle) = inserted else {
         attributes::free_contexts(call, driver, context);
-        Err(sim_platform::nt::STATUS_NO_SUCH_DEVICE)
+        return Err(STATUS_NO_SUCH_DEVICE);
+    };
+    if let Some(context) = context {
+        attributes::adopt(&context, handle);
     }
+    Ok(handle)
 }
 
 /// Does what is left for a request that was marked as completed.

@@ -6,7 +6,7 @@
 use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
 use core::ffi::c_void;
 
-use sim_platform::nt::{HANDLE, PDRIVER_OBJECT};
+use sim_platform::nt::{HANDLE, PDRIVER_OBJECT, UNICODE_STRING};
 
 use crate::{
     CallbackIrql, DriverId, Host, IrpId, Rule,
@@ -31,7 +31,16 @@ pub struct Kept<T>(pub T);
 
 // SAFETY: a kept pointer is a plain value to the model; whoever follows it argues for that where it
 // is done.
-unsafe impl<T> Send for Kept<T> {}
+unsafe impl<T> Send for Kept<*mut T> {}
+
+// SAFETY: as above.
+unsafe impl<T> Send for Kept<*const T> {}
+
+// SAFETY: as above; the pointers are inside.
+unsafe impl Send for Kept<UNICODE_STRING> {}
+
+// SAFETY: as above; the one pointer inside is a handle.
+unsafe impl Send for Kept<WDF_DRIVER_GLOBALS> {}
 
 /// How far the deletion of an object has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,12 +174,12 @@ impl<H: Host> State<H> {
     /// Puts an object into a slot and below its parent.
     ///
     /// Gives it back if the parent is being deleted or is gone.
-    pub fn insert(&mut self, object: Object<H>) -> Result<Handle, Object<H>> {
+    pub fn insert(&mut self, object: Object<H>) -> Result<Handle, Box<Object<H>>> {
         let parent = object.parent;
         if let Some(parent) = parent
             && self.find(parent).is_none_or(|parent| parent.stage != Stage::Live)
         {
-            return Err(object);
+            return Err(Box::new(object));
         }
         let kind = object.data.kind();
         let index = self.free.pop().unwrap_or_else(|| {

@@ -170,6 +170,53 @@ impl Violation {
     }
 }
 
+impl Rule {
+    /// Says what the driver is to do instead.
+    #[must_use]
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Self::IrqlTooHigh { .. } => {
+                "call it where the IRQL is low enough: before a spin lock is taken, or from a thread \
+                 of the driver"
+            }
+            Self::UnknownHandle { .. } | Self::WrongHandleType { .. } => {
+                "pass the handle that the framework gave, to the functions of its type"
+            }
+            Self::UseAfterDestroy { .. } => {
+                "keep a reference for as long as the handle is kept, or forget the handle when the \
+                 object is deleted"
+            }
+            Self::NullParameter { .. } => "pass what the documentation of the function asks for",
+            Self::WrongSize { .. } => "set Size to the size of the structure",
+            Self::Unsupported { .. } => "do without it, or teach it to the model",
+            Self::InvalidParameter { .. } => "keep to the documentation of the function",
+            Self::CompletedTwice { .. } | Self::UsedAfterCompletion { .. } | Self::NotOwned { .. } => {
+                "let one owner of the request complete it, and forget its handle before"
+            }
+            Self::CompletedWhileCancelable { .. } => {
+                "complete the request only if WdfRequestUnmarkCancelable returned STATUS_SUCCESS"
+            }
+            Self::CompletedBeforeCancelCallback { .. } => {
+                "when WdfRequestUnmarkCancelable returned STATUS_CANCELLED, leave the completion to \
+                 EvtRequestCancel"
+            }
+            Self::CompletedPending { .. } => "complete requests with a final status",
+            Self::InformationTooLarge { .. } => {
+                "report at most the length that WdfRequestRetrieveOutputBuffer gave"
+            }
+            Self::CannotDelete { .. } => "leave the deletion to the framework",
+            Self::TooManyDereferences { .. } | Self::ReferenceLeaked { .. } => {
+                "match every WdfObjectReference with one WdfObjectDereference"
+            }
+            Self::LockNotHeld { .. } => "release the lock on the thread that acquired it, once",
+            Self::DeviceInitLeaked => "call WdfDeviceInitFree when WdfDeviceCreate was not reached or failed",
+            Self::RequestLeaked { .. } => "complete every request that the driver was given",
+            Self::FileOpenAtUnload { .. } => "do not delete a device while a file of it is open",
+            Self::FileClosedWithRequests { .. } => "close a file when its requests are completed",
+        }
+    }
+}
+
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.call, self.rule)

@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 
-use sim_platform::nt::{BOOLEAN, CHAR, PVOID, UCHAR, ULONG, ULONG_PTR, USHORT};
+use sim_platform::nt::{BOOLEAN, CHAR, PVOID, UCHAR, ULONG, USHORT};
 
 use super::{
     LPCSTR, PFN_GET_UNIQUE_CONTEXT_TYPE, PFN_WDF_DEVICE_FILE_CREATE, PFN_WDF_DRIVER_DEVICE_ADD,
@@ -146,10 +146,7 @@ pub struct _WDF_REQUEST_PARAMETERS {
 #[derive(Clone, Copy)]
 pub union _WDF_REQUEST_PARAMETERS__bindgen_ty_1 {
     pub Create: _WDF_REQUEST_PARAMETERS__bindgen_ty_1__bindgen_ty_1,
-    pub Read: _WDF_REQUEST_PARAMETERS__bindgen_ty_1__bindgen_ty_2,
-    pub Write: _WDF_REQUEST_PARAMETERS__bindgen_ty_1__bindgen_ty_3,
     pub DeviceIoControl: _WDF_REQUEST_PARAMETERS__bindgen_ty_1__bindgen_ty_4,
-    pub Others: _WDF_REQUEST_PARAMETERS__bindgen_ty_1__bindgen_ty_5,
 }
 /// Parameters of a create request.
 #[repr(C)]
@@ -162,24 +159,6 @@ pub struct _WDF_REQUEST_PARAMETERS__bindgen_ty_1__bindgen_ty_1 {
     pub ShareAccess: USHORT,
     pub EaLength: ULONG,
 }
-/// Parameters of a read request.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct _WDF_REQUEST_PARAMETERS__bindgen_ty_1__bindgen_ty_2 {
-    pub Length: usize,
-    pub Key: ULONG,
-    pub __bindgen_padding_0: u32,
-    pub DeviceOffset: i64,
-}
-/// Parameters of a write request.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct _WDF_REQUEST_PARAMETERS__bindgen_ty_1__bindgen_ty_3 {
-    pub Length: usize,
-    pub Key: ULONG,
-    pub __bindgen_padding_0: u32,
-    pub DeviceOffset: i64,
-}
 /// Parameters of a device control request.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -187,18 +166,7 @@ pub struct _WDF_REQUEST_PARAMETERS__bindgen_ty_1__bindgen_ty_4 {
     pub OutputBufferLength: usize,
     pub InputBufferLength: usize,
     pub IoControlCode: ULONG,
-    pub __bindgen_padding_0: u32,
     pub Type3InputBuffer: PVOID,
-}
-/// Parameters of any other request.
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct _WDF_REQUEST_PARAMETERS__bindgen_ty_1__bindgen_ty_5 {
-    pub Arg1: PVOID,
-    pub Arg2: PVOID,
-    pub IoControlCode: ULONG,
-    pub __bindgen_padding_0: u32,
-    pub Arg4: ULONG_PTR,
 }
 pub type WDF_REQUEST_PARAMETERS = _WDF_REQUEST_PARAMETERS;
 pub type PWDF_REQUEST_PARAMETERS = *mut WDF_REQUEST_PARAMETERS;
