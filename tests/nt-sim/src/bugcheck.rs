@@ -44,9 +44,7 @@ pub(crate) fn install_panic_hook() {
 }
 
 fn print_panic(info: &PanicHookInfo<'_>) {
-    let message = info
-        .payload_as_str()
-        .unwrap_or("a panic without a message");
+    let message = info.payload_as_str().unwrap_or("a panic without a message");
     let place = info.location().map_or_else(
         || "an unknown place".to_owned(),
         |location| format!("{}:{}", location.file(), location.line()),
@@ -61,11 +59,7 @@ fn print(what: &str) {
         eprintln!("  in     {}, {}", frame.driver, frame.callback);
     }
     if let Some(id) = thread::current_thread() {
-        eprintln!(
-            "  on     thread {}, {}",
-            id.0,
-            irql::name(thread::current_irql())
-        );
+        eprintln!("  on     thread {}, {}", id.0, irql::name(thread::current_irql()));
     }
     for line in CallSite::here().lines() {
         eprintln!("  at     {line}");

@@ -44,7 +44,11 @@ unsafe fn format(format: *const c_char, argument: *const c_char) {
 ///
 /// On Windows they take any number of arguments, which stable Rust cannot define. Here they take the
 /// one that is used: the format `%s` with a string.
-#[expect(non_snake_case, reason = "the names of the kernel's functions")]
+#[expect(
+    non_snake_case,
+    clippy::must_use_candidate,
+    reason = "names and attributes are those of the bindings of the kernel's functions"
+)]
 pub mod kernel {
     use std::ffi::c_char;
 

@@ -25,7 +25,7 @@ const KIND_SHARED: &str = "push lock (shared)";
 /// # Safety
 ///
 /// `lock` points to a push lock that lives for `'a`.
-unsafe fn word<'a>(lock: PEX_PUSH_LOCK) -> &'a AtomicU64 {
+const unsafe fn word<'a>(lock: PEX_PUSH_LOCK) -> &'a AtomicU64 {
     // SAFETY: the caller vouches for the lock; it is accessed by these functions only.
     unsafe { AtomicU64::from_ptr(lock) }
 }
@@ -35,7 +35,7 @@ unsafe fn word<'a>(lock: PEX_PUSH_LOCK) -> &'a AtomicU64 {
 /// # Safety
 ///
 /// `lock` can be written, and nobody uses it yet.
-pub unsafe fn ExInitializePushLock(lock: PEX_PUSH_LOCK) {
+pub const unsafe fn ExInitializePushLock(lock: PEX_PUSH_LOCK) {
     // SAFETY: the caller vouches for the memory.
     unsafe { lock.write(0) };
 }
@@ -92,12 +92,7 @@ fn acquire(word: &AtomicU64, address: usize, take: impl Fn(u64) -> Option<u64>) 
                 if take(seen).is_some() {
                     return true;
                 }
-                match word.compare_exchange_weak(
-                    seen,
-                    seen | PARKED,
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                ) {
+                match word.compare_exchange_weak(seen, seen | PARKED, Ordering::Relaxed, Ordering::Relaxed) {
                     Ok(_) => return false,
                     Err(now) => seen = now,
                 }
@@ -116,7 +111,7 @@ fn release(word: &AtomicU64, address: usize, part: u64) {
     }
 }
 
-/// Takes a push lock for this thread alone. IRQL: APC_LEVEL at most, inside a critical region.
+/// Takes a push lock for this thread alone. IRQL: `APC_LEVEL` at most, inside a critical region.
 ///
 /// # Safety
 ///
@@ -129,7 +124,7 @@ pub unsafe fn ExAcquirePushLockExclusiveEx(lock: PEX_PUSH_LOCK, _flags: ULONG) {
     });
 }
 
-/// Releases a push lock that was taken for this thread alone. IRQL: APC_LEVEL at most.
+/// Releases a push lock that was taken for this thread alone. IRQL: `APC_LEVEL` at most.
 ///
 /// # Safety
 ///
@@ -140,7 +135,7 @@ pub unsafe fn ExReleasePushLockExclusiveEx(lock: PEX_PUSH_LOCK, _flags: ULONG) {
     release(unsafe { word(lock) }, lock.addr(), EXCLUSIVE);
 }
 
-/// Takes a push lock together with others who share it. IRQL: APC_LEVEL at most, inside a critical
+/// Takes a push lock together with others who share it. IRQL: `APC_LEVEL` at most, inside a critical
 /// region.
 ///
 /// # Safety
@@ -155,7 +150,7 @@ pub unsafe fn ExAcquirePushLockSharedEx(lock: PEX_PUSH_LOCK, _flags: ULONG) {
     });
 }
 
-/// Releases a push lock that was shared. IRQL: APC_LEVEL at most.
+/// Releases a push lock that was shared. IRQL: `APC_LEVEL` at most.
 ///
 /// # Safety
 ///

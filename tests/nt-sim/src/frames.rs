@@ -10,7 +10,7 @@ use crate::{
     verifier::{self, Rule},
 };
 
-/// Runs a callback that the kernel calls at PASSIVE_LEVEL only.
+/// Runs a callback that the kernel calls at `PASSIVE_LEVEL` only.
 pub fn callback<R>(driver: &DriverName, name: &'static str, run: impl FnOnce() -> R) -> R {
     callback_at(driver, name, irql::PASSIVE, run)
 }

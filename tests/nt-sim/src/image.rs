@@ -5,10 +5,8 @@ use std::{fmt, sync::Arc};
 use crate::{DRIVER_OBJECT, NTSTATUS, PCUNICODE_STRING};
 
 /// A driver's entry point.
-pub type DriverEntry = unsafe extern "system" fn(
-    driver: *mut DRIVER_OBJECT,
-    registry_path: PCUNICODE_STRING,
-) -> NTSTATUS;
+pub type DriverEntry =
+    unsafe extern "system" fn(driver: *mut DRIVER_OBJECT, registry_path: PCUNICODE_STRING) -> NTSTATUS;
 
 /// A driver that is linked into the process and can be loaded as if from a `.sys` file.
 #[derive(Clone, Debug)]

@@ -2,7 +2,11 @@
 //!
 //! Events and other objects that can be waited for live in the driver's memory and have no function
 //! that ends them, so the memory holds their state only; who waits is kept per machine, by address.
-#![expect(non_snake_case, reason = "the names of the kernel's functions")]
+#![expect(
+    non_snake_case,
+    clippy::must_use_candidate,
+    reason = "names and attributes are those of the bindings of the kernel's functions"
+)]
 
 mod event;
 mod irql;
@@ -16,8 +20,8 @@ pub use irql::{
     KeRaiseIrqlToDpcLevel, KfRaiseIrql,
 };
 pub use spin::{
-    KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockRaiseToDpc, KeInitializeSpinLock,
-    KeReleaseSpinLock, KeReleaseSpinLockFromDpcLevel,
+    KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockRaiseToDpc, KeInitializeSpinLock, KeReleaseSpinLock,
+    KeReleaseSpinLockFromDpcLevel,
 };
 pub use time::{
     KeBugCheckEx, KeQueryInterruptTimePrecise, KeQueryPerformanceCounter, KeQuerySystemTimePrecise,

@@ -94,11 +94,7 @@ pub(crate) fn open_handles(machine: &Machine, driver: &DriverName) -> Vec<(usize
 /// Counts a pointer that a driver now holds.
 fn reference(machine: &Machine, object: Arc<dyn Object>, body: PVOID) {
     machine.ob_state().0.with(|tables| {
-        tables
-            .references
-            .entry(body.addr())
-            .or_insert((object, 0))
-            .1 += 1;
+        tables.references.entry(body.addr()).or_insert((object, 0)).1 += 1;
     });
 }
 
@@ -131,14 +127,13 @@ pub(crate) fn referenced(machine: &Machine, body: PVOID) -> Option<Arc<dyn Objec
 #[expect(non_snake_case, reason = "the names of the kernel's functions")]
 pub mod kernel {
     use crate::{
-        ACCESS_MASK, HANDLE, KPROCESSOR_MODE, LONG_PTR, Machine, NTSTATUS,
-        POBJECT_HANDLE_INFORMATION, POBJECT_TYPE, PVOID, STATUS_INVALID_HANDLE,
-        STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS,
+        ACCESS_MASK, HANDLE, KPROCESSOR_MODE, LONG_PTR, Machine, NTSTATUS, POBJECT_HANDLE_INFORMATION,
+        POBJECT_TYPE, PVOID, STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH, STATUS_SUCCESS,
         thread::irql,
         verifier::{self, Rule},
     };
 
-    /// Gives a counted pointer to what a handle names. IRQL: PASSIVE_LEVEL.
+    /// Gives a counted pointer to what a handle names. IRQL: `PASSIVE_LEVEL`.
     ///
     /// Access mask, type and mode are not looked at; the handle information is not written.
     ///
@@ -174,7 +169,7 @@ pub mod kernel {
         STATUS_SUCCESS
     }
 
-    /// Counts one more pointer to an object that the driver has a pointer to. IRQL: DISPATCH_LEVEL at
+    /// Counts one more pointer to an object that the driver has a pointer to. IRQL: `DISPATCH_LEVEL` at
     /// most.
     ///
     /// # Safety
@@ -192,7 +187,7 @@ pub mod kernel {
         1
     }
 
-    /// Gives a counted pointer back; returns how many are left. IRQL: DISPATCH_LEVEL at most.
+    /// Gives a counted pointer back; returns how many are left. IRQL: `DISPATCH_LEVEL` at most.
     ///
     /// # Safety
     ///

@@ -23,10 +23,9 @@ impl Platform for SimPlatform {
     }
 
     fn yield_point() {
-        thread::try_with(|current| current.machine.clone())
-            .map_or_else(std::thread::yield_now, |machine| {
-                machine.scheduler().yield_point();
-            });
+        thread::try_with(|current| current.machine.clone()).map_or_else(std::thread::yield_now, |machine| {
+            machine.scheduler().yield_point();
+        });
     }
 
     fn irql() -> u8 {
@@ -55,13 +54,8 @@ impl<T: Send> Lock<T> for SimLock<T> {
 
 /// Lets the scheduler of the calling thread's machine run another thread if it likes.
 pub(crate) fn preemption_point() {
-    if let Some(machine) = thread::try_with(|current| {
-        current
-            .machine
-            .is_controlled()
-            .then(|| current.machine.clone())
-    })
-    .flatten()
+    if let Some(machine) =
+        thread::try_with(|current| current.machine.is_controlled().then(|| current.machine.clone())).flatten()
     {
         machine.scheduler().preemption_point();
     }

@@ -1,5 +1,9 @@
 //! System threads.
-#![expect(non_snake_case, reason = "the names of the kernel's functions")]
+#![expect(
+    non_snake_case,
+    clippy::must_use_candidate,
+    reason = "names and attributes are those of the bindings of the kernel's functions"
+)]
 
 use std::{cell::UnsafeCell, collections::HashMap, sync::Arc};
 
@@ -30,6 +34,10 @@ struct ThreadObject {
 // SAFETY: the header is accessed only by the functions of `ke`, which access it atomically.
 unsafe impl Sync for ThreadObject {}
 
+#[expect(
+    clippy::non_send_fields_in_send_ty,
+    reason = "the links of the header are pointers, but nobody follows them"
+)]
 // SAFETY: the links in the header are never used.
 unsafe impl Send for ThreadObject {}
 
@@ -66,7 +74,7 @@ impl Context {
     }
 }
 
-/// Starts a thread in the system process. IRQL: PASSIVE_LEVEL.
+/// Starts a thread in the system process. IRQL: `PASSIVE_LEVEL`.
 ///
 /// Access, attributes and process are not looked at; no client id is given.
 ///
@@ -107,9 +115,7 @@ pub unsafe fn PsCreateSystemThread(
             },
         )
     });
-    machine
-        .trace()
-        .record(|| Kind::ThreadStarted { thread: id });
+    machine.trace().record(|| Kind::ThreadStarted { thread: id });
     let context = Context(start_context);
     let name = format!("sim thread {}", id.0);
     let scheduler_machine = machine.clone();
@@ -134,7 +140,7 @@ pub unsafe fn PsCreateSystemThread(
     STATUS_SUCCESS
 }
 
-/// Ends the calling system thread. IRQL: PASSIVE_LEVEL.
+/// Ends the calling system thread. IRQL: `PASSIVE_LEVEL`.
 ///
 /// On Windows it does not return. Here the thread ends when its start routine returns, which it must do
 /// right after this call; a call that fails returns on Windows too, so callers are prepared.

@@ -23,7 +23,7 @@ impl State {
         Self(StateLock::new(seed))
     }
 
-    /// The next number of Steele, Lea and Flood's SplitMix64.
+    /// The next number of Steele, Lea and Flood's `SplitMix64`.
     fn next(&self) -> u64 {
         self.0.with(|state| {
             *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -37,7 +37,7 @@ impl State {
 
 const BCRYPT_USE_SYSTEM_PREFERRED_RNG: ULONG = 2;
 
-/// Fills a buffer with random bytes; of cng.sys, resolved at link time. IRQL: DISPATCH_LEVEL at most.
+/// Fills a buffer with random bytes; of cng.sys, resolved at link time. IRQL: `DISPATCH_LEVEL` at most.
 ///
 /// # Safety
 ///

@@ -1,11 +1,15 @@
 //! The run-time library: strings.
-#![expect(non_snake_case, reason = "the names of the kernel's functions")]
+#![expect(
+    non_snake_case,
+    clippy::must_use_candidate,
+    reason = "names and attributes are those of the bindings of the kernel's functions"
+)]
 
 use std::cmp::Ordering;
 
 use crate::{
-    BOOLEAN, LONG, PCUNICODE_STRING, PCWSTR, PUNICODE_STRING, UNICODE_STRING, USHORT, WCHAR,
-    thread::irql, verifier,
+    BOOLEAN, LONG, PCUNICODE_STRING, PCWSTR, PUNICODE_STRING, UNICODE_STRING, USHORT, WCHAR, thread::irql,
+    verifier,
 };
 
 /// Upcases one UTF-16 unit as the kernel does: one unit for one unit, by the simple mappings.
@@ -23,18 +27,17 @@ fn upcase(unit: WCHAR) -> WCHAR {
     }
 }
 
-/// Upcases one UTF-16 unit. IRQL: PASSIVE_LEVEL.
+/// Upcases one UTF-16 unit. IRQL: `PASSIVE_LEVEL`.
 ///
 /// # Safety
 ///
 /// None beyond the signature.
-#[must_use]
 pub unsafe fn RtlUpcaseUnicodeChar(source: WCHAR) -> WCHAR {
     verifier::require_irql_at_most("RtlUpcaseUnicodeChar", irql::PASSIVE);
     upcase(source)
 }
 
-/// Makes a counted string over a string that ends with a zero. IRQL: DISPATCH_LEVEL at most.
+/// Makes a counted string over a string that ends with a zero. IRQL: `DISPATCH_LEVEL` at most.
 ///
 /// # Safety
 ///
@@ -87,12 +90,11 @@ fn compare(a: &[WCHAR], b: &[WCHAR], ignore_case: bool) -> Ordering {
     }
 }
 
-/// Compares two counted strings; negative, zero, or positive. IRQL: PASSIVE_LEVEL.
+/// Compares two counted strings; negative, zero, or positive. IRQL: `PASSIVE_LEVEL`.
 ///
 /// # Safety
 ///
 /// Both point to counted strings that can be read.
-#[must_use]
 pub unsafe fn RtlCompareUnicodeString(
     string1: PCUNICODE_STRING,
     string2: PCUNICODE_STRING,
@@ -106,12 +108,11 @@ pub unsafe fn RtlCompareUnicodeString(
     compare(a, b, case_insensitive != 0) as LONG
 }
 
-/// Tells whether two counted strings are equal. IRQL: PASSIVE_LEVEL.
+/// Tells whether two counted strings are equal. IRQL: `PASSIVE_LEVEL`.
 ///
 /// # Safety
 ///
 /// Both point to counted strings that can be read.
-#[must_use]
 pub unsafe fn RtlEqualUnicodeString(
     string1: PCUNICODE_STRING,
     string2: PCUNICODE_STRING,

@@ -135,11 +135,9 @@ impl SchedulerEvent for NativeEvent {
     fn wait(&self) {
         let mut guard = self.mutex.lock().unwrap_or_else(PoisonError::into_inner);
         while !self.is_set() {
-            guard = self
-                .changed
-                .wait(guard)
-                .unwrap_or_else(PoisonError::into_inner);
+            guard = self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner);
         }
+        drop(guard);
     }
 
     fn wait_for(&self, timeout: Duration) -> bool {
@@ -158,6 +156,7 @@ impl SchedulerEvent for NativeEvent {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
+        drop(guard);
         true
     }
 }

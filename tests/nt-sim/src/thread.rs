@@ -10,6 +10,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
+    mem,
     rc::Rc,
 };
 
@@ -82,7 +83,7 @@ pub(crate) struct ThreadState {
 }
 
 impl ThreadState {
-    fn new(id: ThreadId) -> Self {
+    const fn new(id: ThreadId) -> Self {
         Self {
             id,
             irql: Cell::new(irql::PASSIVE),
@@ -101,10 +102,13 @@ pub(crate) struct Current {
     pub(crate) state: ThreadState,
 }
 
+/// Names the task that runs, if one does.
+type CurrentTask = fn() -> Option<u64>;
+
 #[derive(Default)]
 struct Slots {
     /// Names the task that runs, once a scheduler has run several on this thread of the host.
-    task: Cell<Option<fn() -> Option<u64>>>,
+    task: Cell<Option<CurrentTask>>,
     tasks: RefCell<HashMap<u64, Rc<Current>>>,
     current: RefCell<Option<Rc<Current>>>,
     /// The context that this thread of the host entered last, to be used again.
@@ -117,10 +121,10 @@ thread_local! {
 
 impl Slots {
     fn get(&self) -> Option<Rc<Current>> {
-        match self.task() {
-            None => self.current.borrow().clone(),
-            Some(task) => self.tasks.borrow().get(&task).cloned(),
-        }
+        self.task().map_or_else(
+            || self.current.borrow().clone(),
+            |task| self.tasks.borrow().get(&task).cloned(),
+        )
     }
 
     /// The task that runs, if a scheduler runs tasks on this thread of the host now.
@@ -143,7 +147,7 @@ pub(crate) fn adopt(scheduler: &dyn Scheduler) {
         SLOTS.with(|slots| {
             slots.task.set(Some(task));
             // What an earlier run left behind, for example one that ended in the middle.
-            let stale = std::mem::take(&mut *slots.tasks.borrow_mut());
+            let stale = mem::take(&mut *slots.tasks.borrow_mut());
             slots.last.take();
             drop(stale);
         });
@@ -163,12 +167,30 @@ pub(crate) fn try_with<R>(with: impl FnOnce(&Current) -> R) -> Option<R> {
 /// If the thread is on no machine: a kernel function was called from outside.
 #[track_caller]
 pub(crate) fn with<R>(with: impl FnOnce(&Current) -> R) -> R {
-    match SLOTS.try_with(Slots::get).ok().flatten() {
-        Some(current) => with(&current),
-        None => panic!(
+    let Some(current) = SLOTS.try_with(Slots::get).ok().flatten() else {
+        panic!(
             "a kernel function was called on a thread that is on no simulated machine; \
              enter one by Machine::enter, or start the thread by PsCreateSystemThread"
-        ),
+        )
+    };
+    with(&current)
+}
+
+/// What a thread was on before it entered a machine.
+#[derive(Debug, Default)]
+enum Before {
+    /// The same machine: there is nothing to leave.
+    #[default]
+    Same,
+    /// No machine.
+    None,
+    /// Another machine, or another thread of this one.
+    Other(Rc<Current>),
+}
+
+impl From<Option<Rc<Current>>> for Before {
+    fn from(before: Option<Rc<Current>>) -> Self {
+        before.map_or(Self::None, Self::Other)
     }
 }
 
@@ -176,15 +198,19 @@ pub(crate) fn with<R>(with: impl FnOnce(&Current) -> R) -> R {
 #[derive(Debug)]
 #[must_use = "dropping this leaves the machine"]
 pub struct Entered {
-    /// What the thread was on before; `None` inside `Some` if on nothing.
-    before: Option<Option<Rc<Current>>>,
+    /// What the thread was on before.
+    before: Before,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        if let Some(before) = self.before.take() {
-            let _ = SLOTS.try_with(|slots| slots.replace(before));
-        }
+        let before = match mem::take(&mut self.before) {
+            Before::Same => return,
+            Before::None => None,
+            Before::Other(before) => Some(before),
+        };
+        // At the end of a thread of the host there is nothing left to lead back to.
+        drop(SLOTS.try_with(|slots| slots.replace(before)));
     }
 }
 
@@ -193,7 +219,7 @@ pub(crate) fn enter(machine: &Machine) -> Entered {
     SLOTS.with(|slots| {
         let before = slots.get();
         if before.as_ref().is_some_and(|now| now.machine.is(machine)) {
-            return Entered { before: None };
+            return Entered { before: Before::Same };
         }
         let reusable = slots.task().is_none();
         let last = reusable
@@ -211,9 +237,7 @@ pub(crate) fn enter(machine: &Machine) -> Entered {
             new
         });
         slots.replace(Some(context));
-        Entered {
-            before: Some(before),
-        }
+        Entered { before: before.into() }
     })
 }
 
@@ -224,7 +248,7 @@ pub(crate) fn enter_new(machine: &Machine, id: ThreadId) -> Entered {
         state: ThreadState::new(id),
     });
     SLOTS.with(|slots| Entered {
-        before: Some(slots.replace(Some(context))),
+        before: slots.replace(Some(context)).into(),
     })
 }
 

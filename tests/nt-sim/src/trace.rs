@@ -201,10 +201,7 @@ impl Trace {
         let context = thread::try_with(|current| {
             let frames = current.state.frames.borrow();
             let driver = frames.last().map(|frame| frame.driver.clone());
-            let inside = matches!(
-                kind,
-                Kind::CallbackEntered { .. } | Kind::CallbackReturned { .. }
-            );
+            let inside = matches!(kind, Kind::CallbackEntered { .. } | Kind::CallbackReturned { .. });
             let depth = frames.len().saturating_sub(usize::from(inside));
             (current.state.id, driver, depth)
         });
@@ -235,15 +232,13 @@ impl Trace {
     /// Returns the events that are still kept, oldest first.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
-        self.inner
-            .with(|inner| inner.events.iter().cloned().collect())
+        self.inner.with(|inner| inner.events.iter().cloned().collect())
     }
 
     /// Lets `subscriber` see each event from now on.
     pub fn subscribe(&self, subscriber: Subscriber) {
         self.on.store(true, Ordering::Relaxed);
-        self.inner
-            .with(|inner| inner.subscribers.push(subscriber));
+        self.inner.with(|inner| inner.subscribers.push(subscriber));
     }
 
     /// Returns the time since the machine was built.

@@ -169,13 +169,8 @@ impl CallSite {
 
     /// A key that is equal for equal call sites: the return addresses.
     pub(crate) fn key(&self) -> Vec<usize> {
-        self.0.with(|trace| {
-            trace
-                .frames()
-                .iter()
-                .map(|frame| frame.ip() as usize)
-                .collect()
-        })
+        self.0
+            .with(|trace| trace.frames().iter().map(|frame| frame.ip() as usize).collect())
     }
 }
 
@@ -219,12 +214,7 @@ impl fmt::Display for Finding {
             (Some(callback), None) => writeln!(f, "  in     {callback}")?,
             (None, None) => {}
         }
-        for (index, line) in self
-            .site
-            .iter()
-            .flat_map(CallSite::lines)
-            .enumerate()
-        {
+        for (index, line) in self.site.iter().flat_map(CallSite::lines).enumerate() {
             let label = if index == 0 { "at" } else { "" };
             writeln!(f, "  {label:<6} {line}")?;
         }
@@ -266,12 +256,7 @@ impl State {
 ///
 /// `call` is the function that was called wrongly, if one was; driver, callback, thread and call site
 /// are taken from the thread.
-pub fn report(
-    rule: Rule,
-    call: Option<&'static str>,
-    message: impl Into<String>,
-    remedy: impl Into<String>,
-) {
+pub fn report(rule: Rule, call: Option<&'static str>, message: impl Into<String>, remedy: impl Into<String>) {
     let Some(machine) = thread::try_with(|current| current.machine.clone()) else {
         return;
     };
@@ -279,9 +264,7 @@ pub fn report(
         return;
     }
     let frame = thread::current_frames().pop();
-    let (driver, callback) = frame.map_or((None, None), |frame| {
-        (Some(frame.driver), Some(frame.callback))
-    });
+    let (driver, callback) = frame.map_or((None, None), |frame| (Some(frame.driver), Some(frame.callback)));
     report_finding(
         &machine,
         Finding {

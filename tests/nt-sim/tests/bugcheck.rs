@@ -40,11 +40,9 @@ fn a_panic_is_printed_with_driver_callback_and_place() {
     if is_child() {
         let machine = Machine::builder().build().expect("a machine in memory");
         let _entered = machine.enter();
-        frames::callback(
-            &DriverName::new("broken.sys"),
-            "EvtIoDeviceControl",
-            || evt_io_device_control(),
-        );
+        frames::callback(&DriverName::new("broken.sys"), "EvtIoDeviceControl", || {
+            evt_io_device_control()
+        });
         return;
     }
     assert_dies_with(
@@ -91,6 +89,10 @@ fn taking_a_spin_lock_twice_is_a_bug_check_and_not_a_hang() {
     }
     assert_dies_with(
         &run_as_child("taking_a_spin_lock_twice_is_a_bug_check_and_not_a_hang"),
-        &["broken.sys, EvtIoStop", "which this thread holds", "holds  spin lock"],
+        &[
+            "broken.sys, EvtIoStop",
+            "which this thread holds",
+            "holds  spin lock",
+        ],
     );
 }

@@ -4,8 +4,7 @@ use nt_sim::{
     _EVENT_TYPE::NotificationEvent,
     _KWAIT_REASON::Executive,
     _MODE::KernelMode,
-    DriverName, Finding, KEVENT, LARGE_INTEGER, Machine, POOL_FLAG_PAGED, Rule, STATUS_TIMEOUT,
-    frames,
+    DriverName, Finding, KEVENT, LARGE_INTEGER, Machine, POOL_FLAG_PAGED, Rule, STATUS_TIMEOUT, frames,
     ntddk::{
         ExAcquirePushLockExclusiveEx, ExAllocatePool2, ExReleasePushLockExclusiveEx,
         KeAcquireSpinLockRaiseToDpc, KeEnterCriticalRegion, KeGetCurrentIrql, KeInitializeEvent,

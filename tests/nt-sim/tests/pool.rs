@@ -3,7 +3,7 @@
 use std::ptr;
 
 use nt_sim::{
-    DriverImage, DriverName, DRIVER_OBJECT, Finding, Machine, NTSTATUS, PCUNICODE_STRING,
+    DRIVER_OBJECT, DriverImage, DriverName, Finding, Machine, NTSTATUS, PCUNICODE_STRING,
     POOL_FLAG_NON_PAGED, PVOID, Rule, STATUS_SUCCESS, frames,
     ntddk::{ExAllocatePool2, ExFreePool, ExFreePoolWithTag},
     pool::BlockState,
@@ -180,10 +180,7 @@ fn exactly_the_chosen_allocation_fails() {
     let found = findings(&machine, &driver, || {
         machine.fail_allocation(1);
         let blocks = [(); 3].map(|()| allocate_forgotten_record());
-        assert_eq!(
-            blocks.map(|block| block.is_null()),
-            [false, true, false]
-        );
+        assert_eq!(blocks.map(|block| block.is_null()), [false, true, false]);
         assert!(machine.allocation_has_failed());
         for block in blocks.into_iter().filter(|block| !block.is_null()) {
             // SAFETY: allocated above.

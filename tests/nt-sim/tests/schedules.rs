@@ -15,8 +15,8 @@ use nt_sim::{
     _MODE::KernelMode,
     DriverName, KEVENT, Machine, frames,
     ntddk::{
-        ExAcquirePushLockExclusiveEx, ExReleasePushLockExclusiveEx, KeEnterCriticalRegion,
-        KeInitializeEvent, KeLeaveCriticalRegion, KeSetEvent, KeWaitForSingleObject,
+        ExAcquirePushLockExclusiveEx, ExReleasePushLockExclusiveEx, KeEnterCriticalRegion, KeInitializeEvent,
+        KeLeaveCriticalRegion, KeSetEvent, KeWaitForSingleObject,
     },
     scheduler::Controlled,
 };

@@ -10,14 +10,13 @@ use nt_sim::{
     _EVENT_TYPE::{NotificationEvent, SynchronizationEvent},
     _KWAIT_REASON::Executive,
     _MODE::KernelMode,
-    DriverName, EVENT_TYPE, HANDLE, KEVENT, LARGE_INTEGER, Machine, NTSTATUS, PVOID, Rule,
-    STATUS_SUCCESS, STATUS_TIMEOUT, THREAD_ALL_ACCESS, frames,
+    DriverName, EVENT_TYPE, HANDLE, KEVENT, LARGE_INTEGER, Machine, NTSTATUS, PVOID, Rule, STATUS_SUCCESS,
+    STATUS_TIMEOUT, THREAD_ALL_ACCESS, frames,
     ntddk::{
         ExAcquirePushLockExclusiveEx, ExAcquirePushLockSharedEx, ExReleasePushLockExclusiveEx,
-        ExReleasePushLockSharedEx, KeAcquireSpinLockRaiseToDpc, KeEnterCriticalRegion,
-        KeInitializeEvent, KeLeaveCriticalRegion, KeReadStateEvent, KeReleaseSpinLock, KeSetEvent,
-        KeWaitForSingleObject, ObReferenceObjectByHandle, ObfDereferenceObject,
-        PsCreateSystemThread,
+        ExReleasePushLockSharedEx, KeAcquireSpinLockRaiseToDpc, KeEnterCriticalRegion, KeInitializeEvent,
+        KeLeaveCriticalRegion, KeReadStateEvent, KeReleaseSpinLock, KeSetEvent, KeWaitForSingleObject,
+        ObReferenceObjectByHandle, ObfDereferenceObject, PsCreateSystemThread,
     },
     ob, thread,
     trace::Kind,
@@ -337,10 +336,7 @@ impl Counter {
 fn spin_locks_and_push_locks_exclude() {
     let machine = new_machine();
     for (routine, per_thread) in [
-        (
-            Counter::with_spin_lock as unsafe extern "C" fn(PVOID),
-            ROUNDS,
-        ),
+        (Counter::with_spin_lock as unsafe extern "C" fn(PVOID), ROUNDS),
         (Counter::with_push_lock, ROUNDS * 3 / 4),
     ] {
         let counter = Counter::default();

@@ -1,11 +1,8 @@
 //! Events.
 
 use crate::{
-    BOOLEAN, DISPATCHER_HEADER, EVENT_TYPE, KPRIORITY, LIST_ENTRY, LONG, Machine, PRKEVENT,
-    _EVENT_TYPE::SynchronizationEvent,
-    platform,
-    thread::irql,
-    verifier,
+    _EVENT_TYPE::SynchronizationEvent, BOOLEAN, DISPATCHER_HEADER, EVENT_TYPE, KPRIORITY, LIST_ENTRY, LONG,
+    Machine, PRKEVENT, platform, thread::irql, verifier,
 };
 
 use super::wait::{INITIALISED, NOTIFICATION_EVENT, SYNCHRONIZATION_EVENT, Waitable};
@@ -32,7 +29,7 @@ pub unsafe fn KeInitializeEvent(event: PRKEVENT, kind: EVENT_TYPE, state: BOOLEA
     unsafe { event.cast::<DISPATCHER_HEADER>().write(header) };
 }
 
-/// Sets an event; returns its state before. IRQL: DISPATCH_LEVEL at most; APC_LEVEL at most if `wait`.
+/// Sets an event; returns its state before. IRQL: `DISPATCH_LEVEL` at most; `APC_LEVEL` at most if `wait`.
 ///
 /// # Safety
 ///
@@ -43,11 +40,10 @@ pub unsafe fn KeSetEvent(event: PRKEVENT, _increment: KPRIORITY, wait: BOOLEAN) 
     verifier::require_irql_at_most(CALL, limit);
     platform::preemption_point();
     // SAFETY: the caller vouches for the event.
-    unsafe { Waitable::at(CALL, event.cast()) }
-        .map_or(0, |event| event.signal(&Machine::current()))
+    unsafe { Waitable::at(CALL, event.cast()) }.map_or(0, |event| event.signal(&Machine::current()))
 }
 
-/// Clears an event. IRQL: DISPATCH_LEVEL at most.
+/// Clears an event. IRQL: `DISPATCH_LEVEL` at most.
 ///
 /// # Safety
 ///
@@ -61,7 +57,7 @@ pub unsafe fn KeClearEvent(event: PRKEVENT) {
     }
 }
 
-/// Clears an event; returns its state before. IRQL: DISPATCH_LEVEL at most.
+/// Clears an event; returns its state before. IRQL: `DISPATCH_LEVEL` at most.
 ///
 /// # Safety
 ///
@@ -73,7 +69,7 @@ pub unsafe fn KeResetEvent(event: PRKEVENT) -> LONG {
     unsafe { Waitable::at(CALL, event.cast()) }.map_or(0, |event| event.clear(&Machine::current()))
 }
 
-/// Returns the state of an event: zero if it is not set. IRQL: DISPATCH_LEVEL at most.
+/// Returns the state of an event: zero if it is not set. IRQL: `DISPATCH_LEVEL` at most.
 ///
 /// # Safety
 ///

@@ -11,7 +11,6 @@ use crate::{
 /// # Safety
 ///
 /// None beyond the signature.
-#[must_use]
 pub unsafe fn KeGetCurrentIrql() -> KIRQL {
     thread::current_irql()
 }
@@ -29,7 +28,7 @@ pub unsafe fn KfRaiseIrql(new: KIRQL) -> KIRQL {
     before
 }
 
-/// Raises the IRQL to DISPATCH_LEVEL; returns the one before. IRQL: DISPATCH_LEVEL at most.
+/// Raises the IRQL to `DISPATCH_LEVEL`; returns the one before. IRQL: `DISPATCH_LEVEL` at most.
 ///
 /// # Safety
 ///
@@ -64,7 +63,7 @@ fn wrong_way(call: &'static str, before: KIRQL, new: KIRQL) {
     );
 }
 
-/// Holds off normal kernel APCs until the region is left. IRQL: APC_LEVEL at most.
+/// Holds off normal kernel APCs until the region is left. IRQL: `APC_LEVEL` at most.
 ///
 /// # Safety
 ///
@@ -77,7 +76,7 @@ pub unsafe fn KeEnterCriticalRegion() {
     });
 }
 
-/// Leaves a critical region. IRQL: APC_LEVEL at most.
+/// Leaves a critical region. IRQL: `APC_LEVEL` at most.
 ///
 /// # Safety
 ///
@@ -101,12 +100,11 @@ pub unsafe fn KeLeaveCriticalRegion() {
     }
 }
 
-/// Tells whether normal kernel APCs are held off on the calling thread. IRQL: DISPATCH_LEVEL at most.
+/// Tells whether normal kernel APCs are held off on the calling thread. IRQL: `DISPATCH_LEVEL` at most.
 ///
 /// # Safety
 ///
 /// None beyond the signature.
-#[must_use]
 pub unsafe fn KeAreApcsDisabled() -> BOOLEAN {
     verifier::require_irql_at_most("KeAreApcsDisabled", irql::DISPATCH);
     thread::with(|current| {

@@ -31,9 +31,7 @@ pub(crate) fn forget_lock(call: &'static str, kind: &'static str, address: usize
             return true;
         }
         let mut locks = current.state.locks.borrow_mut();
-        let place = locks
-            .iter()
-            .rposition(|held| *held == HeldLock { kind, address });
+        let place = locks.iter().rposition(|held| *held == HeldLock { kind, address });
         place.map(|place| locks.remove(place)).is_some()
     });
     if !held {
@@ -51,7 +49,7 @@ const KIND: &str = "spin lock";
 /// # Safety
 ///
 /// `lock` points to a spin lock that lives for `'a`.
-unsafe fn word<'a>(lock: PKSPIN_LOCK) -> &'a AtomicU64 {
+const unsafe fn word<'a>(lock: PKSPIN_LOCK) -> &'a AtomicU64 {
     // SAFETY: the caller vouches for the lock; it is accessed by these functions only.
     unsafe { AtomicU64::from_ptr(lock) }
 }
@@ -61,7 +59,7 @@ unsafe fn word<'a>(lock: PKSPIN_LOCK) -> &'a AtomicU64 {
 /// # Safety
 ///
 /// `lock` can be written, and nobody uses it yet.
-pub unsafe fn KeInitializeSpinLock(lock: PKSPIN_LOCK) {
+pub const unsafe fn KeInitializeSpinLock(lock: PKSPIN_LOCK) {
     // SAFETY: the caller vouches for the memory.
     unsafe { lock.write(0) };
 }
@@ -87,8 +85,8 @@ fn release(call: &'static str, word: &AtomicU64, address: usize) {
     word.store(0, Ordering::Release);
 }
 
-/// Takes a spin lock and raises the IRQL to DISPATCH_LEVEL; returns the one before. IRQL:
-/// DISPATCH_LEVEL at most.
+/// Takes a spin lock and raises the IRQL to `DISPATCH_LEVEL`; returns the one before. IRQL:
+/// `DISPATCH_LEVEL` at most.
 ///
 /// # Safety
 ///
@@ -102,7 +100,7 @@ pub unsafe fn KeAcquireSpinLockRaiseToDpc(lock: PKSPIN_LOCK) -> KIRQL {
     before
 }
 
-/// Releases a spin lock and restores the IRQL. IRQL: DISPATCH_LEVEL.
+/// Releases a spin lock and restores the IRQL. IRQL: `DISPATCH_LEVEL`.
 ///
 /// # Safety
 ///
@@ -115,7 +113,7 @@ pub unsafe fn KeReleaseSpinLock(lock: PKSPIN_LOCK, before: KIRQL) {
     thread::with(|current| current.state.irql.set(before));
 }
 
-/// Takes a spin lock at DISPATCH_LEVEL. IRQL: DISPATCH_LEVEL.
+/// Takes a spin lock at `DISPATCH_LEVEL`. IRQL: `DISPATCH_LEVEL`.
 ///
 /// # Safety
 ///
@@ -127,7 +125,7 @@ pub unsafe fn KeAcquireSpinLockAtDpcLevel(lock: PKSPIN_LOCK) {
     acquire(CALL, unsafe { word(lock) }, lock.addr());
 }
 
-/// Releases a spin lock and stays at DISPATCH_LEVEL. IRQL: DISPATCH_LEVEL.
+/// Releases a spin lock and stays at `DISPATCH_LEVEL`. IRQL: `DISPATCH_LEVEL`.
 ///
 /// # Safety
 ///

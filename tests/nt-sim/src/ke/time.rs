@@ -2,9 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::{
-    LARGE_INTEGER, PLARGE_INTEGER, PULONG64, ULONG, ULONG_PTR, ULONG64, bugcheck, thread,
-};
+use crate::{LARGE_INTEGER, PLARGE_INTEGER, PULONG64, ULONG, ULONG_PTR, ULONG64, bugcheck, thread};
 
 /// Units of 100 nanoseconds between 1601 and 1970.
 const UNIX_EPOCH_IN_NT_TIME: i64 = 116_444_736_000_000_000;
@@ -23,9 +21,7 @@ fn units(time: Duration) -> i64 {
 
 /// The current time, in units of 100 nanoseconds since 1601.
 pub(super) fn system_time() -> i64 {
-    let since_1970 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UNIX_EPOCH_IN_NT_TIME.saturating_add(units(since_1970))
 }
 
@@ -77,7 +73,6 @@ pub unsafe fn KeQueryInterruptTimePrecise(qpc_time_stamp: PULONG64) -> ULONG64 {
 /// # Safety
 ///
 /// None beyond the signature.
-#[must_use]
 pub unsafe fn KeQueryUnbiasedInterruptTime() -> ULONG64 {
     since_boot().unsigned_abs()
 }

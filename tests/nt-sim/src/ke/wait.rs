@@ -10,8 +10,8 @@ use std::{
 };
 
 use crate::{
-    BOOLEAN, DISPATCHER_HEADER, KPROCESSOR_MODE, KWAIT_REASON, LONG, Machine,
-    NTSTATUS, PLARGE_INTEGER, PVOID, STATUS_SUCCESS, STATUS_TIMEOUT, platform,
+    BOOLEAN, DISPATCHER_HEADER, KPROCESSOR_MODE, KWAIT_REASON, LONG, Machine, NTSTATUS, PLARGE_INTEGER,
+    PVOID, STATUS_SUCCESS, STATUS_TIMEOUT, platform,
     scheduler::SchedulerEvent,
     sync::StateLock,
     thread::irql,
@@ -51,10 +51,7 @@ impl State {
     fn with<R>(&self, address: usize, with: impl FnOnce(&mut Table) -> R) -> R {
         // Objects are at least eight bytes apart.
         let shard = (address >> 3) ^ (address >> 9);
-        match self.shards.get(shard % SHARDS) {
-            Some(shard) => shard.with(with),
-            None => unreachable!("a remainder is below the divisor"),
-        }
+        self.shards[shard % SHARDS].with(with)
     }
 }
 
@@ -75,10 +72,7 @@ impl<'m> Parking<'m> {
                 return None;
             }
             let waiter = new_waiter(self.0);
-            table
-                .entry(address)
-                .or_default()
-                .push(Arc::clone(&waiter));
+            table.entry(address).or_default().push(Arc::clone(&waiter));
             Some(waiter)
         });
         if let Some(waiter) = waiter {
@@ -123,7 +117,7 @@ pub(super) struct Waitable<'a> {
     signal: &'a AtomicI32,
 }
 
-impl<'a> Waitable<'a> {
+impl Waitable<'_> {
     /// Looks at an object, and reports one that was never initialised.
     ///
     /// # Safety
@@ -205,10 +199,7 @@ impl<'a> Waitable<'a> {
             }
             let waiter = new_waiter(machine);
             if timeout != Some(Duration::ZERO) {
-                table
-                    .entry(self.address)
-                    .or_default()
-                    .push(Arc::clone(&waiter));
+                table.entry(self.address).or_default().push(Arc::clone(&waiter));
             }
             Err(waiter)
         });
@@ -279,13 +270,12 @@ unsafe fn read_timeout(timeout: PLARGE_INTEGER) -> Option<Duration> {
     let units = if time <= 0 {
         time.unsigned_abs()
     } else {
-        time.unsigned_abs()
-            .saturating_sub(system_time().unsigned_abs())
+        time.unsigned_abs().saturating_sub(system_time().unsigned_abs())
     };
     Some(Duration::from_nanos(units.saturating_mul(100)))
 }
 
-/// Waits until an event is set, or a thread has ended. IRQL: APC_LEVEL at most; DISPATCH_LEVEL at most
+/// Waits until an event is set, or a thread has ended. IRQL: `APC_LEVEL` at most; `DISPATCH_LEVEL` at most
 /// if the time-out is zero.
 ///
 /// # Safety
@@ -320,7 +310,7 @@ pub unsafe fn KeWaitForSingleObject(
     }
 }
 
-/// Waits for a time. IRQL: APC_LEVEL at most.
+/// Waits for a time. IRQL: `APC_LEVEL` at most.
 ///
 /// # Safety
 ///

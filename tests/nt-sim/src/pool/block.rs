@@ -105,7 +105,7 @@ pub(super) fn take(size: usize, tag: u32, zero: bool, guard: bool) -> Option<Non
 /// # Safety
 ///
 /// `user` came from [`take`] and was not given back.
-pub(super) unsafe fn header(user: NonNull<u8>) -> Header {
+pub(super) const unsafe fn header(user: NonNull<u8>) -> Header {
     // SAFETY: a header lies in front of the user bytes.
     let header = unsafe { user.sub(HEADER) };
     // SAFETY: as above; it was written by `take`.
@@ -152,7 +152,7 @@ pub(super) unsafe fn guard_is_whole(user: NonNull<u8>, size: usize) -> bool {
 /// # Safety
 ///
 /// `user` came from [`take`] with this size, and its owner has freed it.
-pub(super) unsafe fn poison(user: NonNull<u8>, size: usize) {
+pub(super) const unsafe fn poison(user: NonNull<u8>, size: usize) {
     // SAFETY: the caller vouches for the block.
     unsafe { user.write_bytes(FREED_BYTE, size) };
 }

@@ -1,5 +1,9 @@
 //! The pool functions that drivers call.
-#![expect(non_snake_case, reason = "the names of the kernel's functions")]
+#![expect(
+    non_snake_case,
+    clippy::must_use_candidate,
+    reason = "names and attributes are those of the bindings of the kernel's functions"
+)]
 
 use std::ptr::{self, NonNull};
 
@@ -10,8 +14,8 @@ use crate::{
     verifier::{self, Rule},
 };
 
-/// Allocates pool, zeroed unless the flags say otherwise; null if there is none. IRQL: DISPATCH_LEVEL
-/// at most; APC_LEVEL at most for paged pool.
+/// Allocates pool, zeroed unless the flags say otherwise; null if there is none. IRQL: `DISPATCH_LEVEL`
+/// at most; `APC_LEVEL` at most for paged pool.
 ///
 /// # Safety
 ///
@@ -42,14 +46,13 @@ pub unsafe fn ExAllocatePool2(flags: POOL_FLAGS, number_of_bytes: SIZE_T, tag: U
         zero: flags & POOL_FLAG_UNINITIALIZED == 0,
         paged,
     };
-    thread::with(|current| current.machine.pool_state().allocate(request))
-        .map_or(ptr::null_mut(), |user| {
-            user.as_ptr().expose_provenance();
-            user.as_ptr().cast()
-        })
+    thread::with(|current| current.machine.pool_state().allocate(request)).map_or(ptr::null_mut(), |user| {
+        user.as_ptr().expose_provenance();
+        user.as_ptr().cast()
+    })
 }
 
-/// Frees pool. IRQL: DISPATCH_LEVEL at most; APC_LEVEL at most for paged pool.
+/// Frees pool. IRQL: `DISPATCH_LEVEL` at most; `APC_LEVEL` at most for paged pool.
 ///
 /// # Safety
 ///
@@ -59,7 +62,7 @@ pub unsafe fn ExFreePool(pool: PVOID) {
     unsafe { free("ExFreePool", pool, 0) };
 }
 
-/// Frees pool that was allocated under `tag`. IRQL: DISPATCH_LEVEL at most; APC_LEVEL at most for
+/// Frees pool that was allocated under `tag`. IRQL: `DISPATCH_LEVEL` at most; `APC_LEVEL` at most for
 /// paged pool.
 ///
 /// # Safety

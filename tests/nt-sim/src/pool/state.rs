@@ -69,7 +69,7 @@ struct Live {
 struct Freed {
     address: usize,
     live: Live,
-    freed: CallSite,
+    site: CallSite,
     by: Option<(DriverName, &'static str)>,
     reported: bool,
 }
@@ -265,7 +265,7 @@ impl State {
         let freed = Freed {
             address,
             live,
-            freed: CallSite::here(),
+            site: CallSite::here(),
             by,
             reported: false,
         };
@@ -273,9 +273,7 @@ impl State {
             blocks.quarantined += freed.live.size;
             blocks.quarantine.push_back(freed);
             let mut evicted = Vec::new();
-            while blocks.quarantine.len() > QUARANTINE_BLOCKS
-                || blocks.quarantined > QUARANTINE_BYTES
-            {
+            while blocks.quarantine.len() > QUARANTINE_BLOCKS || blocks.quarantined > QUARANTINE_BYTES {
                 let Some(oldest) = blocks.quarantine.pop_front() else {
                     break;
                 };
@@ -285,8 +283,7 @@ impl State {
             evicted
         });
         for block in evicted {
-            if let (Some(finding), Some(machine)) = (written_after_free(&block), Machine::try_current())
-            {
+            if let (Some(finding), Some(machine)) = (written_after_free(&block), Machine::try_current()) {
                 verifier::report_finding(&machine, finding);
             }
             release(&block);
@@ -312,7 +309,7 @@ impl State {
                     freed.live.size,
                     freed.live.tag,
                     first_line(&freed.live.site),
-                    first_line(&freed.freed)
+                    first_line(&freed.site)
                 ),
                 "give each block one owner that frees it once",
             ),
@@ -340,13 +337,11 @@ impl State {
                 .quarantine
                 .iter()
                 .rev()
-                .find(|freed| {
-                    (freed.address..freed.address + freed.live.size.max(1)).contains(&address)
-                })
+                .find(|freed| (freed.address..freed.address + freed.live.size.max(1)).contains(&address))
                 .map_or(BlockState::Unknown, |freed| BlockState::Freed {
                     tag: freed.live.tag,
                     allocated: freed.live.site.clone(),
-                    freed: freed.freed.clone(),
+                    freed: freed.site.clone(),
                 })
         })
     }
@@ -437,7 +432,7 @@ fn first_line(site: &CallSite) -> String {
         .unwrap_or_else(|| "an unknown place".to_owned())
 }
 
-fn at(address: usize) -> Option<NonNull<u8>> {
+const fn at(address: usize) -> Option<NonNull<u8>> {
     NonNull::new(std::ptr::with_exposed_provenance_mut(address))
 }
 
@@ -474,7 +469,7 @@ fn written_after_free(freed: &Freed) -> Option<Finding> {
         callback: freed.by.as_ref().map(|(_, callback)| *callback),
         thread: None,
         call: None,
-        site: Some(freed.freed.clone()),
+        site: Some(freed.site.clone()),
         message: format!(
             "byte {offset} of {} bytes under the tag {} at {:#x} was written after the block was freed \
              at the place below; it was allocated at {}",

@@ -102,16 +102,14 @@ impl SchedulerEvent for Event {
     }
 
     fn wait(&self) {
-        let mut set = self
-            .set
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut set = self.set.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         while !*set {
             set = self
                 .changed
                 .wait(set)
                 .unwrap_or_else(std::sync::PoisonError::into_inner);
         }
+        drop(set);
     }
 
     fn wait_for(&self, _timeout: Duration) -> bool {
