@@ -84,8 +84,8 @@ pub fn decode(bytes: &[u8]) -> Result<String, InfError> {
     }
     let bytes = bytes.strip_prefix(&[0xEF, 0xBB, 0xBF]).unwrap_or(bytes);
     core::str::from_utf8(bytes).map(str::to_owned).map_err(|fault| {
-        let before = &bytes[..fault.valid_up_to()];
-        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let before = bytes.get(..fault.valid_up_to()).unwrap_or(bytes);
+        let line = before.split(|&byte| byte == b'\n').count();
         InfError::at(
             u32::try_from(line).unwrap_or(u32::MAX),
             "neither UTF-8 nor UTF-16 with a mark",

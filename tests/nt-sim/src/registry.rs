@@ -16,13 +16,12 @@ mod tree;
 mod value;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use tree::Tree;
 pub use tree::{KeyId, KeyInfo};
 pub use value::{Value, kind};
 
-use crate::{Machine, machine::Config, ntstatus::NtStatus};
+use crate::{Machine, machine::Config, ntstatus::NtStatus, sync::StateLock};
 
 /// What this module keeps per machine.
 pub(crate) type State = Registry;
@@ -33,7 +32,7 @@ pub const SERVICES: &str = r"\Registry\Machine\System\CurrentControlSet\Services
 /// A registry, shared by all threads of a machine.
 #[derive(Debug)]
 pub struct Registry {
-    tree: Mutex<Tree>,
+    tree: StateLock<Tree>,
     file: Option<PathBuf>,
 }
 
@@ -50,7 +49,7 @@ impl Registry {
     #[must_use]
     pub fn in_memory() -> Self {
         Self {
-            tree: Mutex::new(Tree::new()),
+            tree: StateLock::new(Tree::new()),
             file: None,
         }
     }
@@ -67,7 +66,7 @@ impl Registry {
             Err(error) => return Err(error),
         };
         Ok(Self {
-            tree: Mutex::new(tree),
+            tree: StateLock::new(tree),
             file: Some(path.to_owned()),
         })
     }
@@ -213,19 +212,19 @@ impl Registry {
     ///
     /// `IO_DEVICE_ERROR` if the folder does not take them.
     pub fn flush(&self) -> Result<(), NtStatus> {
-        let tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
-        self.save(&tree, true)
+        self.tree.with(|tree| self.save(tree, true))
     }
 
     fn read<R>(&self, work: impl FnOnce(&Tree) -> Result<R, NtStatus>) -> Result<R, NtStatus> {
-        work(&self.tree.lock().unwrap_or_else(PoisonError::into_inner))
+        self.tree.with(|tree| work(tree))
     }
 
     fn change<R>(&self, work: impl FnOnce(&mut Tree) -> Result<R, NtStatus>) -> Result<R, NtStatus> {
-        let mut tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = work(&mut tree)?;
-        self.save(&tree, false)?;
-        Ok(result)
+        self.tree.with(|tree| {
+            let result = work(tree)?;
+            self.save(tree, false)?;
+            Ok(result)
+        })
     }
 
     fn save(&self, tree: &Tree, durable: bool) -> Result<(), NtStatus> {

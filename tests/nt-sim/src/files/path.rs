@@ -66,7 +66,7 @@ impl VolumePath {
         &self.0
     }
 
-    pub(crate) fn depth(&self) -> usize {
+    pub(crate) const fn depth(&self) -> usize {
         self.0.len()
     }
 

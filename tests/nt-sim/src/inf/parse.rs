@@ -180,10 +180,7 @@ fn logical_lines(text: &str) -> Vec<(u32, String)> {
     for (number, raw) in (1_u32..).zip(text.trim_start_matches('\u{FEFF}').split('\n')) {
         let raw = raw.strip_suffix('\r').unwrap_or(raw);
         // A comment ends with its line: a backslash in it joins nothing.
-        let content = match comment_start(raw) {
-            Some(at) => raw.get(..at).unwrap_or(raw),
-            None => raw,
-        };
+        let content = comment_start(raw).map_or(raw, |at| raw.get(..at).unwrap_or(raw));
         let (content, continues) = match content.trim_end().strip_suffix('\\') {
             // A backslash inside quotes, or right before the end of a path, is text.
             Some(before) if !inside_quotes(before) && !before.ends_with(['\\', '%']) => (before, true),

@@ -124,8 +124,6 @@ fn read_value(kind: u32, values: &[String]) -> Result<Value, String> {
 
 /// Reads a number as INF files have it: decimal, or hexadecimal after `0x`.
 pub(super) fn number(text: &str) -> Option<u32> {
-    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(hex) => u32::from_str_radix(hex, 16).ok(),
-        None => text.parse().ok(),
-    }
+    let hex = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    hex.map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
 }

@@ -162,12 +162,12 @@ impl Irp {
     /// is cut.
     pub fn complete(self: &Arc<Self>, status: NtStatus, information: usize) {
         if status == NtStatus::PENDING {
-            self.report("completed with STATUS_PENDING, which is no final status".to_owned());
+            self.report("completed with STATUS_PENDING, which is no final status");
         }
         let returns_data = matches!(self.major, Major::DeviceControl(_)) && !status.is_error();
         let mut length = if returns_data { information } else { 0 };
         if length > self.output_length {
-            self.report(format!(
+            self.report(&format!(
                 "completed with Information {information}, but the caller's output buffer has \
                  {} bytes",
                 self.output_length
@@ -187,7 +187,7 @@ impl Irp {
             Some(core::mem::take(&mut state.waiters))
         });
         let Some(waiters) = waiters else {
-            self.report("completed a second time".to_owned());
+            self.report("completed a second time");
             return;
         };
         self.file.request_done(self);
@@ -246,7 +246,7 @@ impl Irp {
         })
     }
 
-    fn report(&self, what: String) {
+    fn report(&self, what: &str) {
         verifier::report_finding(
             &self.machine,
             Finding {

@@ -90,10 +90,9 @@ impl Sid {
         let parts = upper.strip_prefix("S-1-").ok_or_else(error)?;
         let mut canonical = String::from("S-1");
         for (index, part) in parts.split('-').enumerate() {
-            let number = match part.strip_prefix("0X") {
-                Some(hex) => u64::from_str_radix(hex, 16).ok(),
-                None => part.parse::<u64>().ok(),
-            };
+            let number = part
+                .strip_prefix("0X")
+                .map_or_else(|| part.parse().ok(), |hex| u64::from_str_radix(hex, 16).ok());
             // The authority has 48 bits, what follows 32; there are at most 15 of these.
             let limit = if index == 0 {
                 (1 << 48) - 1

@@ -19,7 +19,7 @@ struct StoredKey {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     values: Vec<StoredValue>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    keys: Vec<StoredKey>,
+    keys: Vec<Self>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -150,7 +150,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    if text.len() % 2 != 0 || !text.is_ascii() {
+    if !text.len().is_multiple_of(2) || !text.is_ascii() {
         return None;
     }
     text.as_bytes()

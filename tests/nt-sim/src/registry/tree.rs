@@ -95,8 +95,7 @@ impl Tree {
         let (start, relative) = match (parent, path.strip_prefix('\\')) {
             (None, Some(rest)) => (ROOT, rest),
             (Some(parent), None) => (parent, path),
-            (None, None) => return Err(NtStatus::OBJECT_PATH_SYNTAX_BAD),
-            (Some(_), Some(_)) => return Err(NtStatus::OBJECT_PATH_SYNTAX_BAD),
+            (None, None) | (Some(_), Some(_)) => return Err(NtStatus::OBJECT_PATH_SYNTAX_BAD),
         };
         self.key(start)?;
         let relative = relative.strip_suffix('\\').unwrap_or(relative);

@@ -70,7 +70,7 @@ impl Value {
     /// Returns the text of a `REG_SZ` or `REG_EXPAND_SZ`, without its terminating NUL.
     #[must_use]
     pub fn as_text(&self) -> Option<String> {
-        if !matches!(self.kind, kind::SZ | kind::EXPAND_SZ) || self.data.len() % 2 != 0 {
+        if !matches!(self.kind, kind::SZ | kind::EXPAND_SZ) || !self.data.len().is_multiple_of(2) {
             return None;
         }
         let mut units: Vec<u16> = self

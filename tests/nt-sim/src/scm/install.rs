@@ -54,6 +54,20 @@ impl Machine {
         Ok(package.services.into_iter().map(|service| service.name).collect())
     }
 
+    /// Tells whether exactly this package is installed: every service is there and runs its image.
+    ///
+    /// # Errors
+    ///
+    /// Returns the first fault of the file with its line.
+    pub fn is_installed(&self, inf: &str) -> Result<bool, InfError> {
+        let package = Package::read(inf, ARCHITECTURE, KMDF_VERSION)?;
+        let store = store_folder(&package, inf);
+        Ok(package.services.iter().all(|service| {
+            let path = self.registry().get(&key_path(&service.name), "ImagePath");
+            path == Some(Value::sz(&format!(r"{store}\{}", service.binary)))
+        }))
+    }
+
     fn write_service(&self, service: &ServiceEntry, store: &str) -> Result<(), NtStatus> {
         let name = &service.name;
         put(self, name, "Type", Value::dword(KERNEL_DRIVER))?;

@@ -18,19 +18,23 @@ const IO_TYPE_DRIVER: i16 = 4;
 pub(crate) struct Loaded {
     service: String,
     driver: DriverName,
-    /// At a fixed address; the driver and its framework write to it.
-    object: Box<UnsafeCell<DRIVER_OBJECT>>,
+    /// The driver and its framework write to it.
+    object: Object,
     /// What `DriverName` of the object points to.
     _name: Vec<u16>,
     /// What DriverEntry gets as its registry path.
     path: Vec<u16>,
 }
 
-// SAFETY: the driver object is plain data with pointers into this value; it is written by the thread
-// that runs DriverEntry and read afterwards.
-unsafe impl Send for Loaded {}
+/// A driver object at a fixed address.
+#[derive(Debug)]
+struct Object(Box<UnsafeCell<DRIVER_OBJECT>>);
+
+// SAFETY: the driver object is plain data with pointers into the `Loaded` that holds it; it is written
+// by the thread that runs DriverEntry and read afterwards.
+unsafe impl Send for Object {}
 // SAFETY: as above.
-unsafe impl Sync for Loaded {}
+unsafe impl Sync for Object {}
 
 /// Returns a counted string over units that outlive it; empty if there are too many.
 fn unicode(units: &[u16]) -> UNICODE_STRING {
@@ -65,7 +69,7 @@ impl Loaded {
         Self {
             service: service.to_owned(),
             driver,
-            object: Box::new(UnsafeCell::new(object)),
+            object: Object(Box::new(UnsafeCell::new(object))),
             _name: name,
             path: registry_path(service).encode_utf16().collect(),
         }
@@ -80,7 +84,7 @@ impl Loaded {
     }
 
     pub(crate) const fn object(&self) -> PDRIVER_OBJECT {
-        self.object.get()
+        self.object.0.get()
     }
 
     /// Tells whether the driver, or its framework, has given an unload routine.

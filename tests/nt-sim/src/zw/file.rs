@@ -1,6 +1,10 @@
 //! The services for files, and the directories that a driver may call its own. Source: the pages of
 //! the functions.
-#![expect(non_snake_case, reason = "the names of the kernel's functions")]
+#![expect(
+    non_snake_case,
+    clippy::too_many_arguments,
+    reason = "the names and parameters of the kernel's functions"
+)]
 
 use core::slice;
 
@@ -396,8 +400,8 @@ pub unsafe fn ZwQueryInformationFile(
         unsafe {
             information
                 .cast::<FILE_STANDARD_INFORMATION>()
-                .write_unaligned(standard)
-        };
+                .write_unaligned(standard);
+        }
         Ok(size_of::<FILE_STANDARD_INFORMATION>())
     });
     // SAFETY: the caller vouches for the block.

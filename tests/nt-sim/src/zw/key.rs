@@ -22,6 +22,9 @@ const CREATED_NEW_KEY: u32 = 1;
 /// `REG_OPENED_EXISTING_KEY`
 const OPENED_EXISTING_KEY: u32 = 2;
 
+/// The offset of a class that a key does not have.
+const NO_CLASS: u32 = u32::MAX;
+
 /// Information for a driver, and the size of its fixed part.
 type Information = (Vec<u8>, usize);
 
@@ -313,15 +316,13 @@ fn value_information(
 fn key_information(class: KEY_INFORMATION_CLASS, key: &KeyInfo) -> Result<Information, NtStatus> {
     let name = utf16(&key.name);
     let time = key.last_write.to_le_bytes().to_vec();
-    /// There is no class: its offset says so.
-    const NONE: u32 = u32::MAX;
     let tail = match class {
         KeyClass::KeyBasicInformation => words(&[0, count(name.len())]),
-        KeyClass::KeyNodeInformation => words(&[0, NONE, 0, count(name.len())]),
+        KeyClass::KeyNodeInformation => words(&[0, NO_CLASS, 0, count(name.len())]),
         KeyClass::KeyFullInformation => {
             let full = words(&[
                 0,
-                NONE,
+                NO_CLASS,
                 0,
                 count(key.subkeys),
                 count(key.max_subkey_name * 2),
