@@ -186,7 +186,7 @@ impl<'a> InstallationBlob<'a> {
         }
         let domain = self.check_name(description)?;
         let mut earlier = self.descriptions().take(index as usize);
-        if earlier.any(|other| self.domain(other).is_some_and(|other| other == domain)) {
+        if earlier.any(|other| self.is_domain(other, &domain)) {
             return Err(Fault::new(FaultKind::DuplicateDomain, description.name));
         }
         Ok(description)
@@ -300,6 +300,19 @@ impl<'a> InstallationBlob<'a> {
 
     fn name(&self, description: Description) -> Option<Text<'a>> {
         self.name_bytes(description).map(Text::from_stored_bytes)
+    }
+
+    /// Whether a description that was checked before is of `domain`.
+    fn is_domain(&self, description: Description, domain: &Domain<'_>) -> bool {
+        // Almost all differ in length or in the first unit, so look at these before the rest.
+        let length = domain.text().len();
+        if description.units.abs_diff(length) > 1 {
+            return false;
+        }
+        self.name(description).is_some_and(|name| {
+            let name = name.strip_suffix(b'.').unwrap_or(name);
+            name.eq_folded(&domain.text())
+        })
     }
 
     fn domain(&self, description: Description) -> Option<Domain<'a>> {

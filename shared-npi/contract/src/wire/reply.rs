@@ -71,9 +71,12 @@ impl<'b> ReplyWriter<'b> {
     /// Writes a reply that says only how long the output must be; answers its size.
     #[must_use]
     pub fn too_small(out: &mut [u8], needed: usize) -> Option<usize> {
-        let mut reply = ReplyWriter::new(out)?;
-        reply.progress.at = needed.max(REPLY_HEADER);
-        Some(reply.finish(WsaCode::WSAEFAULT, Tail::Required))
+        let at = needed.max(REPLY_HEADER);
+        let progress = ReplyProgress {
+            at,
+            ..ReplyWriter::new(out)?.suspend()
+        };
+        Some(ReplyWriter::resume(out, progress).finish(WsaCode::WSAEFAULT, Tail::Required))
     }
 
     /// Lets go of the buffer.
