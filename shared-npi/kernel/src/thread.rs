@@ -5,8 +5,10 @@ use core::mem::MaybeUninit;
 
 use allocator_api2::alloc::Allocator;
 use pool_alloc::Box;
-use wdk_sys::HANDLE;
-use wdk_sys::ntddk::{PsCreateSystemThread, ZwWaitForSingleObject};
+use wdk_sys::ntddk::{
+    KeWaitForSingleObject, ObReferenceObjectByHandle, ObfDereferenceObject, PsCreateSystemThread,
+};
+use wdk_sys::{_KWAIT_REASON, HANDLE, PVOID};
 
 use crate::irql::Passive;
 use crate::object::{Handle, attributes};
@@ -14,6 +16,9 @@ use crate::status::{NtStatus, OUT_OF_MEMORY};
 
 /// `THREAD_ALL_ACCESS` of ntifs.h.
 const THREAD_ALL_ACCESS: u32 = 0x001F_FFFF;
+
+/// `SYNCHRONIZE` of wdm.h.
+const SYNCHRONIZE: u32 = 0x0010_0000;
 
 /// A thread of the driver.
 ///
@@ -83,14 +88,37 @@ impl Thread {
 
     /// Waits until the thread has ended and no longer runs any code of the driver.
     ///
-    /// It waits on the thread itself, by its handle: unlike an event that the thread sets as its last act, this also
-    /// covers the instructions after that act.
+    /// It waits for the thread itself: unlike an event that the thread sets as its last act, this also covers the
+    /// instructions after that act.
     pub fn join(mut self, _: Passive<'_>) {
-        if let Some(handle) = self.handle.take() {
-            // SAFETY: the handle is valid, and the thread may block, as the witness says. A wait that is not
-            // alertable and has no timeout ends only with the thread.
-            let _ = unsafe { ZwWaitForSingleObject(handle.raw(), 0, core::ptr::null_mut()) };
-        }
+        let Some(handle) = self.handle.take() else {
+            return;
+        };
+        let mut thread: PVOID = core::ptr::null_mut();
+        // SAFETY: the handle is valid and the out parameter too; for a kernel handle and kernel mode the type of the
+        // object need not be named.
+        let status = unsafe {
+            ObReferenceObjectByHandle(
+                handle.raw(),
+                SYNCHRONIZE,
+                core::ptr::null_mut(),
+                0,
+                &raw mut thread,
+                core::ptr::null_mut(),
+            )
+        };
+        // The handle is ours and good for everything, so there is no reason to refuse it. Going on without having
+        // waited would let the thread run in unloaded code.
+        assert!(
+            NtStatus(status).is_success(),
+            "a driver thread could not be waited for"
+        );
+        // SAFETY: the thread object is referenced, and this thread may block, as the witness says. A wait in kernel mode
+        // that is not alertable and has no timeout ends only with the thread.
+        let _ =
+            unsafe { KeWaitForSingleObject(thread, _KWAIT_REASON::Executive, 0, 0, core::ptr::null_mut()) };
+        // SAFETY: the reference was taken above, and the object is not used again.
+        unsafe { ObfDereferenceObject(thread) };
     }
 }
 
