@@ -1,8 +1,8 @@
 //! Driver images: the code that a machine can load.
 
-use std::{fmt, sync::Arc};
+use std::{collections::HashSet, fmt};
 
-use crate::{DRIVER_OBJECT, NTSTATUS, PCUNICODE_STRING};
+use crate::{DRIVER_OBJECT, NTSTATUS, PCUNICODE_STRING, sync::StateLock};
 
 /// A driver's entry point.
 pub type DriverEntry =
@@ -21,31 +21,43 @@ pub struct DriverImage {
 }
 
 /// The name of a driver image; cheap to copy and compare.
+///
+/// Each different name is kept once for the life of the process: names are copied with every callback,
+/// on many threads at once, and a count of users would be shared by all of them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DriverName(Arc<str>);
+pub struct DriverName(&'static str);
 
 impl DriverName {
     /// Makes the name of an image; names differ not by case.
     #[must_use]
     pub fn new(file_name: &str) -> Self {
-        Self(file_name.to_lowercase().into())
+        static NAMES: StateLock<Option<HashSet<&'static str>>> = StateLock::new(None);
+        let name = file_name.to_lowercase();
+        Self(NAMES.with(|names| {
+            let names = names.get_or_insert_default();
+            names.get(name.as_str()).copied().unwrap_or_else(|| {
+                let name: &'static str = name.leak();
+                names.insert(name);
+                name
+            })
+        }))
     }
 
     /// Returns the name as text.
     #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
+    pub const fn as_str(&self) -> &'static str {
+        self.0
     }
 }
 
 impl fmt::Display for DriverName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self.0)
     }
 }
 
 impl fmt::Debug for DriverName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(self.0, f)
     }
 }

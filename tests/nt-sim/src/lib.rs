@@ -9,7 +9,7 @@
 //! How the parts fit:
 //! - [`machine`], [`image`], [`scm`], [`inf`], [`io`] are the outside: build a machine, install, start
 //!   and stop drivers, open devices, send requests;
-//! - [`ke`], [`ex`], [`ps`], [`ob`], [`pool`], [`rtl`], [`dbg`], [`random`], [`zw`], [`wdf`], [`nmr`]
+//! - [`ke`], [`ex`], [`ps`], [`ob`], [`pool`], [`rtl`], [`mod@dbg`], [`random`], [`zw`], [`wdf`], [`nmr`]
 //!   are the kernel that drivers see;
 //! - [`scheduler`], [`thread`], [`platform`], [`sync`] are how simulated threads run: natively, or under
 //!   a controlled scheduler that a test supplies;

@@ -115,6 +115,7 @@ pub struct Machine(Arc<Inner>);
 /// What a machine consists of; each module keeps its own part.
 struct Inner {
     config: Config,
+    controlled: bool,
     next_thread: AtomicU64,
     trace: Trace,
     images: StateLock<Vec<DriverImage>>,
@@ -156,6 +157,7 @@ impl Machine {
         bugcheck::install_panic_hook();
         thread::adopt(&*config.scheduler);
         Ok(Self(Arc::new(Inner {
+            controlled: matches!(config.scheduler.slot(), Slot::Task(_)),
             next_thread: AtomicU64::new(1),
             trace: Trace::new(config.trace_capacity),
             images: StateLock::default(),
@@ -285,6 +287,7 @@ impl Machine {
             dropped: self.0.verifier.dropped(),
         };
         drop(entered);
+        thread::forget(self);
         report
     }
 
@@ -298,7 +301,7 @@ impl Machine {
 
     /// Tells whether the scheduler decides about every step.
     pub(crate) fn is_controlled(&self) -> bool {
-        matches!(self.scheduler().slot(), Slot::Task(_))
+        self.0.controlled
     }
 
     pub(crate) fn new_thread_id(&self) -> ThreadId {

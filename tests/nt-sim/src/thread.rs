@@ -154,6 +154,19 @@ pub(crate) fn adopt(scheduler: &dyn Scheduler) {
     }
 }
 
+/// Forgets a machine that has ended, unless the calling thread is still on it.
+pub(crate) fn forget(machine: &Machine) {
+    let last = SLOTS.with(|slots| {
+        let matches = slots
+            .last
+            .borrow()
+            .as_ref()
+            .is_some_and(|last| last.machine.is(machine));
+        if matches { slots.last.take() } else { None }
+    });
+    drop(last);
+}
+
 /// Runs `with` on the context of the calling thread, if it is on a machine.
 pub(crate) fn try_with<R>(with: impl FnOnce(&Current) -> R) -> Option<R> {
     let current = SLOTS.try_with(Slots::get).ok().flatten()?;
@@ -237,7 +250,9 @@ pub(crate) fn enter(machine: &Machine) -> Entered {
             new
         });
         slots.replace(Some(context));
-        Entered { before: before.into() }
+        Entered {
+            before: before.into(),
+        }
     })
 }
 

@@ -1,4 +1,4 @@
-//! A panic in a driver, and KeBugCheckEx, end the process with a report that names the culprit.
+//! A panic in a driver, and `KeBugCheckEx`, end the process with a report that names the culprit.
 //!
 //! Each test runs itself again as a child process, which is the one that dies.
 
@@ -41,7 +41,7 @@ fn a_panic_is_printed_with_driver_callback_and_place() {
         let machine = Machine::builder().build().expect("a machine in memory");
         let _entered = machine.enter();
         frames::callback(&DriverName::new("broken.sys"), "EvtIoDeviceControl", || {
-            evt_io_device_control()
+            evt_io_device_control();
         });
         return;
     }

@@ -3,8 +3,8 @@
 use nt_sim::{
     _EVENT_TYPE::NotificationEvent,
     _KWAIT_REASON::Executive,
-    _MODE::KernelMode,
-    DriverName, Finding, KEVENT, LARGE_INTEGER, Machine, POOL_FLAG_PAGED, Rule, STATUS_TIMEOUT, frames,
+    DriverName, Finding, KEVENT, KPROCESSOR_MODE, LARGE_INTEGER, Machine, POOL_FLAG_PAGED, Rule,
+    STATUS_TIMEOUT, frames,
     ntddk::{
         ExAcquirePushLockExclusiveEx, ExAllocatePool2, ExReleasePushLockExclusiveEx,
         KeAcquireSpinLockRaiseToDpc, KeEnterCriticalRegion, KeGetCurrentIrql, KeInitializeEvent,
@@ -13,6 +13,9 @@ use nt_sim::{
     },
     thread::irql,
 };
+
+/// Whose wait it is.
+const KERNEL_MODE: KPROCESSOR_MODE = 0;
 
 fn findings(contract: u8, body: impl FnOnce()) -> Vec<Finding> {
     let machine = Machine::builder().build().expect("a machine in memory");
@@ -28,6 +31,10 @@ fn rules(found: &[Finding]) -> Vec<Rule> {
     found.iter().map(|finding| finding.rule).collect()
 }
 
+#[expect(
+    clippy::unnecessary_box_returns,
+    reason = "an event must not move once it is initialised"
+)]
 fn new_event(set: bool) -> Box<KEVENT> {
     let mut event = Box::new(KEVENT::default());
     // SAFETY: the event is ours and nobody uses it yet.
@@ -42,7 +49,7 @@ fn wait_for_the_journal(event: &mut KEVENT) {
         KeWaitForSingleObject(
             (&raw mut *event).cast(),
             Executive,
-            KernelMode as i8,
+            KERNEL_MODE,
             0,
             core::ptr::null_mut(),
         )
@@ -89,13 +96,7 @@ fn a_wait_of_no_time_and_setting_an_event_are_legal_at_dispatch_level() {
         let mut now = LARGE_INTEGER { QuadPart: 0 };
         // SAFETY: the event is initialised.
         let status = unsafe {
-            KeWaitForSingleObject(
-                (&raw mut *event).cast(),
-                Executive,
-                KernelMode as i8,
-                0,
-                &raw mut now,
-            )
+            KeWaitForSingleObject((&raw mut *event).cast(), Executive, KERNEL_MODE, 0, &raw mut now)
         };
         assert_eq!(status, STATUS_TIMEOUT);
         // SAFETY: as above.

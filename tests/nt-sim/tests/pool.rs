@@ -13,7 +13,7 @@ const TAG: u32 = u32::from_le_bytes(*b"TstA");
 const OTHER_TAG: u32 = u32::from_le_bytes(*b"TstB");
 const SIZE: usize = 40;
 
-unsafe extern "system" fn entry(_: *mut DRIVER_OBJECT, _: PCUNICODE_STRING) -> NTSTATUS {
+const unsafe extern "system" fn entry(_: *mut DRIVER_OBJECT, _: PCUNICODE_STRING) -> NTSTATUS {
     STATUS_SUCCESS
 }
 
@@ -180,7 +180,7 @@ fn exactly_the_chosen_allocation_fails() {
     let found = findings(&machine, &driver, || {
         machine.fail_allocation(1);
         let blocks = [(); 3].map(|()| allocate_forgotten_record());
-        assert_eq!(blocks.map(|block| block.is_null()), [false, true, false]);
+        assert_eq!(blocks.map(<*mut _>::is_null), [false, true, false]);
         assert!(machine.allocation_has_failed());
         for block in blocks.into_iter().filter(|block| !block.is_null()) {
             // SAFETY: allocated above.

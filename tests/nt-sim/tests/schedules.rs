@@ -12,14 +12,16 @@ use std::{
 use nt_sim::{
     _EVENT_TYPE::SynchronizationEvent,
     _KWAIT_REASON::Executive,
-    _MODE::KernelMode,
-    DriverName, KEVENT, Machine, frames,
+    DriverName, KEVENT, KPROCESSOR_MODE, Machine, frames,
     ntddk::{
         ExAcquirePushLockExclusiveEx, ExReleasePushLockExclusiveEx, KeEnterCriticalRegion, KeInitializeEvent,
         KeLeaveCriticalRegion, KeSetEvent, KeWaitForSingleObject,
     },
     scheduler::Controlled,
 };
+
+/// Whose wait it is.
+const KERNEL_MODE: KPROCESSOR_MODE = 0;
 
 /// What the threads of a test share.
 struct Shared {
@@ -31,6 +33,10 @@ struct Shared {
 // SAFETY: the event is accessed by kernel functions only, which access it atomically.
 unsafe impl Sync for Shared {}
 
+#[expect(
+    clippy::non_send_fields_in_send_ty,
+    reason = "the links of the event are pointers, but nobody follows them"
+)]
 // SAFETY: the links in the event are never used.
 unsafe impl Send for Shared {}
 
@@ -99,7 +105,7 @@ fn increments_add_up(locked: bool) {
             KeWaitForSingleObject(
                 shared.event().cast(),
                 Executive,
-                KernelMode as i8,
+                KERNEL_MODE,
                 0,
                 core::ptr::null_mut(),
             )

@@ -9,9 +9,8 @@ use std::{
 use nt_sim::{
     _EVENT_TYPE::{NotificationEvent, SynchronizationEvent},
     _KWAIT_REASON::Executive,
-    _MODE::KernelMode,
-    DriverName, EVENT_TYPE, HANDLE, KEVENT, LARGE_INTEGER, Machine, NTSTATUS, PVOID, Rule, STATUS_SUCCESS,
-    STATUS_TIMEOUT, THREAD_ALL_ACCESS, frames,
+    DriverName, EVENT_TYPE, HANDLE, KEVENT, KPROCESSOR_MODE, LARGE_INTEGER, Machine, NTSTATUS, PVOID, Rule,
+    STATUS_SUCCESS, STATUS_TIMEOUT, THREAD_ALL_ACCESS, frames,
     ntddk::{
         ExAcquirePushLockExclusiveEx, ExAcquirePushLockSharedEx, ExReleasePushLockExclusiveEx,
         ExReleasePushLockSharedEx, KeAcquireSpinLockRaiseToDpc, KeEnterCriticalRegion, KeInitializeEvent,
@@ -21,6 +20,9 @@ use nt_sim::{
     ob, thread,
     trace::Kind,
 };
+
+/// Whose wait it is.
+const KERNEL_MODE: KPROCESSOR_MODE = 0;
 
 fn driver() -> DriverName {
     DriverName::new("test.sys")
@@ -38,6 +40,10 @@ fn new_machine() -> Machine {
     Machine::builder().build().expect("a machine in memory")
 }
 
+#[expect(
+    clippy::unnecessary_box_returns,
+    reason = "an event must not move once it is initialised"
+)]
 fn new_event(kind: EVENT_TYPE) -> Box<KEVENT> {
     let mut event = Box::new(KEVENT::default());
     // SAFETY: the event is ours and nobody uses it yet.
@@ -54,7 +60,7 @@ fn wait(object: PVOID, milliseconds: Option<i64>) -> NTSTATUS {
         None => core::ptr::null_mut(),
     };
     // SAFETY: the tests pass initialised objects.
-    unsafe { KeWaitForSingleObject(object, Executive, KernelMode as i8, 0, timeout) }
+    unsafe { KeWaitForSingleObject(object, Executive, KERNEL_MODE, 0, timeout) }
 }
 
 /// A thread of the test driver; `join` waits for its object.
@@ -85,7 +91,7 @@ impl Thread {
                 handle,
                 THREAD_ALL_ACCESS,
                 core::ptr::null_mut(),
-                KernelMode as i8,
+                KERNEL_MODE,
                 &raw mut object,
                 core::ptr::null_mut(),
             )

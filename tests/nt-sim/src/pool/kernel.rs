@@ -9,7 +9,7 @@ use std::ptr::{self, NonNull};
 
 use super::{Tag, state::Request};
 use crate::{
-    Machine, POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED, POOL_FLAGS, PVOID, SIZE_T, ULONG, thread,
+    POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED, POOL_FLAGS, PVOID, SIZE_T, ULONG, thread,
     thread::irql,
     verifier::{self, Rule},
 };
@@ -86,10 +86,15 @@ unsafe fn free(call: &'static str, pool: PVOID, tag: ULONG) {
         );
         return;
     };
-    let machine = Machine::current();
-    let paged = machine.pool_state().is_paged(user);
-    let limit = if paged { irql::APC } else { irql::DISPATCH };
-    verifier::require_irql_at_most(call, limit);
-    // SAFETY: the caller vouches for the block.
-    unsafe { machine.pool_state().free(call, user, tag) };
+    thread::with(|current| {
+        let pool = current.machine.pool_state();
+        let limit = if pool.is_paged(user) {
+            irql::APC
+        } else {
+            irql::DISPATCH
+        };
+        verifier::require_irql_at_most(call, limit);
+        // SAFETY: the caller vouches for the block.
+        unsafe { pool.free(call, user, tag) };
+    });
 }
