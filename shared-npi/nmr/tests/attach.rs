@@ -324,7 +324,7 @@ fn every_pair_is_offered_once_and_decided_by_itself() {
 
         for (client, bound) in [(&everyone, 3), (&picky, 2)] {
             assert_eq!(client.module().offers.load(SeqCst), 3);
-            let bindings = client.module().bindings.lock().unwrap();
+            let bindings = client.module().bindings.lock().unwrap().clone();
             assert_eq!(bindings.len(), bound);
             assert!(bindings.iter().all(|binding| call(binding, 5) == Some(10)));
         }
@@ -415,10 +415,7 @@ fn without_memory_a_registration_gives_the_module_back() {
         assert_eq!(error.status, support::NO_MEMORY);
         assert_eq!(error.module.offers.into_inner(), 0);
         // What did not work once may work later.
-        let registration = TestClient {
-            ..TestClient::new(client_accepts)
-        }
-        .register();
+        let registration = TestClient::new(client_accepts).register();
         registration.deregister(support::passive());
     });
 }

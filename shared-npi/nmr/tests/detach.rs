@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use nt_sim::Machine;
+use nt_sim::ntddk::{KeLowerIrql, KeRaiseIrqlToDpcLevel};
 use support::{
     TestClient, TestProvider, call, client_accepts, drops, on_every_machine, passive, provider_accepts,
 };
@@ -222,6 +223,39 @@ fn a_late_comer_is_detached_before_register_returns() {
             );
             client.deregister(passive);
         });
+    });
+}
+
+/// Runs at `DISPATCH_LEVEL`.
+fn at_dispatch<T>(body: impl FnOnce() -> T) -> T {
+    // SAFETY: below DISPATCH_LEVEL before, and lowered to the same level below.
+    let before = unsafe { KeRaiseIrqlToDpcLevel() };
+    let result = body();
+    // SAFETY: the level at which the thread was.
+    unsafe { KeLowerIrql(before) };
+    result
+}
+
+#[test]
+fn detach_and_cleanup_run_at_dispatch_level() {
+    on_every_machine(|passive| {
+        // The deregistration is begun there: all callbacks run in it.
+        let provider = TestProvider::new(provider_accepts).register();
+        let client = TestClient::new(client_accepts).register();
+        let leaving = at_dispatch(|| provider.begin_deregister());
+        assert_eq!(drops(&leaving.wait(passive).dropped), 1);
+        assert_eq!(drops(&client.deregister(passive).dropped), 1);
+
+        // The last call ends there: the cleanups run in the drop of its guard.
+        let provider = TestProvider::new(provider_accepts).register();
+        let client = TestClient::new(client_accepts).register();
+        let guard = client.module().only().enter().expect("attached");
+        let leaving = client.begin_deregister();
+        assert_eq!(drops(&provider.module().dropped), 0);
+        at_dispatch(|| drop(guard));
+        assert_eq!(drops(&provider.module().dropped), 1);
+        leaving.wait(passive);
+        provider.deregister(passive);
     });
 }
 

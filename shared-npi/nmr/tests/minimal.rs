@@ -1,5 +1,8 @@
+//! A provider that adds up numbers, and a client that gives it some.
+
 use std::ffi::c_void;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use allocator_api2::alloc::Global;
 use nmr::{
@@ -32,10 +35,11 @@ unsafe impl Npi for Adding {
     type ProviderDispatch = AddingProvider;
 }
 
-// A provider driver. It adds a number of its own.
+// A provider driver. It adds up what all its clients give it.
 
+#[derive(Default)]
 struct Adder {
-    number: u32,
+    sum: AtomicU32,
 }
 
 static ADDER: AddingProvider = AddingProvider { version: 1, add };
@@ -43,7 +47,7 @@ static ADDER: AddingProvider = AddingProvider { version: 1, add };
 unsafe extern "system" fn add(provider_binding: *mut c_void, number: u32) -> u32 {
     // SAFETY: a client passes the context that it was given, and only while it is attached.
     let binding = unsafe { borrow_provider_binding::<Adder>(provider_binding) };
-    binding.module().number + number
+    binding.module().sum.fetch_add(number, Relaxed) + number
 }
 
 impl Provider for Adder {
@@ -110,7 +114,8 @@ fn a_client_calls_a_provider() {
     let client = ClientRegistration::register(passive, caller, config, Global).unwrap();
     assert_eq!(client.module().add(1), None);
 
-    let provider = ProviderRegistration::register(passive, Adder { number: 40 }, config, Global).unwrap();
+    let provider = ProviderRegistration::register(passive, Adder::default(), config, Global).unwrap();
+    assert_eq!(client.module().add(40), Some(40));
     assert_eq!(client.module().add(2), Some(42));
 
     provider.deregister(passive);

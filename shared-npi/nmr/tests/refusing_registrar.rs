@@ -85,10 +85,8 @@ unsafe extern "system" fn NmrRegisterClient(
     // SAFETY: the type says so.
     assert_eq!(unsafe { module.Id.Guid }, Nothing::ID);
     // SAFETY: the NPI's characteristics are a `u32`.
-    assert_eq!(
-        unsafe { *instance.NpiSpecificCharacteristics.cast::<u32>() },
-        0x5eed
-    );
+    let specific = unsafe { *instance.NpiSpecificCharacteristics.cast::<u32>() };
+    assert_eq!(specific, 0x5eed);
     NtStatus::NO_MEMORY.0
 }
 

@@ -1,6 +1,7 @@
 //! What the tests share: a machine, a small NPI, a client and a provider whose behaviour each
 //! test chooses, binding values that count their drops, and an allocator that counts too.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::missing_const_for_fn, reason = "tests make nothing at compile time")]
 
 use std::alloc::Layout;
 use std::ffi::c_void;
