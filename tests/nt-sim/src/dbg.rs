@@ -32,7 +32,7 @@ unsafe fn format(format: *const c_char, argument: *const c_char) {
     }
     // SAFETY: the caller vouches for the string.
     let format = unsafe { CStr::from_ptr(format) };
-    if format.to_bytes() == b"%s" && !argument.is_null() {
+    if format.to_bytes().trim_ascii_end() == b"%s" && !argument.is_null() {
         // SAFETY: as above.
         print(unsafe { CStr::from_ptr(argument) });
     } else {

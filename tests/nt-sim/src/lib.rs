@@ -19,6 +19,7 @@
 //! callback, a wait or a yield point; everything that waits does so on an event of the scheduler.
 
 pub mod bugcheck;
+mod call_site;
 pub mod dbg;
 pub mod ex;
 pub mod files;

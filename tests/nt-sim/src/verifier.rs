@@ -5,16 +5,12 @@
 
 use std::{
     fmt,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
-use backtrace::{Backtrace, BacktraceFrame};
 use sim_platform::ThreadId;
 
+pub use crate::call_site::CallSite;
 use crate::{
     DriverName, KIRQL, Machine,
     sync::StateLock,
@@ -93,90 +89,6 @@ impl fmt::Display for Rule {
             Self::Kmdf => "KMDF contract",
             Self::BadParameter => "bad parameter",
         })
-    }
-}
-
-/// A place in the code of a driver, captured cheaply and looked up only when printed.
-#[derive(Clone)]
-pub struct CallSite(Arc<StateLock<Backtrace>>);
-
-/// Parts of the names of functions and files that only pass a call on: a person looks for the code
-/// that called them. Inlined functions have no crate in their name, so files count too.
-const PLUMBING_NAMES: &[&str] = &["backtrace::", "core::", "alloc::", "std::", "__rust", "__libc"];
-const PLUMBING_FILES: &[&str] = &[
-    "nt-sim/src/",
-    "nt-sim/kmdf-model/src/",
-    "nt-sim/nmr-model/src/",
-    "shared-npi/alloc/src/",
-    "shared-npi/kernel/src/pool",
-    "allocator-api2",
-    "hashbrown",
-    "/rustc/",
-    "/library/",
-];
-
-fn is_plumbing(name: &str, file: &str) -> bool {
-    let name = name.trim_start_matches('<');
-    PLUMBING_NAMES.iter().any(|known| name.starts_with(known))
-        || PLUMBING_FILES.iter().any(|known| file.contains(known))
-        || file.is_empty()
-}
-
-/// The folder that paths are shown relative to.
-fn workspace() -> &'static Path {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here)
-}
-
-/// How many lines of a call site are shown.
-const SHOWN: usize = 4;
-
-impl CallSite {
-    /// Captures where the calling thread is.
-    #[must_use]
-    pub fn here() -> Self {
-        Self(Arc::new(StateLock::new(Backtrace::new_unresolved())))
-    }
-
-    /// Returns the innermost functions of the driver with file and line, innermost first.
-    #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        self.0.with(|trace| {
-            trace.resolve();
-            let mut all = Vec::new();
-            for symbol in trace.frames().iter().flat_map(BacktraceFrame::symbols) {
-                let Some(name) = symbol.name() else { continue };
-                let name = format!("{name:#}");
-                let file = symbol.filename().map_or_else(String::new, |file| {
-                    let file = file.strip_prefix(workspace()).unwrap_or(file);
-                    file.display().to_string().replace('\\', "/")
-                });
-                let plumbing = is_plumbing(&name, &file);
-                let line = symbol.lineno().unwrap_or(0);
-                all.push((plumbing, format!("{name} ({file}:{line})")));
-            }
-            let shown = |plumbing: bool| {
-                all.iter()
-                    .filter(|(is_plumbing, _)| plumbing || !is_plumbing)
-                    .take(SHOWN)
-                    .map(|(_, line)| line.clone())
-                    .collect::<Vec<_>>()
-            };
-            let lines = shown(false);
-            if lines.is_empty() { shown(true) } else { lines }
-        })
-    }
-
-    /// A key that is equal for equal call sites: the return addresses.
-    pub(crate) fn key(&self) -> Vec<usize> {
-        self.0
-            .with(|trace| trace.frames().iter().map(|frame| frame.ip() as usize).collect())
-    }
-}
-
-impl fmt::Debug for CallSite {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.lines()).finish()
     }
 }
 

@@ -376,11 +376,9 @@ impl State {
                 .map(|(address, live)| (*address, live.clone()))
                 .collect()
         });
-        let mut groups: HashMap<(Tag, Vec<usize>), (usize, usize, CallSite)> = HashMap::new();
+        let mut groups: HashMap<(Tag, CallSite), (usize, usize)> = HashMap::new();
         for (address, live) in leaked {
-            let group = groups
-                .entry((live.tag, live.site.key()))
-                .or_insert_with(|| (0, 0, live.site.clone()));
+            let group = groups.entry((live.tag, live.site.clone())).or_insert((0, 0));
             group.0 += 1;
             group.1 += live.size;
             // A leak is reported once, not again at the next unload of the same driver.
@@ -392,7 +390,7 @@ impl State {
         }
         let mut groups: Vec<_> = groups.into_iter().collect();
         groups.sort_by(|(a, _), (b, _)| a.cmp(b));
-        for ((tag, _), (blocks, bytes, site)) in groups {
+        for ((tag, site), (blocks, bytes)) in groups {
             verifier::report_finding(
                 machine,
                 Finding {
