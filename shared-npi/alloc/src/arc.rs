@@ -32,16 +32,16 @@ fn value_offset(value: Layout) -> usize {
 
 /// A value on the heap with several owners; the last one frees it.
 ///
-/// There are no weak references. More than `isize::MAX` owners cannot overflow the count: such a value becomes
-/// immortal instead (a leak, where a wrapped count would be a use after free).
+/// There are no weak references. More than `isize::MAX` owners cannot overflow the count: such a value
+/// becomes immortal instead (a leak, where a wrapped count would be a use after free).
 pub struct Arc<T: ?Sized, A: Allocator> {
     block: NonNull<Block<T>>,
     alloc: A,
     owns: PhantomData<Block<T>>,
 }
 
-// SAFETY: an `Arc` gives `&T` to every thread that has one (hence `T: Sync`), and the last owner drops the `T`,
-// whichever thread it is on (hence `T: Send`); the allocator goes with the `Arc`.
+// SAFETY: an `Arc` gives `&T` to every thread that has one (hence `T: Sync`), and the last owner drops the
+// `T`, whichever thread it is on (hence `T: Send`); the allocator goes with the `Arc`.
 unsafe impl<T: ?Sized + Send + Sync, A: Allocator + Send> Send for Arc<T, A> {}
 // SAFETY: as above; a shared `Arc` can be cloned on another thread, which also clones the allocator.
 unsafe impl<T: ?Sized + Send + Sync, A: Allocator + Send + Sync> Sync for Arc<T, A> {}
@@ -130,8 +130,8 @@ impl<T: ?Sized, A: Allocator> Arc<T, A> {
         (this.block, unsafe { core::ptr::read(&raw const this.alloc) })
     }
 
-    /// Gives up this ownership for a pointer to the value; the allocator goes with it, so this is for allocators
-    /// that a type stands for. The counterpart is [`Arc::from_raw_in`].
+    /// Gives up this ownership for a pointer to the value; the allocator goes with it, so this is for
+    /// allocators that a type stands for. The counterpart is [`Arc::from_raw_in`].
     #[must_use]
     pub fn into_raw(this: Self) -> *const T {
         Self::into_raw_with_allocator(this).0
@@ -192,7 +192,8 @@ impl<T: ?Sized, A: Allocator> Arc<T, A> {
         if this.block().count.load(Ordering::Acquire) != 1 {
             return None;
         }
-        // SAFETY: we are the only owner, and `this` is borrowed exclusively, so no clone can appear meanwhile.
+        // SAFETY: we are the only owner, and `this` is borrowed exclusively, so no clone can appear
+        // meanwhile.
         Some(unsafe { &mut (*this.block.as_ptr()).value })
     }
 }
@@ -207,7 +208,8 @@ impl<T, A: Allocator> Arc<T, A> {
     where
         A: Clone,
     {
-        // SAFETY: `raw` came from `into_raw`; the ownership it stands for is only borrowed, see `ManuallyDrop`.
+        // SAFETY: `raw` came from `into_raw`; the ownership it stands for is only borrowed, see
+        // `ManuallyDrop`.
         let borrowed = ManuallyDrop::new(unsafe { Self::from_raw_in(raw, alloc) });
         (*borrowed).clone()
     }

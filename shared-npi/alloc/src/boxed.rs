@@ -14,8 +14,8 @@ use crate::{OutOfMemory, Vec};
 
 /// A value on the heap with one owner.
 ///
-/// To turn a `Box<T, A>` into a `Box<dyn Trait, A>` use [`unsize_box!`](crate::unsize_box): the language does this
-/// by itself only for its own `Box`.
+/// To turn a `Box<T, A>` into a `Box<dyn Trait, A>` use [`unsize_box!`](crate::unsize_box): the language does
+/// this by itself only for its own `Box`.
 #[repr(transparent)]
 pub struct Box<T: ?Sized, A: Allocator>(Inner<T, A>);
 
@@ -69,8 +69,8 @@ impl<T: ?Sized, A: Allocator> Box<T, A> {
     /// Takes ownership back.
     ///
     /// # Safety
-    /// `raw` came from [`Box::into_raw`] or [`Box::into_raw_with_allocator`], is owned by nobody else, and `alloc`
-    /// may free memory of the allocator it came from.
+    /// `raw` came from [`Box::into_raw`] or [`Box::into_raw_with_allocator`], is owned by nobody else, and
+    /// `alloc` may free memory of the allocator it came from.
     #[must_use]
     pub const unsafe fn from_raw_in(raw: *mut T, alloc: A) -> Self {
         // SAFETY: passed on to the caller.

@@ -2,14 +2,14 @@
 //!
 //! The collections of the standard library end the program when memory runs out. In a kernel that is a bug
 //! check, so the types here have no such path: whatever may allocate starts with `try_` and answers
-//! [`OutOfMemory`], with nothing changed and nothing leaked. They have no `Clone` and no `Extend` either, because
-//! those cannot fail.
+//! [`OutOfMemory`], with nothing changed and nothing leaked. They have no `Clone` and no `Extend` either,
+//! because those cannot fail.
 //!
-//! [`Box`] and [`Vec`] wrap those of `allocator-api2`; [`Arc`] is written here. Each carries its allocator, which in
-//! a driver is a zero-sized type naming the pool tag, so that every type's memory can be told apart.
+//! [`Box`] and [`Vec`] wrap those of `allocator-api2`; [`Arc`] is written here. Each carries its allocator,
+//! which in a driver is a zero-sized type naming the pool tag, so that every type's memory can be told apart.
 //!
-//! A value whose memory must be certain before the value exists is made in two steps: [`Box::try_new_uninit_in`],
-//! later [`Box::write`], which cannot fail.
+//! A value whose memory must be certain before the value exists is made in two steps:
+//! [`Box::try_new_uninit_in`], later [`Box::write`], which cannot fail.
 #![no_std]
 #![deny(
     clippy::unwrap_used,

@@ -8,7 +8,8 @@ use std::rc::Rc;
 use pool_alloc::{Arc, Box, OutOfMemory, Vec};
 use support::{Counted, Failing};
 
-/// Runs `operation` with the n-th allocation failing, for n = 0, 1, … until it succeeds; each time nothing may be left.
+/// Runs `operation` with the n-th allocation failing, for n = 0, 1, … until it succeeds; each time nothing
+/// may be left.
 fn fails_cleanly_at_every_allocation<T>(operation: impl Fn(Failing) -> Result<T, OutOfMemory>) {
     for allowed in 0.. {
         let alloc = Failing::default();

@@ -14,8 +14,8 @@ const STATUS_TIMEOUT: i32 = 0x102;
 
 /// A `KEVENT` in pool, where it stays put.
 ///
-/// Setting an event still touches it after a waiter has been woken. An event must therefore not be freed by the
-/// waiter alone: share it (`Arc`, or a structure that outlives both sides).
+/// Setting an event still touches it after a waiter has been woken. An event must therefore not be freed by
+/// the waiter alone: share it (`Arc`, or a structure that outlives both sides).
 pub struct Event<A: Allocator>(Box<Kevent, A>);
 
 /// The kernel's structure, which only the kernel's calls touch.
@@ -98,8 +98,9 @@ impl<A: Allocator> Event<A> {
     }
 
     fn wait_for(&self, timeout: *mut LARGE_INTEGER) -> i32 {
-        // SAFETY: the event was initialised, the timeout is null or valid, and the thread may block: both callers
-        // have a witness. A wait in kernel mode that is not alertable ends only by the event or the timeout.
+        // SAFETY: the event was initialised, the timeout is null or valid, and the thread may block: both
+        // callers have a witness. A wait in kernel mode that is not alertable ends only by the event or the
+        // timeout.
         unsafe { KeWaitForSingleObject(self.0.0.get().cast(), _KWAIT_REASON::Executive, 0, 0, timeout) }
     }
 }

@@ -1,8 +1,8 @@
 //! The ring of events that a driver keeps for its administrator.
 //!
-//! Things worth telling (a provider declined, a journal cut, a limit reached) go to the debugger and into a ring of
-//! fixed size, which the driver's `EVENTS` request reads. Recording never fails and never waits; when the ring is
-//! full, the oldest event goes.
+//! Things worth telling (a provider declined, a journal cut, a limit reached) go to the debugger and into a
+//! ring of fixed size, which the driver's `EVENTS` request reads. Recording never fails and never waits; when
+//! the ring is full, the oldest event goes.
 
 use core::fmt;
 
@@ -141,10 +141,11 @@ impl<A: Allocator> Ring<A> {
         }
     }
 
-    /// The oldest event that is still there and came after the one numbered `sequence` (0 for the first of all).
+    /// The oldest event that is still there and came after the one numbered `sequence` (0 for the first of
+    /// all).
     ///
-    /// A reader that loops with the sequence of what it got sees each event at most once and in order; a gap in the
-    /// numbers says how many were lost.
+    /// A reader that loops with the sequence of what it got sees each event at most once and in order; a gap
+    /// in the numbers says how many were lost.
     ///
     /// # IRQL
     /// Up to `DISPATCH_LEVEL`.

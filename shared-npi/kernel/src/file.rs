@@ -1,8 +1,8 @@
 //! Files in the driver's own data directory.
 //!
-//! A [`Directory`] comes from [`DriverHandle::data_directory`](crate::wdf::DriverHandle::data_directory); names are
-//! relative to it. Files are opened for synchronous access: when a call returns, it is done. Reading and writing name
-//! their offset, there is no current position. Source: `ZwCreateFile` and its kin.
+//! A [`Directory`] comes from [`DriverHandle::data_directory`](crate::wdf::DriverHandle::data_directory);
+//! names are relative to it. Files are opened for synchronous access: when a call returns, it is done.
+//! Reading and writing name their offset, there is no current position. Source: `ZwCreateFile` and its kin.
 
 use wdk_sys::ntddk::{
     ZwCreateFile, ZwFlushBuffersFile, ZwQueryInformationFile, ZwReadFile, ZwSetInformationFile, ZwWriteFile,
@@ -54,8 +54,8 @@ impl Directory {
         Self(unsafe { Handle::from_raw(handle) })
     }
 
-    /// Opens or creates the file `name` in this directory, for reading, writing, renaming and deleting. Others may
-    /// not open it meanwhile.
+    /// Opens or creates the file `name` in this directory, for reading, writing, renaming and deleting.
+    /// Others may not open it meanwhile.
     ///
     /// # Errors
     /// What the kernel answers; see [`Disposition`].
@@ -64,8 +64,8 @@ impl Directory {
         let mut attributes = attributes(self.0.raw(), Some(&mut name));
         let mut handle: HANDLE = core::ptr::null_mut();
         let mut io = IO_STATUS_BLOCK::default();
-        // SAFETY: the out parameters, the attributes and the name they point to are valid during the call; the
-        // allocation size and the extended attributes are optional.
+        // SAFETY: the out parameters, the attributes and the name they point to are valid during the call;
+        // the allocation size and the extended attributes are optional.
         let status = unsafe {
             ZwCreateFile(
                 &raw mut handle,
@@ -117,8 +117,8 @@ impl File {
             let wanted = piece.len();
             let mut at = position(offset, done)?;
             let mut io = IO_STATUS_BLOCK::default();
-            // SAFETY: the file is open for synchronous reading, so buffer, offset and status block are not used after
-            // the call; event, APC and key are optional.
+            // SAFETY: the file is open for synchronous reading, so buffer, offset and status block are not
+            // used after the call; event, APC and key are optional.
             let status = unsafe {
                 ZwReadFile(
                     self.0.raw(),
@@ -145,7 +145,8 @@ impl File {
         Ok(done)
     }
 
-    /// Writes all of `data` at `offset`, growing the file if need be. On an error part of it may have been written.
+    /// Writes all of `data` at `offset`, growing the file if need be. On an error part of it may have been
+    /// written.
     ///
     /// # Errors
     /// What the kernel answers; `STATUS_DISK_FULL` if it wrote less than asked.
@@ -154,8 +155,8 @@ impl File {
         for piece in data.chunks(MAX_TRANSFER) {
             let mut at = position(offset, done)?;
             let mut io = IO_STATUS_BLOCK::default();
-            // SAFETY: the file is open for synchronous writing, so data, offset and status block are not used after
-            // the call, which only reads the data; event, APC and key are optional.
+            // SAFETY: the file is open for synchronous writing, so data, offset and status block are not used
+            // after the call, which only reads the data; event, APC and key are optional.
             let status = unsafe {
                 ZwWriteFile(
                     self.0.raw(),
@@ -195,7 +196,8 @@ impl File {
     pub fn len(&self, _: Passive<'_>) -> Result<u64, NtStatus> {
         let mut information = StandardInformation::default();
         let mut io = IO_STATUS_BLOCK::default();
-        // SAFETY: the file is open; status block and buffer are valid, the latter for the class that is asked for.
+        // SAFETY: the file is open; status block and buffer are valid, the latter for the class that is asked
+        // for.
         let status = unsafe {
             ZwQueryInformationFile(
                 self.0.raw(),
@@ -221,8 +223,8 @@ impl File {
     /// Gives the file another name in its directory. With `replace`, a file of that name is replaced.
     ///
     /// # Errors
-    /// What the kernel answers; `STATUS_OBJECT_NAME_COLLISION` without `replace`; `STATUS_OBJECT_NAME_INVALID` for a
-    /// name that is too long.
+    /// What the kernel answers; `STATUS_OBJECT_NAME_COLLISION` without `replace`;
+    /// `STATUS_OBJECT_NAME_INVALID` for a name that is too long.
     pub fn rename(&self, passive: Passive<'_>, name: &[u16], replace: bool) -> Result<(), NtStatus> {
         let mut information = RenameInformation {
             replace_if_exists: u8::from(replace),
@@ -263,8 +265,8 @@ impl File {
         value: &T,
     ) -> Result<(), NtStatus> {
         let mut io = IO_STATUS_BLOCK::default();
-        // SAFETY: the file is open; the status block is valid, and the callers pass the structure of the class, which
-        // the call only reads.
+        // SAFETY: the file is open; the status block is valid, and the callers pass the structure of the
+        // class, which the call only reads.
         let status = unsafe {
             ZwSetInformationFile(
                 self.0.raw(),

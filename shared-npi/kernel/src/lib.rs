@@ -1,13 +1,15 @@
 //! Safe wrappers over the kernel and KMDF calls that both drivers need.
 //!
-//! Driver logic is written once against the names of the `wdk-sys` crate. What those names stand for is chosen by
-//! exactly one feature: `wdk` (bindings of the installed WDK: the real kernel) or `sim` (a simulated kernel in user
-//! mode). This crate and `nmr` are where the drivers meet the kernel; the cores above them hold next to no `unsafe`.
+//! Driver logic is written once against the names of the `wdk-sys` crate. What those names stand for is
+//! chosen by exactly one feature: `wdk` (bindings of the installed WDK: the real kernel) or `sim` (a
+//! simulated kernel in user mode). This crate and `nmr` are where the drivers meet the kernel; the cores
+//! above them hold next to no `unsafe`.
 //!
 //! Rules of all modules:
-//! - What may block takes a [`Passive`](irql::Passive), a witness of `PASSIVE_LEVEL` that only named entry points
-//!   mint: `DriverEntry`, unload, file and device-control callbacks of a passive-level device, own threads, NMR
-//!   attach. Everything without one may be called at up to `DISPATCH_LEVEL`, unless its `# IRQL` section says more.
+//! - What may block takes a [`Passive`](irql::Passive), a witness of `PASSIVE_LEVEL` that only named entry
+//!   points mint: `DriverEntry`, unload, file and device-control callbacks of a passive-level device, own
+//!   threads, NMR attach. Everything without one may be called at up to `DISPATCH_LEVEL`, unless its `# IRQL`
+//!   section says more.
 //! - Whatever allocates can fail, and answers so; nothing here panics, but for [`thread::Thread`] and
 //!   [`wdf::DriverHandle`] misuse that would end in a use of freed code, see there.
 //! - Text is UTF-16 (`&[u16]`); [`utf16!`] makes literals.

@@ -15,9 +15,9 @@ use crate::irql::Passive;
 
 /// A spin lock around a value: short critical sections at `DISPATCH_LEVEL`.
 ///
-/// While the guard lives the thread runs at `DISPATCH_LEVEL`: nothing may block, and a [`Passive`] that is still in
-/// scope must not be used. Guards of several spin locks are dropped in reverse order, so that each restores the
-/// level it found. No call out of the driver (peer, NMR, completion) is made with one held.
+/// While the guard lives the thread runs at `DISPATCH_LEVEL`: nothing may block, and a [`Passive`] that is
+/// still in scope must not be used. Guards of several spin locks are dropped in reverse order, so that each
+/// restores the level it found. No call out of the driver (peer, NMR, completion) is made with one held.
 ///
 /// Source: `KeAcquireSpinLockRaiseToDpc`, `KeReleaseSpinLock`. A `KSPIN_LOCK` starts as zero, which is what
 /// `KeInitializeSpinLock` stores.
@@ -116,11 +116,11 @@ impl<T: ?Sized> Drop for SpinGuard<'_, T> {
 
 /// A push lock around a value: shared or exclusive, for `PASSIVE_LEVEL` code.
 ///
-/// Cheap and fair enough, but not recursive, not even shared. The owner is in a critical region, so that it cannot be
-/// suspended while it holds the lock.
+/// Cheap and fair enough, but not recursive, not even shared. The owner is in a critical region, so that it
+/// cannot be suspended while it holds the lock.
 ///
-/// Source: `ExAcquirePushLockExclusiveEx` and its kin, `KeEnterCriticalRegion`. A push lock starts as zero, which is
-/// what `ExInitializePushLock` stores.
+/// Source: `ExAcquirePushLockExclusiveEx` and its kin, `KeEnterCriticalRegion`. A push lock starts as zero,
+/// which is what `ExInitializePushLock` stores.
 pub struct PushLock<T: ?Sized> {
     lock: UnsafeCell<ULONG_PTR>,
     value: UnsafeCell<T>,
@@ -128,7 +128,8 @@ pub struct PushLock<T: ?Sized> {
 
 // SAFETY: moving the lock moves the value.
 unsafe impl<T: ?Sized + Send> Send for PushLock<T> {}
-// SAFETY: shared owners on several threads have `&T` at once (hence `Sync`), exclusive ones `&mut T` (hence `Send`).
+// SAFETY: shared owners on several threads have `&T` at once (hence `Sync`), exclusive ones `&mut T` (hence
+// `Send`).
 unsafe impl<T: ?Sized + Send + Sync> Sync for PushLock<T> {}
 
 impl<T> PushLock<T> {
@@ -153,8 +154,8 @@ impl<T: ?Sized> PushLock<T> {
     pub fn read<'a>(&'a self, _: Passive<'a>) -> PushReadGuard<'a, T> {
         // SAFETY: callable at this level; left again when the guard is dropped.
         unsafe { KeEnterCriticalRegion() };
-        // SAFETY: the word is a push lock, initialised to free, which lives as long as the guard; normal kernel APCs
-        // are held off by the line above.
+        // SAFETY: the word is a push lock, initialised to free, which lives as long as the guard; normal
+        // kernel APCs are held off by the line above.
         unsafe { ExAcquirePushLockSharedEx(self.lock.get(), 0) };
         PushReadGuard {
             lock: self,
@@ -166,8 +167,8 @@ impl<T: ?Sized> PushLock<T> {
     pub fn write<'a>(&'a self, _: Passive<'a>) -> PushWriteGuard<'a, T> {
         // SAFETY: callable at this level; left again when the guard is dropped.
         unsafe { KeEnterCriticalRegion() };
-        // SAFETY: the word is a push lock, initialised to free, which lives as long as the guard; normal kernel APCs
-        // are held off by the line above.
+        // SAFETY: the word is a push lock, initialised to free, which lives as long as the guard; normal
+        // kernel APCs are held off by the line above.
         unsafe { ExAcquirePushLockExclusiveEx(self.lock.get(), 0) };
         PushWriteGuard {
             lock: self,

@@ -43,8 +43,9 @@ pub fn print(message: fmt::Arguments<'_>) {
     };
     // An error says that the message was cut, which is all right.
     let _ = text.write_fmt(message);
-    // `DbgPrint` is variadic in C. With one argument after the format the call has the same form for a function of
-    // two parameters, which is how a simulated kernel offers it: stable Rust cannot define variadic functions.
+    // `DbgPrint` is variadic in C. With one argument after the format the call has the same form for a
+    // function of two parameters, which is how a simulated kernel offers it: stable Rust cannot define
+    // variadic functions.
     // SAFETY: both strings end with a zero, and the format takes one string.
     let _ = unsafe { DbgPrint(c"%s\n".as_ptr(), text.text.as_ptr().cast::<core::ffi::c_char>()) };
 }

@@ -1,4 +1,5 @@
-//! The network programming interface between the two drivers, as the registrar's safe layer wants it described.
+//! The network programming interface between the two drivers, as the registrar's safe layer wants it
+//! described.
 
 use nsemail_contract::{Guid, dispatch, ids};
 
@@ -6,9 +7,9 @@ use nsemail_contract::{Guid, dispatch, ids};
 #[derive(Clone, Copy, Debug)]
 pub struct EmailNpi;
 
-// SAFETY: the rules of the interface (`nsemail_contract::dispatch`) ask of every module that registers under this id
-// what the trait does: characteristics and tables of these types, or a prefix of later versions of them, unchanged
-// while registered and while bound.
+// SAFETY: the rules of the interface (`nsemail_contract::dispatch`) ask of every module that registers under
+// this id what the trait does: characteristics and tables of these types, or a prefix of later versions of
+// them, unchanged while registered and while bound.
 unsafe impl nmr::Npi for EmailNpi {
     const ID: nmr::Guid = guid(ids::NPIID);
     type ClientCharacteristics = dispatch::ClientCharacteristics;

@@ -7,8 +7,8 @@ use crate::unicode::UnicodeStr;
 
 /// A kernel handle, closed when dropped.
 ///
-/// Kernel handles (`OBJ_KERNEL_HANDLE`) are valid in every thread of the system. They are opened and closed at
-/// `PASSIVE_LEVEL`; the types around this one are used and dropped there.
+/// Kernel handles (`OBJ_KERNEL_HANDLE`) are valid in every thread of the system. They are opened and closed
+/// at `PASSIVE_LEVEL`; the types around this one are used and dropped there.
 pub struct Handle(HANDLE);
 
 // SAFETY: a kernel handle may be used from any thread.

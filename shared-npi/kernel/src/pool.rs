@@ -17,8 +17,8 @@ pub const fn tag(name: &[u8; 4]) -> u32 {
 
 /// Non-paged pool whose blocks carry `TAG`.
 ///
-/// Refuses layouts aligned above [`POOL_ALIGNMENT`], which the pool does not promise. Source: `ExAllocatePool2`,
-/// `ExFreePoolWithTag` (Windows 10 2004).
+/// Refuses layouts aligned above [`POOL_ALIGNMENT`], which the pool does not promise. Source:
+/// `ExAllocatePool2`, `ExFreePoolWithTag` (Windows 10 2004).
 ///
 /// # IRQL
 /// Up to `DISPATCH_LEVEL`, for allocating and freeing.
@@ -33,15 +33,16 @@ impl<const TAG: u32> Pool<TAG> {
         if layout.size() == 0 {
             return Ok(NonNull::slice_from_raw_parts(layout.dangling_ptr(), 0));
         }
-        // SAFETY: the size is not zero, the tag is not zero by the drivers' constants, and the IRQL is the caller's.
+        // SAFETY: the size is not zero, the tag is not zero by the drivers' constants, and the IRQL is the
+        // caller's.
         let block: PVOID = unsafe { ExAllocatePool2(flags, layout.size() as u64, TAG) };
         let block = NonNull::new(block.cast::<u8>()).ok_or(AllocError)?;
         Ok(NonNull::slice_from_raw_parts(block, layout.size()))
     }
 }
 
-// SAFETY: blocks stay valid until they are freed, wherever the (stateless) allocator is moved, and every copy of it
-// frees what another allocated; alignment and size are as asked for.
+// SAFETY: blocks stay valid until they are freed, wherever the (stateless) allocator is moved, and every copy
+// of it frees what another allocated; alignment and size are as asked for.
 unsafe impl<const TAG: u32> Allocator for Pool<TAG> {
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
         Self::allocate_with(layout, POOL_FLAG_NON_PAGED | POOL_FLAG_UNINITIALIZED)
@@ -53,8 +54,8 @@ unsafe impl<const TAG: u32> Allocator for Pool<TAG> {
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
         if layout.size() != 0 {
-            // SAFETY: a block of this size came from `ExAllocatePool2` with this tag, and is freed once, as the
-            // caller promises.
+            // SAFETY: a block of this size came from `ExAllocatePool2` with this tag, and is freed once, as
+            // the caller promises.
             unsafe { ExFreePoolWithTag(block.as_ptr().cast(), TAG) };
         }
     }

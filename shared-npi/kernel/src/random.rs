@@ -29,8 +29,8 @@ pub fn seed(passive: Passive<'_>) -> Result<[u64; 2], NtStatus> {
 /// What the generator answers; `STATUS_INVALID_PARAMETER` for more than 4 GiB.
 pub fn fill(_: Passive<'_>, buffer: &mut [u8]) -> Result<(), NtStatus> {
     let length = u32::try_from(buffer.len()).map_err(|_| NtStatus::INVALID_PARAMETER)?;
-    // SAFETY: with this flag the algorithm handle is null, and the thread is at PASSIVE_LEVEL, as the witness says;
-    // the buffer is valid for writes of its length.
+    // SAFETY: with this flag the algorithm handle is null, and the thread is at PASSIVE_LEVEL, as the witness
+    // says; the buffer is valid for writes of its length.
     let status = unsafe {
         BCryptGenRandom(
             core::ptr::null_mut(),

@@ -1,8 +1,8 @@
 //! The registry.
 //!
-//! A [`Key`] comes from [`DriverHandle::parameters`](crate::wdf::DriverHandle::parameters) and leads to keys under it.
-//! What is read is bounded ([`MAX_VALUE_BYTES`], [`MAX_KEY_NAME_UNITS`]); a value of another type than asked for is
-//! an error, an absent one is not. Source: `ZwOpenKey` and its kin.
+//! A [`Key`] comes from [`DriverHandle::parameters`](crate::wdf::DriverHandle::parameters) and leads to keys
+//! under it. What is read is bounded ([`MAX_VALUE_BYTES`], [`MAX_KEY_NAME_UNITS`]); a value of another type
+//! than asked for is an error, an absent one is not. Source: `ZwOpenKey` and its kin.
 
 use allocator_api2::alloc::Allocator;
 use pool_alloc::Vec;
@@ -99,8 +99,8 @@ impl Key {
         let mut name = UnicodeStr::new(name)?;
         let mut attributes = attributes(self.handle(), Some(&mut name));
         let mut handle: HANDLE = core::ptr::null_mut();
-        // SAFETY: the out parameter, the attributes and the name they point to are valid during the call; the class
-        // and the disposition are optional; options 0 is REG_OPTION_NON_VOLATILE.
+        // SAFETY: the out parameter, the attributes and the name they point to are valid during the call; the
+        // class and the disposition are optional; options 0 is REG_OPTION_NON_VOLATILE.
         let status = unsafe {
             ZwCreateKey(
                 &raw mut handle,
@@ -164,14 +164,18 @@ impl Key {
     /// `STATUS_OBJECT_TYPE_MISMATCH`; what the kernel answers.
     pub fn dword(&self, passive: Passive<'_>, name: &[u16]) -> Result<Option<u32>, NtStatus> {
         let mut buffer = [0_u64; 3];
-        let Some((kind, data)) = self.query(passive, name, &mut buffer)? else {
-            return Ok(None);
-        };
-        if kind != REG_DWORD {
-            return Err(NtStatus::OBJECT_TYPE_MISMATCH);
+        match self.query(passive, name, &mut buffer) {
+            Ok(None) => Ok(None),
+            Ok(Some((REG_DWORD, data))) => data
+                .first_chunk()
+                .map(|data| Some(u32::from_ne_bytes(*data)))
+                .ok_or(NtStatus::OBJECT_TYPE_MISMATCH),
+            // What does not fit is no REG_DWORD.
+            Ok(Some(_)) | Err(NtStatus::BUFFER_OVERFLOW | NtStatus::BUFFER_TOO_SMALL) => {
+                Err(NtStatus::OBJECT_TYPE_MISMATCH)
+            }
+            Err(status) => Err(status),
         }
-        let data = data.first_chunk().ok_or(NtStatus::OBJECT_TYPE_MISMATCH)?;
-        Ok(Some(u32::from_ne_bytes(*data)))
     }
 
     /// The `REG_SZ` or `REG_EXPAND_SZ` named `name`, without a terminating zero; `None` if there is none.
@@ -338,8 +342,8 @@ impl Key {
     ) -> Result<Option<(u32, &'b [u8])>, NtStatus> {
         let mut name = UnicodeStr::new(name)?;
         let mut length = 0_u32;
-        // SAFETY: the key is open, the name is valid during the call, and the buffer is valid for writes of its length
-        // and aligned for the structure.
+        // SAFETY: the key is open, the name is valid during the call, and the buffer is valid for writes of
+        // its length and aligned for the structure.
         let status = unsafe {
             ZwQueryValueKey(
                 self.handle(),

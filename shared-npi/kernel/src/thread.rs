@@ -22,8 +22,8 @@ const SYNCHRONIZE: u32 = 0x0010_0000;
 
 /// A thread of the driver.
 ///
-/// It must be joined: a driver whose code is unloaded under a running thread takes the system down. Dropping it
-/// instead is therefore a bug of the driver and stops at once, with a panic (which is a bug check).
+/// It must be joined: a driver whose code is unloaded under a running thread takes the system down. Dropping
+/// it instead is therefore a bug of the driver and stops at once, with a panic (which is a bug check).
 #[must_use = "a thread must be joined before the driver unloads"]
 pub struct Thread {
     handle: Option<Handle>,
@@ -59,9 +59,9 @@ impl Thread {
         let context = Box::into_raw(Box::<F, A>::write(memory, body)).cast::<c_void>();
         let mut handle: HANDLE = core::ptr::null_mut();
         let mut attributes = attributes(core::ptr::null_mut(), None);
-        // SAFETY: the out parameter and the attributes are valid; a null process means the system process; the start
-        // routine takes ownership of the context, whose types are its own, and both are Send. The thread is at
-        // PASSIVE_LEVEL, as the witness says.
+        // SAFETY: the out parameter and the attributes are valid; a null process means the system process;
+        // the start routine takes ownership of the context, whose types are its own, and both are Send. The
+        // thread is at PASSIVE_LEVEL, as the witness says.
         let status = unsafe {
             PsCreateSystemThread(
                 &raw mut handle,
@@ -88,15 +88,15 @@ impl Thread {
 
     /// Waits until the thread has ended and no longer runs any code of the driver.
     ///
-    /// It waits for the thread itself: unlike an event that the thread sets as its last act, this also covers the
-    /// instructions after that act.
+    /// It waits for the thread itself: unlike an event that the thread sets as its last act, this also covers
+    /// the instructions after that act.
     pub fn join(mut self, _: Passive<'_>) {
         let Some(handle) = self.handle.take() else {
             return;
         };
         let mut thread: PVOID = core::ptr::null_mut();
-        // SAFETY: the handle is valid and the out parameter too; for a kernel handle and kernel mode the type of the
-        // object need not be named.
+        // SAFETY: the handle is valid and the out parameter too; for a kernel handle and kernel mode the type
+        // of the object need not be named.
         let status = unsafe {
             ObReferenceObjectByHandle(
                 handle.raw(),
@@ -107,14 +107,14 @@ impl Thread {
                 core::ptr::null_mut(),
             )
         };
-        // The handle is ours and good for everything, so there is no reason to refuse it. Going on without having
-        // waited would let the thread run in unloaded code.
+        // The handle is ours and good for everything, so there is no reason to refuse it. Going on without
+        // having waited would let the thread run in unloaded code.
         assert!(
             NtStatus(status).is_success(),
             "a driver thread could not be waited for"
         );
-        // SAFETY: the thread object is referenced, and this thread may block, as the witness says. A wait in kernel mode
-        // that is not alertable and has no timeout ends only with the thread.
+        // SAFETY: the thread object is referenced, and this thread may block, as the witness says. A wait in
+        // kernel mode that is not alertable and has no timeout ends only with the thread.
         let _ =
             unsafe { KeWaitForSingleObject(thread, _KWAIT_REASON::Executive, 0, 0, core::ptr::null_mut()) };
         // SAFETY: the reference was taken above, and the object is not used again.

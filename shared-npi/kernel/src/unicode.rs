@@ -9,8 +9,8 @@ pub const MAX_UNITS: usize = 0x7FFF;
 
 /// A `UNICODE_STRING` that borrows its text, for passing to kernel calls that only read it.
 ///
-/// A `UNICODE_STRING` has a pointer to mutable text; no kernel call that takes a `PCUNICODE_STRING`, or that this
-/// crate passes one to, writes through it.
+/// A `UNICODE_STRING` has a pointer to mutable text; no kernel call that takes a `PCUNICODE_STRING`, or that
+/// this crate passes one to, writes through it.
 pub(crate) struct UnicodeStr<'a> {
     raw: UNICODE_STRING,
     borrows: core::marker::PhantomData<&'a [u16]>,

@@ -10,7 +10,8 @@ use super::size_of_u32;
 /// `WdfDriverInitNonPnpDriver` of `WDF_DRIVER_INIT_FLAGS`.
 const NON_PNP_DRIVER: u32 = 1;
 
-/// `WDF_DRIVER_CONFIG_INIT` for a driver without devices of the Plug and Play manager; `unload` is required of it.
+/// `WDF_DRIVER_CONFIG_INIT` for a driver without devices of the Plug and Play manager; `unload` is required
+/// of it.
 pub(super) fn driver(unload: UnloadCallback, pool_tag: u32) -> WDF_DRIVER_CONFIG {
     WDF_DRIVER_CONFIG {
         Size: size_of_u32::<WDF_DRIVER_CONFIG>(),

@@ -1,10 +1,10 @@
 //! Rust values in the context space of framework objects.
 //!
-//! The framework gives every object that asks for it a zeroed block of memory, found again by a type descriptor that
-//! must stay at one address. There is one descriptor per *kind* of object, an immutable static; how large the block
-//! really is, which depends on the Rust type in it, is told when an object is made (`ContextSizeOverride`). Which Rust
-//! type that is, the code that makes the object and the callbacks it registers agree on, being generic over the same
-//! type.
+//! The framework gives every object that asks for it a zeroed block of memory, found again by a type
+//! descriptor that must stay at one address. There is one descriptor per *kind* of object, an immutable
+//! static; how large the block really is, which depends on the Rust type in it, is told when an object is
+//! made (`ContextSizeOverride`). Which Rust type that is, the code that makes the object and the callbacks it
+//! registers agree on, being generic over the same type.
 
 use core::cell::UnsafeCell;
 use core::ffi::CStr;
@@ -79,8 +79,8 @@ pub(super) unsafe fn context<'a, T: Zeroed>(object: WDFOBJECT, kind: &'static Ki
     let context = unsafe {
         call_unsafe_wdf_function_binding!(WdfObjectGetTypedContextWorker, object, &raw const kind.0)
     };
-    // SAFETY: the object has such a context, large enough and aligned for a `T`, which the framework zeroed and which
-    // lives as long as the object; zeros are a valid `T`, and it is only ever shared.
+    // SAFETY: the object has such a context, large enough and aligned for a `T`, which the framework zeroed
+    // and which lives as long as the object; zeros are a valid `T`, and it is only ever shared.
     unsafe { &*context.cast::<T>() }
 }
 
@@ -103,8 +103,8 @@ pub(super) struct Slot<T> {
 // SAFETY: zero is the empty state, in which the value may be anything.
 unsafe impl<T: Send + Sync> Zeroed for Slot<T> {}
 
-// SAFETY: a full slot only lends `&T` (hence `Sync`); it may be emptied on another thread than it was filled on (hence
-// `Send`).
+// SAFETY: a full slot only lends `&T` (hence `Sync`); it may be emptied on another thread than it was filled
+// on (hence `Send`).
 unsafe impl<T: Send + Sync> Sync for Slot<T> {}
 
 impl<T> Slot<T> {

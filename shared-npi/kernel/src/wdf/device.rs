@@ -23,8 +23,8 @@ const FILE_DEVICE_SECURE_OPEN: u32 = 0x100;
 
 /// What a control device does.
 ///
-/// All callbacks run at `PASSIVE_LEVEL`, on the caller's thread or another, at once for any number of handles and
-/// requests: the framework takes no lock for them.
+/// All callbacks run at `PASSIVE_LEVEL`, on the caller's thread or another, at once for any number of handles
+/// and requests: the framework takes no lock for them.
 pub trait Device: Send + Sync + Sized + 'static {
     /// The state of one open handle.
     type File: Send + Sync + 'static;
@@ -35,13 +35,14 @@ pub trait Device: Send + Sync + Sized + 'static {
     /// The open fails with the status.
     fn create(&self, passive: Passive<'_>) -> Result<Self::File, NtStatus>;
 
-    /// The last handle to the open was closed, be it by the death of its process (`EvtFileCleanup`). Requests made
-    /// through it may still be at work.
+    /// The last handle to the open was closed, be it by the death of its process (`EvtFileCleanup`). Requests
+    /// made through it may still be at work.
     fn cleanup(&self, passive: Passive<'_>, file: &Self::File) {
         let _ = (passive, file);
     }
 
-    /// The open is gone: no request of it is left (`EvtFileClose`). Called once per successful [`Device::create`].
+    /// The open is gone: no request of it is left (`EvtFileClose`). Called once per successful
+    /// [`Device::create`].
     fn close(&self, passive: Passive<'_>, file: Self::File) {
         let _ = passive;
         drop(file);
@@ -66,8 +67,8 @@ pub struct ControlDeviceConfig<'a> {
 
 /// A control device.
 ///
-/// The framework deletes it after the driver has unloaded, and frees its value then; a driver that wants it gone before
-/// calls [`ControlDevice::delete`].
+/// The framework deletes it after the driver has unloaded, and frees its value then; a driver that wants it
+/// gone before calls [`ControlDevice::delete`].
 #[derive(Debug)]
 pub struct ControlDevice<D: Device> {
     device: WDFDEVICE,
@@ -118,8 +119,8 @@ impl<D: Device> ControlDevice<D> {
         };
         NtStatus(status).ok()?;
         let mut queue = config::default_queue(evt_device_control::<D>);
-        // SAFETY: the device exists and the configuration is valid; the attributes (inherited from the device then) and
-        // the out parameter are optional.
+        // SAFETY: the device exists and the configuration is valid; the attributes (inherited from the device
+        // then) and the out parameter are optional.
         let status = unsafe {
             call_unsafe_wdf_function_binding!(
                 WdfIoQueueCreate,
@@ -228,8 +229,8 @@ impl Init {
         attributes.ExecutionLevel = _WDF_EXECUTION_LEVEL::WdfExecutionLevelPassive;
         attributes.SynchronizationScope = _WDF_SYNCHRONIZATION_SCOPE::WdfSynchronizationScopeNone;
         let mut device: WDFDEVICE = core::ptr::null_mut();
-        // SAFETY: description, attributes and out parameter are valid. On success the framework owns the description
-        // and sets our pointer to null.
+        // SAFETY: description, attributes and out parameter are valid. On success the framework owns the
+        // description and sets our pointer to null.
         let status: NTSTATUS = unsafe {
             call_unsafe_wdf_function_binding!(
                 WdfDeviceCreate,
@@ -309,15 +310,16 @@ unsafe extern "C" fn evt_close<D: Device>(file: WDFFILEOBJECT) {
     let device = unsafe { value::<D>(device) };
     // SAFETY: the file object exists during its callback, and was made with this context.
     let slot: &Slot<D::File> = unsafe { context::context(file.cast(), &context::FILE) };
-    // SAFETY: close comes when cleanup has returned and every request of the file object is completed, so nobody
-    // borrows the state.
+    // SAFETY: close comes when cleanup has returned and every request of the file object is completed, so
+    // nobody borrows the state.
     let state = unsafe { slot.take() };
     if let (Some(device), Some(state)) = (device, state) {
         device.close(passive, state);
     }
 }
 
-/// Frees the state of a file object that was created but never closed, which the framework does not let happen.
+/// Frees the state of a file object that was created but never closed, which the framework does not let
+/// happen.
 unsafe extern "C" fn evt_file_destroy<D: Device>(file: WDFOBJECT) {
     // SAFETY: the file object exists during its callback, and was made with this context.
     let slot: &Slot<D::File> = unsafe { context::context(file, &context::FILE) };
@@ -354,7 +356,8 @@ unsafe extern "C" fn evt_device_control<D: Device>(
         // SAFETY: the framework passed this request to us, and it is not used again.
         return unsafe { complete(request, NtStatus::INVALID_DEVICE_REQUEST, 0) };
     };
-    // SAFETY: the framework passed this request to us, which owns it from here on; device and file state outlive it.
+    // SAFETY: the framework passed this request to us, which owns it from here on; device and file state
+    // outlive it.
     let request = unsafe { Request::from_raw(request, device, file, code, input_len, output_len) };
     device.device_control(passive, request);
 }

@@ -18,21 +18,22 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// Brings up what the driver runs: threads, the device, registrations last. Called once, from [`create`].
     ///
     /// # Errors
-    /// Whatever was brought up by then is recorded in `self`: [`Driver::unload`] runs next and takes it down, and
-    /// `DriverEntry` fails with the status.
+    /// Whatever was brought up by then is recorded in `self`: [`Driver::unload`] runs next and takes it down,
+    /// and `DriverEntry` fails with the status.
     fn start(&mut self, driver: DriverHandle, passive: Passive<'_>) -> Result<(), NtStatus>;
 
     /// Takes down what is up, in the reverse order: after unload, or after any prefix of [`Driver::start`].
     ///
-    /// While a handle to one of its devices is open the kernel does not unload a driver, so no request is at work when
-    /// this runs for unload. Control devices that still exist are deleted by the framework afterwards.
+    /// While a handle to one of its devices is open the kernel does not unload a driver, so no request is at
+    /// work when this runs for unload. Control devices that still exist are deleted by the framework
+    /// afterwards.
     fn unload(self, passive: Passive<'_>);
 }
 
 /// The driver object, for calls that need it.
 ///
-/// It is valid as long as the driver's code: whoever holds one ends, or stops using it, before [`Driver::unload`]
-/// returns.
+/// It is valid as long as the driver's code: whoever holds one ends, or stops using it, before
+/// [`Driver::unload`] returns.
 #[derive(Clone, Copy)]
 pub struct DriverHandle {
     wdf: WDFDRIVER,
@@ -55,8 +56,8 @@ impl DriverHandle {
     /// What the framework answers.
     pub fn parameters(self, _: Passive<'_>) -> Result<Key, NtStatus> {
         let mut key: WDFKEY = core::ptr::null_mut();
-        // SAFETY: the driver object exists, the attributes are optional, the out parameter is valid, and the thread is
-        // at PASSIVE_LEVEL.
+        // SAFETY: the driver object exists, the attributes are optional, the out parameter is valid, and the
+        // thread is at PASSIVE_LEVEL.
         let status = unsafe {
             call_unsafe_wdf_function_binding!(
                 WdfDriverOpenParametersRegistryKey,
@@ -77,8 +78,8 @@ impl DriverHandle {
     /// What the kernel answers.
     pub fn data_directory(self, _: Passive<'_>) -> Result<Directory, NtStatus> {
         let mut handle: HANDLE = core::ptr::null_mut();
-        // SAFETY: the driver object exists, the flags are reserved, the out parameter is valid, and the thread is at
-        // PASSIVE_LEVEL.
+        // SAFETY: the driver object exists, the flags are reserved, the out parameter is valid, and the
+        // thread is at PASSIVE_LEVEL.
         let status = unsafe {
             IoGetDriverDirectory(
                 self.wdm,
@@ -93,12 +94,13 @@ impl DriverHandle {
     }
 }
 
-/// Makes the framework's driver object, builds `D` by `init`, and starts it. The last act of a `DriverEntry`, which
-/// returns the answer.
+/// Makes the framework's driver object, builds `D` by `init`, and starts it. The last act of a `DriverEntry`,
+/// which returns the answer.
 ///
-/// `init` only builds the value: what it fails on must be freed by being dropped. What has to be stopped or waited for
-/// is brought up in [`Driver::start`], whose failure [`Driver::unload`] undoes. Framework objects that were made by then
-/// (the driver object, control devices) are deleted by the framework when `DriverEntry` fails.
+/// `init` only builds the value: what it fails on must be freed by being dropped. What has to be stopped or
+/// waited for is brought up in [`Driver::start`], whose failure [`Driver::unload`] undoes. Framework objects
+/// that were made by then (the driver object, control devices) are deleted by the framework when
+/// `DriverEntry` fails.
 ///
 /// `pool_tag` is for what the framework allocates on the driver's behalf.
 ///
@@ -116,7 +118,8 @@ pub unsafe fn create<D: Driver>(
     let mut attributes = attributes::<Slot<D>>(&context::DRIVER);
     attributes.EvtDestroyCallback = Some(evt_destroy::<D>);
     let mut wdf: WDFDRIVER = core::ptr::null_mut();
-    // SAFETY: driver and path are those of DriverEntry; attributes, configuration and out parameter are valid.
+    // SAFETY: driver and path are those of DriverEntry; attributes, configuration and out parameter are
+    // valid.
     let status = unsafe {
         call_unsafe_wdf_function_binding!(
             WdfDriverCreate,
@@ -169,8 +172,8 @@ unsafe extern "C" fn evt_unload<D: Driver>(driver: WDFDRIVER) {
     }
 }
 
-/// Frees a value that unload did not take. It always does; this covers a `DriverEntry` that goes on after [`create`] and
-/// fails, against its contract: better a leak of what runs than of memory too.
+/// Frees a value that unload did not take. It always does; this covers a `DriverEntry` that goes on after
+/// [`create`] and fails, against its contract: better a leak of what runs than of memory too.
 unsafe extern "C" fn evt_destroy<D: Driver>(driver: WDFOBJECT) {
     // SAFETY: the driver object exists during its callback and was made with this context.
     let slot: &Slot<D> = unsafe { context::context(driver, &context::DRIVER) };

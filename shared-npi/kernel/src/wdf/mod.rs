@@ -8,8 +8,9 @@
 //! | [`Request`] | `WDFREQUEST` | completed exactly once: completing consumes it |
 //! | [`PendedRequest`] | a cancelable request | cancel, completion and return race; exactly one of them gets the request |
 //!
-//! Callbacks that the framework makes at `PASSIVE_LEVEL` hand out a [`Passive`](crate::irql::Passive); cancellation
-//! does not. Nothing unwinds into the framework: the thunks are `extern "C"`, which ends in a bug check instead.
+//! Callbacks that the framework makes at `PASSIVE_LEVEL` hand out a [`Passive`](crate::irql::Passive);
+//! cancellation does not. Nothing unwinds into the framework: the thunks are `extern "C"`, which ends in a
+//! bug check instead.
 
 mod config;
 mod context;
@@ -28,7 +29,8 @@ pub(crate) const fn size_of_u32<T>() -> u32 {
     const { len_u32(size_of::<T>()) }
 }
 
-/// A length as the `ULONG` that the kernel's calls want; cut at its end, so that a call never gets more than there is.
+/// A length as the `ULONG` that the kernel's calls want; cut at its end, so that a call never gets more than
+/// there is.
 #[expect(clippy::cast_possible_truncation, reason = "checked by the condition")]
 pub(crate) const fn len_u32(length: usize) -> u32 {
     if length > u32::MAX as usize {

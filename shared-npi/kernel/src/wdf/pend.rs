@@ -1,42 +1,47 @@
 //! Requests that wait, and may be cancelled while they do.
 //!
-//! A request that cannot be answered at once is *pended*: it goes into a [`PendedRequest`] inside the driver's own
-//! object for the work, the **call** (an `Arc<C, A>`), and becomes cancelable. From then on three things race:
+//! A request that cannot be answered at once is *pended*: it goes into a [`PendedRequest`] inside the
+//! driver's own object for the work, the **call** (an `Arc<C, A>`), and becomes cancelable. From then on
+//! three things race:
 //!
-//! - **completion**: the answer is there; some thread calls [`PendedRequest::retrieve`] and completes what it gets;
+//! - **completion**: the answer is there; some thread calls [`PendedRequest::retrieve`] and completes what it
+//!   gets;
 //! - **cancellation**: the program cancels or dies; the framework calls our `EvtRequestCancel` at up to
-//!   `DISPATCH_LEVEL`, which hands the request to [`CancelTarget::cancelled`]. The call lives on, *orphaned*: a provider
-//!   may still hold it, and ends it when its answer comes, finding no request;
+//!   `DISPATCH_LEVEL`, which hands the request to [`CancelTarget::cancelled`]. The call lives on, *orphaned*:
+//!   a provider may still hold it, and ends it when its answer comes, finding no request;
 //! - **return** of the thread that pended it, which has lost the request by then and touches it no more.
 //!
 //! # Why each race is safe
 //!
 //! The request sits in the cell, under the cell's spin lock. The framework's own promise is: after
-//! `WdfRequestMarkCancelableEx` succeeded, either `WdfRequestUnmarkCancelable` succeeds, and `EvtRequestCancel` will
-//! never come, or it answers `STATUS_CANCELLED`, and `EvtRequestCancel` has come or will; and `Unmark` must not be called
-//! for a request that is completed already.
+//! `WdfRequestMarkCancelableEx` succeeded, either `WdfRequestUnmarkCancelable` succeeds, and
+//! `EvtRequestCancel` will never come, or it answers `STATUS_CANCELLED`, and `EvtRequestCancel` has come or
+//! will; and `Unmark` must not be called for a request that is completed already.
 //!
-//! 1. *Pending against cancellation.* Under the lock, the request's context is given a share of the call, the request is
-//!    marked, and put into the cell. If it is cancelled already, marking fails, nobody will be called back, and the request
-//!    goes back to the caller, the share taken back. If marking succeeds, `EvtRequestCancel` may begin on another thread at
-//!    once: it finds the call through the context, then waits for the lock, and then finds the request in the cell.
-//! 2. *Pending against completion.* An answer may come before the request is pended. [`PendedRequest::retrieve`] then
-//!    finds the cell empty. The driver's call therefore remembers an early answer, and whoever pended the request looks
-//!    for one afterwards; two that both try to retrieve are case 4. No answer finds a request that is in the cell but not
-//!    marked: both happen under one lock.
+//! 1. *Pending against cancellation.* Under the lock, the request's context is given a share of the call, the
+//!    request is marked, and put into the cell. If it is cancelled already, marking fails, nobody will be
+//!    called back, and the request goes back to the caller, the share taken back. If marking succeeds,
+//!    `EvtRequestCancel` may begin on another thread at once: it finds the call through the context, then
+//!    waits for the lock, and then finds the request in the cell.
+//! 2. *Pending against completion.* An answer may come before the request is pended.
+//!    [`PendedRequest::retrieve`] then finds the cell empty. The driver's call therefore remembers an early
+//!    answer, and whoever pended the request looks for one afterwards; two that both try to retrieve are case
+//!    4. No answer finds a request that is in the cell but not marked: both happen under one lock.
 //! 3. *Completion against cancellation.* `retrieve` unmarks under the lock. The request is in the cell, so
-//!    `EvtRequestCancel`, which empties the cell under the same lock before it completes anything, has not got that far:
-//!    the request is not completed, and unmarking it is allowed. If that succeeds, the callback will never run; the
-//!    request leaves the cell and belongs to the caller, and the share of the call in the request's context is taken
-//!    back. If it answers `STATUS_CANCELLED`, the request stays in the cell for the callback, and `retrieve` touches
-//!    neither it nor its context.
+//!    `EvtRequestCancel`, which empties the cell under the same lock before it completes anything, has not
+//!    got that far: the request is not completed, and unmarking it is allowed. If that succeeds, the callback
+//!    will never run; the request leaves the cell and belongs to the caller, and the share of the call in the
+//!    request's context is taken back. If it answers `STATUS_CANCELLED`, the request stays in the cell for
+//!    the callback, and `retrieve` touches neither it nor its context.
 //! 4. *Completion against completion.* The cell gives the request to one of them, the other finds it empty.
-//! 5. *Cancellation against return.* The thread that pended the request holds its own share of the call, not the request.
+//! 5. *Cancellation against return.* The thread that pended the request holds its own share of the call, not
+//!    the request.
 //!
-//! The share in the request's context is taken out by `retrieve`, by the callback, or by a pending that failed; these
-//! exclude each other. The callback drops its share last, possibly as the last one, at up to `DISPATCH_LEVEL`: that is why
-//! a call must be [`DropAtDispatch`]. The lock is not held while a request is completed, nor while a share is dropped. It is
-//! held while the framework marks and unmarks, both allowed at `DISPATCH_LEVEL`, neither of which calls back.
+//! The share in the request's context is taken out by `retrieve`, by the callback, or by a pending that
+//! failed; these exclude each other. The callback drops its share last, possibly as the last one, at up to
+//! `DISPATCH_LEVEL`: that is why a call must be [`DropAtDispatch`]. The lock is not held while a request is
+//! completed, nor while a share is dropped. It is held while the framework marks and unmarks, both allowed at
+//! `DISPATCH_LEVEL`, neither of which calls back.
 
 use core::ffi::c_void;
 use core::ptr::null_mut;
@@ -53,8 +58,8 @@ use crate::irql::DropAtDispatch;
 use crate::lock::SpinLock;
 use crate::status::NtStatus;
 
-/// The place inside a call where its request waits. Empty until [`Request::pend`], and again from the moment that
-/// someone got the request out.
+/// The place inside a call where its request waits. Empty until [`Request::pend`], and again from the moment
+/// that someone got the request out.
 pub struct PendedRequest<D: Device>(SpinLock<Option<Parts<D>>>);
 
 impl<D: Device> Default for PendedRequest<D> {
@@ -70,8 +75,8 @@ impl<D: Device> PendedRequest<D> {
         Self(SpinLock::new(None))
     }
 
-    /// Takes the request back, to complete it. `None` if there is none, or none any more: it was cancelled, or someone
-    /// else was faster.
+    /// Takes the request back, to complete it. `None` if there is none, or none any more: it was cancelled,
+    /// or someone else was faster.
     ///
     /// # IRQL
     /// Up to `DISPATCH_LEVEL`.
@@ -119,7 +124,8 @@ pub trait CancelTarget<D: Device>: DropAtDispatch + Send + Sync + 'static {
 
 /// A request that was not pended, given back to be completed.
 pub struct NotPended<D: Device> {
-    /// `STATUS_CANCELLED`: it was cancelled before. `STATUS_INVALID_DEVICE_STATE`: another request waits in the call.
+    /// `STATUS_CANCELLED`: it was cancelled before. `STATUS_INVALID_DEVICE_STATE`: another request waits in
+    /// the call.
     pub status: NtStatus,
     /// The request.
     pub request: Request<D>,
@@ -128,9 +134,9 @@ pub struct NotPended<D: Device> {
 impl<D: Device> Request<D> {
     /// Lets the request wait in `call`, cancelable, until [`PendedRequest::retrieve`] or cancellation.
     ///
-    /// When this returns, or before, the request may be completed by others. See the module's documentation for the
-    /// races, of which the driver has to mind one: an answer that came *before* finds no request, so look for it
-    /// afterwards.
+    /// When this returns, or before, the request may be completed by others. See the module's documentation
+    /// for the races, of which the driver has to mind one: an answer that came *before* finds no request, so
+    /// look for it afterwards.
     ///
     /// # IRQL
     /// Up to `DISPATCH_LEVEL`.
@@ -154,8 +160,8 @@ impl<D: Device> Request<D> {
         // SAFETY: the request is ours and was made by a device of this module.
         let context = unsafe { request_context(handle) };
         context.store(Arc::clone(call));
-        // SAFETY: the request is ours, not completed, and not marked yet; the callback expects a call of these types in
-        // the context.
+        // SAFETY: the request is ours, not completed, and not marked yet; the callback expects a call of
+        // these types in the context.
         let status = unsafe {
             call_unsafe_wdf_function_binding!(
                 WdfRequestMarkCancelableEx,
@@ -168,7 +174,8 @@ impl<D: Device> Request<D> {
             return Ok(());
         }
         drop(place);
-        // SAFETY: marking failed, so the callback will never run, and the share in the context is ours to take.
+        // SAFETY: marking failed, so the callback will never run, and the share in the context is ours to
+        // take.
         unsafe { context.release() };
         Err(NotPended {
             status: NtStatus(status),
@@ -252,8 +259,8 @@ where
         // SAFETY: the callback owns the request. (Marked requests have a share in their context.)
         return unsafe { complete(request, NtStatus::CANCELLED, 0) };
     }
-    // SAFETY: the share was stored with these types by the `pend` that registered this callback, and taken out by this
-    // call alone.
+    // SAFETY: the share was stored with these types by the `pend` that registered this callback, and taken
+    // out by this call alone.
     let call = unsafe { Arc::<C, A>::from_raw_in(call.cast_const().cast(), A::default()) };
     // From here on `retrieve` finds nothing. Whoever is in `retrieve` now has been refused by the framework.
     let parts = call.pended().0.with(Option::take);

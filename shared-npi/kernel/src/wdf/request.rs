@@ -11,11 +11,12 @@ use crate::status::NtStatus;
 
 /// A device-control request that this driver owns.
 ///
-/// It ends in one of the ways that consume it: completed, or pended ([`Request::pend`]). One that is dropped instead,
-/// which is a mistake of the driver, is completed with `STATUS_UNSUCCESSFUL`, so that its program does not hang.
+/// It ends in one of the ways that consume it: completed, or pended ([`Request::pend`]). One that is dropped
+/// instead, which is a mistake of the driver, is completed with `STATUS_UNSUCCESSFUL`, so that its program
+/// does not hang.
 ///
-/// Control codes are `METHOD_BUFFERED`: the kernel copied the input, and **input and output are the same memory**. The
-/// borrow checker keeps the two apart: [`Request::output`] ends every borrow of the input.
+/// Control codes are `METHOD_BUFFERED`: the kernel copied the input, and **input and output are the same
+/// memory**. The borrow checker keeps the two apart: [`Request::output`] ends every borrow of the input.
 pub struct Request<D: Device>(ManuallyDrop<Parts<D>>);
 
 /// What a request is, without the duty to complete it.
@@ -30,15 +31,16 @@ pub(super) struct Parts<D: Device> {
     written: usize,
 }
 
-// SAFETY: a request may be worked on by any thread; device and file state are shared, hence Sync by their traits.
+// SAFETY: a request may be worked on by any thread; device and file state are shared, hence Sync by their
+// traits.
 unsafe impl<D: Device> Send for Parts<D> {}
 // SAFETY: shared access reads only.
 unsafe impl<D: Device> Sync for Parts<D> {}
 
 impl<D: Device> Request<D> {
     /// # Safety
-    /// `handle` was passed to this driver, nobody else completes it, and it was made by a device for a `D` whose value
-    /// and file state are the ones given; the lengths are the framework's.
+    /// `handle` was passed to this driver, nobody else completes it, and it was made by a device for a `D`
+    /// whose value and file state are the ones given; the lengths are the framework's.
     pub(super) unsafe fn from_raw(
         handle: WDFREQUEST,
         device: &D,
@@ -115,8 +117,8 @@ impl<D: Device> Request<D> {
             )
         };
         NtStatus(status).ok()?;
-        // SAFETY: the buffer has at least the length that was asked for, all of it copied from the program, and lives
-        // until the request is completed; writing to it takes `&mut self`.
+        // SAFETY: the buffer has at least the length that was asked for, all of it copied from the program,
+        // and lives until the request is completed; writing to it takes `&mut self`.
         Ok(unsafe { core::slice::from_raw_parts(buffer.cast(), self.0.input_len) })
     }
 
@@ -126,8 +128,8 @@ impl<D: Device> Request<D> {
         self.0.output_len
     }
 
-    /// The first `len` bytes of the output, zeroed: what is not written over does not tell the program what was in the
-    /// kernel's memory before.
+    /// The first `len` bytes of the output, zeroed: what is not written over does not tell the program what
+    /// was in the kernel's memory before.
     ///
     /// # IRQL
     /// Up to `DISPATCH_LEVEL`.
@@ -169,7 +171,8 @@ impl<D: Device> Request<D> {
         self.complete_with(status, 0);
     }
 
-    /// Completes the request, returning the first `information` bytes of the output (those that were written, if less).
+    /// Completes the request, returning the first `information` bytes of the output (those that were written,
+    /// if less).
     ///
     /// With an error status the program gets no output; with a warning (`STATUS_BUFFER_OVERFLOW`) it does.
     ///
@@ -181,7 +184,8 @@ impl<D: Device> Request<D> {
         unsafe { complete(parts.handle, status, information.min(parts.written)) };
     }
 
-    /// Completes the request, returning `output`; with `STATUS_BUFFER_TOO_SMALL` and nothing if that does not fit.
+    /// Completes the request, returning `output`; with `STATUS_BUFFER_TOO_SMALL` and nothing if that does not
+    /// fit.
     ///
     /// # IRQL
     /// Up to `DISPATCH_LEVEL`.

@@ -1,0 +1,163 @@
+//! Requests that wait: each is answered or cancelled, exactly once, whoever is faster.
+
+mod support;
+
+use nt_sim::io::{Access, FileHandle, Identity};
+use nt_sim::ntstatus::NtStatus;
+use support::driver::{COUNTS, RELEASE, SECOND, SOON, WAIT};
+use support::{PATH, started, stop};
+
+/// How many calls are alive, and how many were cancelled.
+fn calls(handle: &FileHandle) -> (u64, u64) {
+    let data = handle.call(COUNTS, b"", 100).data;
+    let number = |index: usize| u64::from_le_bytes(data[8 * index..][..8].try_into().unwrap());
+    (number(4), number(5))
+}
+
+/// Answers what waits; says how many requests that were.
+fn release(handle: &FileHandle) -> u64 {
+    let data = handle.call(RELEASE, b"", 8).data;
+    u64::from_le_bytes(data.try_into().unwrap())
+}
+
+#[test]
+fn a_request_waits_until_it_is_answered() {
+    let machine = started();
+    let process = machine.process(Identity::Administrator);
+    let handle = process.open(PATH, Access::READ).unwrap();
+    let waiting = handle.submit(WAIT, b"later", 10);
+    assert!(!waiting.is_complete());
+    assert_eq!(calls(&handle), (1, 0));
+    assert_eq!(release(&handle), 1);
+    let reply = waiting.wait();
+    assert_eq!(
+        (reply.status, reply.data.as_slice()),
+        (NtStatus::SUCCESS, b"later".as_slice())
+    );
+    assert_eq!(calls(&handle), (0, 0));
+    handle.close_and_wait();
+    stop(&machine);
+}
+
+#[test]
+fn cancelling_completes_at_once_and_orphans_the_call() {
+    let machine = started();
+    let process = machine.process(Identity::Administrator);
+    let handle = process.open(PATH, Access::READ).unwrap();
+    let waiting = handle.submit(WAIT, b"never", 10);
+    assert!(waiting.cancel());
+    assert_eq!(waiting.wait().status, NtStatus::CANCELLED);
+    // The call is still there, for whoever answers it.
+    assert_eq!(calls(&handle), (1, 1));
+    // The answer finds no request, and the call goes.
+    assert_eq!(release(&handle), 0);
+    assert_eq!(calls(&handle), (0, 1));
+    handle.close_and_wait();
+    stop(&machine);
+}
+
+#[test]
+fn a_call_has_room_for_one_request() {
+    let machine = started();
+    let process = machine.process(Identity::Administrator);
+    let handle = process.open(PATH, Access::READ).unwrap();
+    let waiting = handle.submit(WAIT, b"first", 10);
+    assert_eq!(
+        handle.call(SECOND, b"", 10).status,
+        NtStatus::INVALID_DEVICE_STATE
+    );
+    assert_eq!(release(&handle), 1);
+    assert_eq!(waiting.wait().data, b"first");
+    handle.close_and_wait();
+    stop(&machine);
+}
+
+#[test]
+fn a_dying_process_takes_its_requests_with_it() {
+    let machine = started();
+    let observer_process = machine.process(Identity::System);
+    let observer = observer_process.open(PATH, Access::READ).unwrap();
+    let process = machine.process(Identity::Administrator);
+    let handle = process.open(PATH, Access::READ).unwrap();
+    let waiting: Vec<_> = (0..10).map(|_| handle.submit(WAIT, b"x", 1)).collect();
+    process.kill();
+    for request in waiting {
+        assert_eq!(request.wait().status, NtStatus::CANCELLED);
+    }
+    drop(handle);
+    assert_eq!(calls(&observer), (10, 10));
+    assert_eq!(release(&observer), 0);
+    assert_eq!(calls(&observer), (0, 10));
+    observer.close_and_wait();
+    stop(&machine);
+}
+
+#[test]
+fn a_request_is_completed_once_when_answer_pending_and_cancellation_race() {
+    let machine = started();
+    let process = machine.process(Identity::Administrator);
+    let handle = process.open(PATH, Access::READ).unwrap();
+    let (mut answered, mut cancelled) = (0, 0);
+    for round in 0..2000_u32 {
+        let input = round.to_le_bytes();
+        let request = handle.submit(SOON, &input, 4);
+        if round % 3 != 0 {
+            request.cancel();
+        }
+        let reply = request.wait();
+        match reply.status {
+            NtStatus::SUCCESS => {
+                assert_eq!(reply.data, input);
+                answered += 1;
+            }
+            NtStatus::CANCELLED => {
+                assert_eq!(reply.data, b"");
+                cancelled += 1;
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert_eq!(answered + cancelled, 2000);
+    assert!(answered >= 2000 / 3, "a request that nobody cancels is answered");
+    handle.close_and_wait();
+    stop(&machine);
+}
+
+#[test]
+fn a_request_is_completed_once_when_many_threads_answer_and_cancel() {
+    let machine = started();
+    let process = machine.process(Identity::Administrator);
+    let handle = process.open(PATH, Access::READ).unwrap();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..4_u32)
+            .map(|number| {
+                let (handle, process) = (&handle, &process);
+                scope.spawn(move || {
+                    for round in 0..200_u32 {
+                        let request = handle.submit(WAIT, b"race", 4);
+                        match (round + number) % 3 {
+                            0 => {
+                                request.cancel();
+                            }
+                            1 => {
+                                let other = process.open(PATH, Access::READ).unwrap();
+                                release(&other);
+                            }
+                            _ => {}
+                        }
+                        // Whatever else happens, this one ends.
+                        release(handle);
+                        let reply = request.wait();
+                        assert!([NtStatus::SUCCESS, NtStatus::CANCELLED].contains(&reply.status));
+                    }
+                })
+            })
+            .collect();
+        for worker in workers {
+            worker.join().unwrap();
+        }
+    });
+    assert_eq!(calls(&handle).0, 0);
+    handle.close_and_wait();
+    stop(&machine);
+}
