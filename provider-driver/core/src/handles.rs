@@ -29,6 +29,12 @@ impl Handle {
         core::ptr::without_provenance_mut(self.0 as usize)
     }
 
+    /// The serial that the handle was made with.
+    #[must_use]
+    pub const fn serial(self) -> u64 {
+        self.0 >> PLACE_BITS
+    }
+
     fn place(self) -> Option<usize> {
         usize::try_from(self.0 & ((1 << PLACE_BITS) - 1)).ok()
     }
@@ -117,15 +123,6 @@ impl<T, A: Allocator> Handles<T, A> {
             }
             Slot::Free { .. } => None,
         }
-    }
-
-    /// Some open handle whose value the condition is true for.
-    #[must_use]
-    pub fn find(&self, mut condition: impl FnMut(&T) -> bool) -> Option<Handle> {
-        self.slots.iter().find_map(|slot| match slot {
-            Slot::Open { handle, value } if condition(value) => Some(*handle),
-            _ => None,
-        })
     }
 
     /// Closes every handle whose value the condition is true for, and drops the values.

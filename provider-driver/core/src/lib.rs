@@ -1,1 +1,80 @@
-//! Under construction.
+//! The provider driver, all but its entry symbol: a host of durable stores of e-mail names.
+//!
+//! For each namespace provider that its registry key names, the driver loads a store from a journal and registers one
+//! NMR provider module of the NPI that the crate `nsemail-contract` describes. Clients attach, look names up, and
+//! change them; a change is answered when it is durable.
+//!
+//! ```text
+//!   NMR, clients                                            \\.\NsEmailProvider
+//!        │                                                          │
+//!     entries ── capture      the seven NSPv2 entries            device       LIST, HOSTED, STATISTICS, EVENTS
+//!        │                                                          │
+//!     binding                 sessions, open look-ups               │
+//!        │                                                          │
+//!     service ────────────────────────────────────────────────── host         which providers are hosted; the
+//!        │     one hosted provider: store, queue of changes         │         driver's own thread
+//!     committer               the journal thread: group commit    driver      start and stop
+//!        │
+//!   store, journal, lookup, handles                              pure: no kernel, no unsafe
+//! ```
+//!
+//! # Threads
+//!
+//! - The driver's own thread ([`host`]) reads the registry, registers a module when its store is loaded, and takes
+//!   everything down again. Nothing else registers or deregisters.
+//! - Each hosted provider has a journal thread ([`committer`]), which loads its store and then is the only one that
+//!   changes it. It outlives the wait for NMR, so that every accepted call completes.
+//! - Calls of clients run on their threads. They take no lock across a call out of the driver.
+//!
+//! # Locks, in the order in which they are taken
+//!
+//! a binding's sessions and look-ups, then one look-up's position or a service's queue; a service's store alone.
+#![no_std]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "a test that goes wrong is to stop there"
+    )
+)]
+
+#[cfg(all(feature = "sim", feature = "wdk"))]
+compile_error!("choose one kernel: the features `sim` and `wdk` exclude each other");
+#[cfg(not(any(feature = "sim", feature = "wdk")))]
+compile_error!("choose a kernel: enable the feature `sim` or `wdk`");
+
+#[cfg(feature = "sim")]
+extern crate nt_sim as wdk_sys;
+#[cfg(test)]
+extern crate std;
+
+mod binding;
+mod capture;
+mod committer;
+mod counters;
+mod device;
+mod driver;
+mod entries;
+mod files;
+mod guid;
+mod handles;
+mod host;
+mod journal;
+mod lookup;
+mod memory;
+mod module;
+mod parameters;
+mod service;
+mod store;
+
+pub use driver::driver_entry;

@@ -25,6 +25,9 @@ pub(super) struct Entry<A: Allocator> {
     /// The new version; of an object that is removed, its key.
     pub(super) record: Record<A>,
     pub(super) removed: bool,
+    /// How the store's numbers change with it.
+    pub(super) records: i64,
+    pub(super) bytes: i64,
 }
 
 /// A change that was staged.
@@ -85,23 +88,26 @@ impl<A: Allocator + Clone> Batch<A> {
                 (key, true)
             }
         };
-        let records = match (old.is_some(), removed) {
-            (false, false) => {
-                self.check_contexts(store, hash, &key)?;
-                self.records.saturating_add(1)
-            }
-            (true, true) => self.records.saturating_sub(1),
-            _ => self.records,
-        };
         let new_bytes = if removed { 0 } else { size(&record) };
-        let bytes = self.bytes.saturating_add(new_bytes).saturating_sub(old_bytes);
-        let over = |now: u64, change: i64, limit: u64| change > 0 && now.saturating_add_signed(change) > limit;
-        if !removed
-            && (over(store.len() as u64, records, store.limits.records) || over(store.bytes, bytes, store.limits.bytes))
+        let entry = Entry {
+            hash,
+            record,
+            removed,
+            records: i64::from(!removed).saturating_sub(i64::from(old.is_some())),
+            bytes: new_bytes.saturating_sub(old_bytes),
+        };
+        if entry.records > 0 {
+            self.check_contexts(store, hash, &key)?;
+        }
+        let records = self.records.saturating_add(entry.records);
+        let bytes = self.bytes.saturating_add(entry.bytes);
+        // What makes the store smaller is let in, however full the store is.
+        let over = |now: u64, change: i64, limit: u64| now.saturating_add_signed(change) > limit;
+        if (entry.records > 0 && over(store.len() as u64, records, store.limits.records))
+            || (entry.bytes > 0 && over(store.bytes, bytes, store.limits.bytes))
         {
             return Err(WsaCode::WSA_NOT_ENOUGH_MEMORY);
         }
-        let entry = Entry { hash, record, removed };
         self.entries.try_push(entry).map_err(|_: OutOfMemory| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
         (self.records, self.bytes) = (records, bytes);
         let written = self.entries.last().map(|entry| match entry.removed {
@@ -109,6 +115,14 @@ impl<A: Allocator + Clone> Batch<A> {
             true => Written::Remove(entry.record.as_bytes()),
         });
         Ok(Staged { written, counts })
+    }
+
+    /// Takes back the change that was staged last.
+    pub fn unstage(&mut self) {
+        if let Some(entry) = self.entries.pop() {
+            self.records = self.records.saturating_sub(entry.records);
+            self.bytes = self.bytes.saturating_sub(entry.bytes);
+        }
     }
 
     /// Forgets all changes. Used after publishing, it frees what they replaced.

@@ -64,6 +64,12 @@ impl<A: Allocator + Clone> Store<A> {
         Self { table: HashTable::new_in(alloc.clone()), key, limits, bytes: 0, addresses: 0, alloc }
     }
 
+    /// An empty store with the same secret and limits.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self::new_in(self.key, self.limits, self.alloc.clone())
+    }
+
     /// Number of objects.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -160,7 +166,7 @@ impl<A: Allocator + Clone> Store<A> {
     pub fn load_put(&mut self, record: Record<A>) -> Result<(), OutOfMemory> {
         self.table.try_reserve(1, |slot| slot.hash).map_err(|_| OutOfMemory)?;
         let hash = Key::of(&record.view()).hash(&self.key);
-        self.place(&mut batch::Entry { hash, record, removed: false });
+        self.place(&mut batch::Entry { hash, record, removed: false, records: 0, bytes: 0 });
         Ok(())
     }
 

@@ -1,0 +1,251 @@
+//! The journal thread of a hosted provider: loads its store, then makes changes durable in groups.
+//!
+//! Everything that waits when the thread comes round is one group: each change is computed on top of the store and of
+//! the changes before it, all are written as one frame and flushed once, then readers see them, then the callers are
+//! answered. If the frame could not be made durable, none of it happened, and every caller of the group is told so:
+//! also one whose change alone would not have needed the journal, for its answer was computed on changes that are gone.
+
+use nsemail_contract::codes::WsaCode;
+use nsemail_contract::wire::{CounterKind, EventKind, HostedState};
+use nsemail_kernel::file::Directory;
+use nsemail_kernel::irql::Passive;
+use nsemail_kernel::random;
+use nsemail_kernel::status::NtStatus;
+use pool_alloc::{Arc, OutOfMemory, Vec};
+
+use crate::files::Files;
+use crate::journal::format::{self, FrameBuilder, Kind};
+use crate::journal::generations::{Journal, Receiver};
+use crate::journal::log::{AppendError, LoadError, Refused};
+use crate::memory::{Calls, Memory, Records};
+use crate::service::{Call, Service, number};
+use crate::store::batch::Written;
+use crate::store::{Batch, Key, Record, RecordRef, Store};
+
+/// A group is closed when its frame has about so many bytes.
+const GROUP_BYTES: usize = 1 << 20;
+/// A group has at most so many changes: the pending tip is searched one by one.
+const GROUP_CHANGES: usize = 512;
+/// A journal is written anew at start-up if it is longer than twice its live records and this.
+const SLACK: u64 = 1 << 20;
+
+/// Runs the journal thread until the service is stopped.
+pub fn run(service: &Arc<Service, Memory>, directory: Directory, passive: Passive<'_>) {
+    let files = Files::new(directory, service.provider(), passive);
+    match load(service, files, passive) {
+        Ok(journal) => {
+            service.set_log_bytes(journal.size());
+            match Committer::try_new(service, journal, passive) {
+                Ok(mut committer) => {
+                    service.set_state(HostedState::Serving);
+                    service.common().wake_host();
+                    committer.serve();
+                }
+                Err(OutOfMemory) => failed(service, LoadError::OutOfMemory, passive),
+            }
+        }
+        Err(error) => failed(service, error, passive),
+    }
+}
+
+/// The provider is not served.
+fn failed(service: &Service, error: LoadError<NtStatus>, passive: Passive<'_>) {
+    service.set_state(HostedState::Failed);
+    service.close(passive);
+    let offset = if let LoadError::Damaged(offset) = error { offset } else { 0 };
+    let status = match error {
+        LoadError::File(status) => number(status),
+        LoadError::OutOfMemory => number(NtStatus::INSUFFICIENT_RESOURCES),
+        _ => 0,
+    };
+    if error != LoadError::Stopped {
+        service.event(EventKind::LOAD_FAILED, [offset, status], format_args!("the journal was not loaded: {error}"));
+    }
+    service.common().wake_host();
+}
+
+/// The store while it is being loaded.
+struct Loading<'s> {
+    store: Store<Records>,
+    service: &'s Service,
+}
+
+impl Receiver for Loading<'_> {
+    fn clear(&mut self) {
+        self.store.clear();
+    }
+
+    fn receive(&mut self, record: format::Record<'_>) -> Result<(), Refused> {
+        if self.service.is_stopping() {
+            return Err(Refused::Stop);
+        }
+        match record.kind {
+            Kind::Put => {
+                let record = Record::try_from_bytes_in(record.content, Records::default());
+                let record = record.map_err(|_| Refused::OutOfMemory)?.ok_or(Refused::Malformed)?;
+                self.store.load_put(record).map_err(|_| Refused::OutOfMemory)
+            }
+            Kind::Remove => {
+                let key = RecordRef::parse(record.content).ok_or(Refused::Malformed)?;
+                self.store.load_remove(&Key::of(&key));
+                Ok(())
+            }
+            Kind::SnapshotEnd => Ok(()),
+        }
+    }
+}
+
+fn load<'p>(
+    service: &Service,
+    files: Files<'p>,
+    passive: Passive<'p>,
+) -> Result<Journal<Files<'p>>, LoadError<NtStatus>> {
+    let [salt, next_salt] = random::seed(passive).map_err(LoadError::File)?;
+    let empty = service.store().read(passive).emptied();
+    let mut loading = Loading { store: empty, service };
+    let provider = service.provider().to_bytes();
+    let (mut journal, loaded) = Journal::open(files, provider, salt, &Calls::default(), &mut loading)?;
+    if loaded.cut > 0 {
+        let offset = journal.size();
+        let text = format_args!("{} bytes at the end of the journal were torn, and were cut", loaded.cut);
+        service.event(EventKind::LOG_CUT, [offset, 0], text);
+    }
+    let store = loading.store;
+    if journal.size() > store.bytes().saturating_mul(2).saturating_add(SLACK) {
+        // If that fails, the journal is as long as it was, and is tried again at the next start.
+        if let Err(error) = journal.rewrite(next_salt, &Calls::default(), store.contents()) {
+            service.event(EventKind::LOG_FAILED, [0; 2], format_args!("the journal was not written anew: {error}"));
+        }
+    }
+    let text = format_args!("{} records made {} objects", loaded.records, store.len());
+    service.event(EventKind::LOADED, [store.len() as u64, 0], text);
+    *service.store().write(passive) = store;
+    Ok(journal)
+}
+
+/// What the journal thread works with.
+struct Committer<'p> {
+    service: &'p Service,
+    journal: Journal<Files<'p>>,
+    batch: Batch<Records>,
+    frame: FrameBuilder<Calls>,
+    /// What was taken from the queue and is not answered yet.
+    taken: Vec<Call, Calls>,
+    passive: Passive<'p>,
+}
+
+impl<'p> Committer<'p> {
+    fn try_new(service: &'p Service, journal: Journal<Files<'p>>, passive: Passive<'p>) -> Result<Self, OutOfMemory> {
+        Ok(Self {
+            service,
+            journal,
+            batch: Batch::new_in(Records::default()),
+            frame: FrameBuilder::try_new_in(Calls::default())?,
+            taken: Vec::new_in(Calls::default()),
+            passive,
+        })
+    }
+
+    /// Commits groups until the service is stopped and nothing waits.
+    fn serve(&mut self) {
+        loop {
+            // Before the queue is looked at: what is accepted before the service is stopped is still seen.
+            let stopping = self.service.is_stopping();
+            self.service.take(self.passive, &mut self.taken);
+            if !self.taken.is_empty() {
+                self.commit_all();
+            } else if stopping {
+                break;
+            } else {
+                self.service.wait(self.passive);
+            }
+        }
+        if let Err(status) = self.journal.flush() {
+            self.report(status, "was not flushed at the end");
+        }
+    }
+
+    fn commit_all(&mut self) {
+        while !self.taken.is_empty() {
+            let group = self.stage();
+            if let Err(code) = self.commit() {
+                for call in self.taken.iter_mut().take(group) {
+                    call.outcome = Err(code);
+                }
+            }
+            self.service.set_log_bytes(self.journal.size());
+            for call in self.taken.drain(..group) {
+                let outcome = call.outcome;
+                call.complete(self.passive, self.service, outcome);
+            }
+        }
+    }
+
+    /// Computes the next group, and gives its number of calls.
+    fn stage(&mut self) -> usize {
+        self.batch.clear();
+        self.frame.clear();
+        let store = self.service.store().read(self.passive);
+        let mut group = 0_usize;
+        for call in self.taken.iter_mut().take(GROUP_CHANGES) {
+            if self.frame.payload() >= GROUP_BYTES {
+                break;
+            }
+            group = group.saturating_add(1);
+            call.outcome = stage_one(&mut self.batch, &mut self.frame, &store, call);
+        }
+        group
+    }
+
+    /// Makes the group durable, then visible.
+    fn commit(&mut self) -> Result<(), WsaCode> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let store = self.service.store();
+        let reserved = store.write(self.passive).reserve(&self.batch);
+        reserved.map_err(|OutOfMemory| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
+        let common = self.service.common();
+        match self.journal.append(&mut self.frame, common.settings().durable) {
+            Ok(()) => {}
+            Err(AppendError::OutOfMemory) => return Err(WsaCode::WSA_NOT_ENOUGH_MEMORY),
+            Err(AppendError::File(status)) => {
+                self.report(status, "could not be written");
+                return Err(WsaCode::WSASYSCALLFAILURE);
+            }
+        }
+        if common.settings().durable {
+            common.counters().add(CounterKind::LOG_FLUSHES, 1);
+        }
+        common.counters().add(CounterKind::LOG_RECORDS, self.frame.records().into());
+        store.write(self.passive).publish(&mut self.batch);
+        Ok(())
+    }
+
+    fn report(&self, status: NtStatus, what: &str) {
+        let numbers = [self.journal.size(), number(status)];
+        self.service.event(EventKind::LOG_FAILED, numbers, format_args!("the journal {what}: {status}"));
+    }
+}
+
+fn stage_one(
+    batch: &mut Batch<Records>,
+    frame: &mut FrameBuilder<Calls>,
+    store: &Store<Records>,
+    call: &Call,
+) -> Result<nsemail_contract::dispatch::SetInformation, WsaCode> {
+    let staged = batch.stage(store, &call.change)?;
+    let counts = staged.counts;
+    let pushed = match staged.written {
+        None => return Ok(counts),
+        Some(Written::Put(bytes)) => frame.try_push(Kind::Put, bytes),
+        Some(Written::Remove(bytes)) => frame.try_push(Kind::Remove, bytes),
+    };
+    match pushed {
+        Ok(()) => Ok(counts),
+        Err(_) => {
+            batch.unstage();
+            Err(WsaCode::WSA_NOT_ENOUGH_MEMORY)
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! `\\.\NsEmailProvider`: the administrator's view of this driver.
+//!
+//! Only SYSTEM and Administrators open it. Every request is answered at once.
+
+use nsemail_contract::ids;
+use nsemail_contract::ioctl;
+use nsemail_contract::limits;
+use nsemail_contract::queryset::{QuerySet, Version};
+use nsemail_contract::codes::WsaCode;
+use nsemail_contract::guid::Guid;
+use nsemail_contract::text::Text;
+use nsemail_contract::wire::{
+    Counter, CounterKind, DoesNotFit, EmptyRequest, EventsRequest, Hosted, ListReply, ListRequest, ListedRecord,
+    RecordState, ReplyWriter, Tail,
+};
+use nsemail_kernel::irql::Passive;
+use nsemail_kernel::lock::PushLock;
+use nsemail_kernel::status::{NtStatus, out_of_memory};
+use nsemail_kernel::utf16;
+use nsemail_kernel::wdf::{ControlDeviceConfig, Device, Request};
+use pool_alloc::{Arc, Vec};
+
+use crate::host::Host;
+use crate::memory::{Memory, Records};
+use crate::store::{Record, RecordRef, State};
+
+/// How the device is called, and who may open it.
+pub const CONFIG: ControlDeviceConfig<'static> = ControlDeviceConfig {
+    name: utf16!(ids::PROVIDER_DEVICE),
+    link: utf16!(ids::PROVIDER_LINK),
+    // Protected: SYSTEM and Administrators have all access, nobody else has any.
+    sddl: utf16!("D:P(A;;GA;;;SY)(A;;GA;;;BA)"),
+};
+
+/// The device.
+pub struct AdminDevice {
+    host: Arc<Host, Memory>,
+}
+
+impl AdminDevice {
+    /// The device of a driver.
+    pub const fn new(host: Arc<Host, Memory>) -> Self {
+        Self { host }
+    }
+}
+
+/// A handle to the device: the listing that is being read through it.
+pub struct Handle(Arc<PushLock<Option<Listing>>, Memory>);
+
+/// All objects of a provider as they were when the first page was read.
+struct Listing {
+    provider: Guid,
+    /// Tells the cursors of this listing from those of another.
+    serial: u32,
+    records: Vec<Record<Records>, Records>,
+}
+
+/// What a request's handler answers.
+type Answer<'b> = (ReplyWriter<'b>, WsaCode, Tail);
+
+impl Device for AdminDevice {
+    type File = Handle;
+
+    fn create(&self, _: Passive<'_>) -> Result<Handle, NtStatus> {
+        Arc::try_new_in(PushLock::new(None), Memory::default()).map(Handle).map_err(out_of_memory)
+    }
+
+    fn device_control(&self, passive: Passive<'_>, request: Request<Self>) {
+        match request.code() {
+            ioctl::LIST => {
+                let listing = request.file().0.clone();
+                self.reply(request, ListRequest::parse, |asked, reply| self.list(passive, &listing, &asked, reply));
+            }
+            ioctl::HOSTED => self.reply(request, EmptyRequest::parse, |_, reply| self.hosted(passive, reply)),
+            ioctl::STATISTICS => self.reply(request, EmptyRequest::parse, |_, reply| self.statistics(passive, reply)),
+            ioctl::EVENTS => self.reply(request, EventsRequest::parse, |asked, reply| self.events(asked.after, reply)),
+            _ => request.complete(NtStatus::INVALID_DEVICE_REQUEST),
+        }
+    }
+}
+
+impl AdminDevice {
+    /// Parses a request, has it answered, and completes it.
+    fn reply<T, E>(
+        &self,
+        mut request: Request<Self>,
+        parse: impl FnOnce(&[u8]) -> Result<T, E>,
+        write: impl for<'b> FnOnce(T, ReplyWriter<'b>) -> Answer<'b>,
+    ) {
+        let parsed = request.input().and_then(|input| parse(input).map_err(|_| NtStatus::INVALID_PARAMETER));
+        let asked = match parsed {
+            Ok(asked) => asked,
+            Err(status) => {
+                self.host.common().counters().add(CounterKind::MALFORMED, 1);
+                return request.complete(status);
+            }
+        };
+        let length = request.output_len().min(limits::MESSAGE);
+        let written = request.output(length).map(|output| {
+            ReplyWriter::new(output).map(|reply| {
+                let (reply, code, tail) = write(asked, reply);
+                reply.finish(code, tail)
+            })
+        });
+        match written {
+            Ok(Some(size)) => request.complete_with(NtStatus::SUCCESS, size),
+            Ok(None) => request.complete(NtStatus::BUFFER_TOO_SMALL),
+            Err(status) => request.complete(status),
+        }
+    }
+
+    /// `HOSTED`.
+    fn hosted<'b>(&self, passive: Passive<'_>, mut reply: ReplyWriter<'b>) -> Answer<'b> {
+        self.host.each(passive, |service| {
+            let (objects, addresses) = {
+                let store = service.store().read(passive);
+                (store.len() as u64, store.addresses())
+            };
+            let hosted = Hosted {
+                state: service.state(),
+                objects,
+                addresses,
+                log_bytes: service.log_bytes(),
+                provider: service.provider(),
+                identifier: Text::from_stored_units(service.identifier()),
+            };
+            // What does not fit is still counted.
+            let _ = hosted.write(&mut reply);
+            true
+        });
+        (reply, WsaCode::NO_ERROR, Tail::Required)
+    }
+
+    /// `STATISTICS`.
+    fn statistics<'b>(&self, passive: Passive<'_>, mut reply: ReplyWriter<'b>) -> Answer<'b> {
+        let (mut objects, mut addresses, mut log_bytes, mut providers) = (0_u64, 0_u64, 0_u64, 0_u64);
+        self.host.each(passive, |service| {
+            let store = service.store().read(passive);
+            objects = objects.saturating_add(store.len() as u64);
+            addresses = addresses.saturating_add(store.addresses());
+            log_bytes = log_bytes.saturating_add(service.log_bytes());
+            providers = providers.saturating_add(1);
+            true
+        });
+        let gauges = [
+            (CounterKind::PROVIDERS, providers),
+            (CounterKind::OBJECTS, objects),
+            (CounterKind::ADDRESSES, addresses),
+            (CounterKind::LOG_BYTES, log_bytes),
+        ];
+        let gauges = gauges.into_iter().map(|(kind, value)| Counter { kind, code: WsaCode::NO_ERROR, value });
+        for counter in self.host.common().counters().iter().chain(gauges) {
+            let _ = counter.write(&mut reply);
+        }
+        (reply, WsaCode::NO_ERROR, Tail::Required)
+    }
+
+    /// `EVENTS`.
+    fn events<'b>(&self, after: u64, mut reply: ReplyWriter<'b>) -> Answer<'b> {
+        let events = self.host.common().events();
+        let mut known = after;
+        while let Some(event) = events.after(known) {
+            known = event.sequence;
+            if event.to_wire().write(&mut reply) == Err(DoesNotFit) {
+                break;
+            }
+        }
+        (reply, WsaCode::NO_ERROR, Tail::Continued)
+    }
+
+    /// `LIST`.
+    fn list<'b>(
+        &self,
+        passive: Passive<'_>,
+        handle: &PushLock<Option<Listing>>,
+        asked: &ListRequest,
+        mut reply: ReplyWriter<'b>,
+    ) -> Answer<'b> {
+        ListReply::start(&mut reply);
+        let mut present = handle.write(passive);
+        if asked.cursor == 0 {
+            *present = None;
+            match self.snapshot(passive, asked.provider) {
+                Ok(listing) => *present = Some(listing),
+                Err(code) => return (reply, code, Tail::Continued),
+            }
+        }
+        let code = match &*present {
+            Some(listing) => match listing.write_page(asked, &mut reply) {
+                Ok(next) => {
+                    ListReply::put_next(&mut reply, next);
+                    if next == 0 {
+                        *present = None;
+                    }
+                    WsaCode::NO_ERROR
+                }
+                Err(code) => code,
+            },
+            None => WsaCode::WSAEINVAL,
+        };
+        (reply, code, Tail::Continued)
+    }
+
+    /// All objects of a provider as they are now, by folded name and context.
+    fn snapshot(&self, passive: Passive<'_>, provider: Guid) -> Result<Listing, WsaCode> {
+        let service = self.host.find(passive, provider).ok_or(WsaCode::WSASERVICE_NOT_FOUND)?;
+        let records = service.store().read(passive).snapshot(|_| true);
+        let mut records = records.map_err(|_| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
+        records.sort_unstable_by(|a, b| {
+            let (a, b) = (a.view(), b.view());
+            let names = a.name().folded_units().cmp(b.name().folded_units());
+            names.then_with(|| a.context().folded_units().cmp(b.context().folded_units()))
+        });
+        // Only to tell listings apart, so half of the bits will do.
+        #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+        let serial = self.host.common().serial() as u32;
+        Ok(Listing { provider, serial, records })
+    }
+}
+
+impl Listing {
+    /// Writes the page that a cursor begins, and gives the cursor of the next one.
+    fn write_page(&self, asked: &ListRequest, reply: &mut ReplyWriter<'_>) -> Result<u64, WsaCode> {
+        let first = match asked.cursor {
+            0 => 0,
+            cursor if cursor >> 32 == u64::from(self.serial) && asked.provider == self.provider => {
+                usize::try_from(cursor & u64::from(u32::MAX)).map_err(|_| WsaCode::WSAEINVAL)?
+            }
+            _ => return Err(WsaCode::WSAEINVAL),
+        };
+        for (index, record) in self.records.iter().enumerate().skip(first) {
+            if listed(&record.view(), self.provider).write(reply) == Err(DoesNotFit) {
+                return Ok((u64::from(self.serial) << 32) | index as u64);
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// All that is stored of an object.
+fn listed<'r>(view: &RecordRef<'r>, provider: Guid) -> ListedRecord<'r> {
+    let fields = view.fields();
+    ListedRecord {
+        state: match fields.state {
+            State::Registered => RecordState::Registered,
+            State::Deregistered => RecordState::Deregistered,
+        },
+        record: QuerySet {
+            name: Some(fields.name),
+            version: fields.version.map(|version| Version { version, comparator: 0 }),
+            comment: fields.comment,
+            namespace: ids::NS_EMAIL,
+            provider: Some(provider),
+            context: Some(fields.context).filter(|context| !context.is_empty()),
+            addresses: view.addresses(),
+            blob: fields.blob,
+            ..QuerySet::default()
+        },
+    }
+}

@@ -1,0 +1,279 @@
+//! One hosted namespace provider: what its module's calls, its journal thread and the device share.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use nmr::ProviderCallGuard;
+use nsemail_contract::codes::WsaCode;
+use nsemail_contract::dispatch::SetInformation;
+use nsemail_contract::guid::Guid;
+use nsemail_contract::structures::HANDLE;
+use nsemail_contract::text::Text;
+use nsemail_contract::wire::{CounterKind, EventKind, HostedState};
+use nsemail_kernel::event::Event;
+use nsemail_kernel::irql::Passive;
+use nsemail_kernel::lock::PushLock;
+use nsemail_kernel::status::NtStatus;
+use pool_alloc::{Arc, OutOfMemory, Vec};
+
+use crate::handles::Handle;
+use crate::host::Common;
+use crate::memory::{Calls, Memory, Records};
+use crate::module::Module;
+use crate::parameters::Entry;
+use crate::store::record::{AddressSet, Fields};
+use crate::store::{Change, HashKey, Record, State, Store};
+
+/// A hosted namespace provider.
+pub struct Service {
+    common: Arc<Common, Memory>,
+    entry: Entry,
+    preferred: Option<Record<Records>>,
+    /// Changed by the journal thread only.
+    store: PushLock<Store<Records>>,
+    queue: PushLock<Queue>,
+    /// There is something in the queue, or the journal thread is to stop.
+    wake: Event<Memory>,
+    stop: AtomicBool,
+    state: AtomicU32,
+    log_bytes: AtomicU64,
+}
+
+/// Changes that wait for the journal thread.
+struct Queue {
+    calls: Vec<Call, Calls>,
+    /// Nothing is accepted any more.
+    closed: bool,
+}
+
+impl Service {
+    /// A provider whose store is yet to be loaded.
+    ///
+    /// # Errors
+    ///
+    /// No memory.
+    pub fn try_new(common: Arc<Common, Memory>, entry: Entry, key: HashKey) -> Result<Self, OutOfMemory> {
+        let preferred = match &entry.preferred {
+            Some(name) => Some(published(name)?),
+            None => None,
+        };
+        let store = Store::new_in(key, common.settings().store, Records::default());
+        Ok(Self {
+            common,
+            entry,
+            preferred,
+            store: PushLock::new(store),
+            queue: PushLock::new(Queue { calls: Vec::new_in(Calls::default()), closed: false }),
+            wake: Event::synchronization_in(false, Memory::default())?,
+            stop: AtomicBool::new(false),
+            state: AtomicU32::new(HostedState::Loading as u32),
+            log_bytes: AtomicU64::new(0),
+        })
+    }
+
+    /// What all of the driver shares.
+    pub fn common(&self) -> &Common {
+        &self.common
+    }
+
+    /// The namespace provider.
+    pub const fn provider(&self) -> Guid {
+        self.entry.provider
+    }
+
+    /// Its display name.
+    pub fn identifier(&self) -> &[u16] {
+        &self.entry.identifier
+    }
+
+    /// Its installation blob.
+    pub fn blob(&self) -> &[u8] {
+        &self.entry.blob
+    }
+
+    /// The record of the address that it publishes as its own.
+    pub const fn preferred(&self) -> Option<&Record<Records>> {
+        self.preferred.as_ref()
+    }
+
+    /// Its store.
+    pub const fn store(&self) -> &PushLock<Store<Records>> {
+        &self.store
+    }
+
+    /// What the service is doing.
+    pub fn state(&self) -> HostedState {
+        HostedState::from_u32(self.state.load(Ordering::Acquire)).unwrap_or(HostedState::Failed)
+    }
+
+    /// Says what the service is doing.
+    pub fn set_state(&self, state: HostedState) {
+        self.state.store(state as u32, Ordering::Release);
+    }
+
+    /// Bytes of the journal.
+    pub fn log_bytes(&self) -> u64 {
+        self.log_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Says how long the journal is.
+    pub fn set_log_bytes(&self, bytes: u64) {
+        self.log_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Records an event about this provider.
+    pub fn event(&self, kind: EventKind, numbers: [u64; 2], text: core::fmt::Arguments<'_>) {
+        self.common.event(kind, Some(self.provider()), numbers, text);
+    }
+
+    /// Accepts a change: from here on it is completed, by the journal thread or by [`Self::cancel`].
+    ///
+    /// # Errors
+    ///
+    /// The code that the caller is answered with, and the call, which is not accepted. Its guard must be dropped with
+    /// no lock held.
+    pub fn accept(&self, passive: Passive<'_>, call: Call) -> Result<(), (WsaCode, Call)> {
+        {
+            let mut queue = self.queue.write(passive);
+            if queue.closed {
+                return Err((WsaCode::WSASYSNOTREADY, call));
+            }
+            if queue.calls.len() >= self.common.settings().pending || queue.calls.try_reserve(1).is_err() {
+                return Err((WsaCode::WSA_NOT_ENOUGH_MEMORY, call));
+            }
+            if let Err(call) = queue.calls.push_within_capacity(call) {
+                return Err((WsaCode::WSA_NOT_ENOUGH_MEMORY, call));
+            }
+        }
+        self.common.counters().add(CounterKind::CALLS, 1);
+        self.wake.set();
+        Ok(())
+    }
+
+    /// Takes all waiting changes, in exchange for an empty list.
+    pub fn take(&self, passive: Passive<'_>, empty: &mut Vec<Call, Calls>) {
+        core::mem::swap(&mut self.queue.write(passive).calls, empty);
+    }
+
+    /// Completes the changes of a session that still wait, as cancelled.
+    pub fn cancel(&self, passive: Passive<'_>, session: Handle) {
+        loop {
+            // One at a time: to collect them would take memory, which a rundown must do without.
+            let call = {
+                let mut queue = self.queue.write(passive);
+                let place = queue.calls.iter().position(|call| call.session == session);
+                place.and_then(|place| queue.calls.remove(place))
+            };
+            match call {
+                Some(call) => call.complete(passive, self, Err(WsaCode::WSA_E_CANCELLED)),
+                None => return,
+            }
+        }
+    }
+
+    /// Refuses changes from now on, and completes those that wait: the store could not be loaded.
+    pub fn close(&self, passive: Passive<'_>) {
+        let mut calls = Vec::new_in(Calls::default());
+        {
+            let mut queue = self.queue.write(passive);
+            queue.closed = true;
+            core::mem::swap(&mut queue.calls, &mut calls);
+        }
+        for call in calls {
+            call.complete(passive, self, Err(WsaCode::WSASYSNOTREADY));
+        }
+    }
+
+    /// Asks the journal thread to end when nothing waits any more.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake.set();
+    }
+
+    /// Whether the journal thread is to end.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Waits for something to do.
+    pub fn wait(&self, passive: Passive<'_>) {
+        self.wake.wait(passive);
+    }
+}
+
+/// The record that a look-up for preferred names finds.
+fn published(name: &[u16]) -> Result<Record<Records>, OutOfMemory> {
+    let fields = Fields {
+        name: Text::from_stored_units(name),
+        context: Text::EMPTY,
+        state: State::Registered,
+        version: None,
+        comment: None,
+        blob: None,
+    };
+    let none = AddressSet::new_in(Records::default());
+    Record::try_new_in(&fields, &none, Records::default()).map_err(|_| OutOfMemory)
+}
+
+/// The token by which a client knows its call. It is passed back, never looked into.
+#[derive(Clone, Copy, Debug)]
+pub struct Token(pub HANDLE);
+
+// SAFETY: the token is the client's business; here it is only a number.
+unsafe impl Send for Token {}
+// SAFETY: as above.
+unsafe impl Sync for Token {}
+
+/// An accepted change.
+///
+/// It holds the guard on the client's binding, so the binding lasts until the call is complete. It ends in
+/// [`Self::complete`].
+pub struct Call {
+    /// The session that it was made in.
+    pub session: Handle,
+    /// What to change.
+    pub change: Change<Records>,
+    /// What it counts as.
+    pub kind: CounterKind,
+    /// What to complete it with.
+    pub outcome: Result<SetInformation, WsaCode>,
+    token: Token,
+    guard: ProviderCallGuard<Module>,
+}
+
+impl Call {
+    /// A call that nothing has come of yet.
+    pub const fn new(
+        session: Handle,
+        change: Change<Records>,
+        kind: CounterKind,
+        token: Token,
+        guard: ProviderCallGuard<Module>,
+    ) -> Self {
+        Self { session, change, kind, outcome: Err(WsaCode::WSASYSCALLFAILURE), token, guard }
+    }
+
+    /// Tells the client how its call ended. No lock is held.
+    pub fn complete(self, _: Passive<'_>, service: &Service, outcome: Result<SetInformation, WsaCode>) {
+        let Self { change, kind, token, guard, .. } = self;
+        drop(change);
+        let (code, information) = match outcome {
+            Ok(counts) => (WsaCode::NO_ERROR, counts.pack()),
+            Err(code) => (code, 0),
+        };
+        service.common().counters().result(kind, code);
+        service.common().counters().subtract(CounterKind::CALLS, 1);
+        if let Some(complete) = guard.peer_dispatch().and_then(|dispatch| dispatch.complete_async_call) {
+            // SAFETY: the guard keeps the client attached, so its dispatch and context are alive; the token is the one
+            // that came with the call, which is completed here only, as that consumes it. At PASSIVE_LEVEL,
+            // as the witness says.
+            unsafe { complete(guard.peer_context(), token.0, code, information) };
+        }
+        // Only now: the detach of this binding may end in here.
+        drop(guard);
+    }
+}
+
+/// The status of a failure as an event tells it.
+pub fn number(status: NtStatus) -> u64 {
+    status.0.cast_unsigned().into()
+}
