@@ -131,11 +131,6 @@ impl State {
     pub(crate) fn end_unload(&self, driver: &DriverName) -> Vec<String> {
         self.namespace.with(|namespace| namespace.end_unload(driver))
     }
-
-    /// Returns the names of a driver's devices.
-    pub(crate) fn devices(&self, driver: &DriverName) -> Vec<String> {
-        self.namespace.with(|namespace| namespace.devices(driver))
-    }
 }
 
 impl Machine {
@@ -149,6 +144,54 @@ impl Machine {
             processes.push(Arc::downgrade(&state));
         });
         Process::new(self.clone(), state)
+    }
+}
+
+/// What a framework, or a test that stands for a driver, does with devices.
+impl Machine {
+    /// Creates a device (`IoCreateDeviceSecure`) that cannot be opened before
+    /// [`Machine::finish_device`].
+    ///
+    /// # Errors
+    ///
+    /// `OBJECT_NAME_COLLISION`, `OBJECT_NAME_INVALID`, or `INVALID_PARAMETER` for a security
+    /// descriptor that cannot be read.
+    pub fn create_device(&self, new: &NewDevice<'_>) -> Result<DeviceId, NtStatus> {
+        self.io_state().create_device(new).map(|device| device.id())
+    }
+
+    /// Lets a device be opened (clears `DO_DEVICE_INITIALIZING`).
+    pub fn finish_device(&self, device: DeviceId) {
+        self.io_state().finish_device(device);
+    }
+
+    /// Deletes a device (`IoDeleteDevice`). It cannot be opened any more; files that are open stay.
+    pub fn delete_device(&self, device: DeviceId) {
+        self.io_state().delete_device(device);
+    }
+
+    /// Makes a symbolic link such as `\DosDevices\NsEmail` to a full device name
+    /// (`IoCreateSymbolicLink`).
+    ///
+    /// # Errors
+    ///
+    /// `OBJECT_NAME_COLLISION` or `OBJECT_NAME_INVALID`.
+    pub fn create_symbolic_link(
+        &self,
+        driver: &DriverName,
+        link: &str,
+        target: &str,
+    ) -> Result<(), NtStatus> {
+        self.io_state().create_symbolic_link(driver, link, target)
+    }
+
+    /// Removes a symbolic link (`IoDeleteSymbolicLink`).
+    ///
+    /// # Errors
+    ///
+    /// `OBJECT_NAME_NOT_FOUND`.
+    pub fn delete_symbolic_link(&self, link: &str) -> Result<(), NtStatus> {
+        self.io_state().delete_symbolic_link(link)
     }
 }
 

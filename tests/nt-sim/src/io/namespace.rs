@@ -197,13 +197,4 @@ impl Namespace {
         left.sort();
         left
     }
-
-    pub(super) fn devices(&self, driver: &DriverName) -> Vec<String> {
-        let own = self
-            .devices
-            .values()
-            .filter(|entry| entry.device.driver() == driver);
-        own.filter_map(|entry| entry.device.name().map(str::to_owned))
-            .collect()
-    }
 }

@@ -14,8 +14,6 @@ use crate::{
 pub(crate) const QUERY_VALUE: u32 = 0x0001;
 /// `KEY_SET_VALUE`
 pub(crate) const SET_VALUE: u32 = 0x0002;
-/// `KEY_CREATE_SUB_KEY`
-pub(crate) const CREATE_SUB_KEY: u32 = 0x0004;
 /// `KEY_ENUMERATE_SUB_KEYS`
 pub(crate) const ENUMERATE_SUB_KEYS: u32 = 0x0008;
 /// `DELETE`
