@@ -1,0 +1,120 @@
+//! Catalogues for tests, written as one would draw them.
+
+use std::vec::Vec as StdVec;
+
+use allocator_api2::alloc::Global;
+use nsemail_contract::blob::Level;
+use nsemail_contract::{Domain, Guid, Text};
+use pool_alloc::{Arc, Vec};
+
+use super::chain::{Chain, Reason, Role};
+use super::{Entry, Selection, Snapshot};
+
+/// A provider to install.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    pub name: u8,
+    pub wildcard: bool,
+    pub enabled: bool,
+    pub claims: StdVec<(&'static str, Level)>,
+}
+
+/// A provider named by one letter, without any claim.
+pub fn provider(name: char) -> Provider {
+    Provider { name: u8::try_from(name).unwrap(), wildcard: false, enabled: true, claims: StdVec::new() }
+}
+
+impl Provider {
+    pub fn claims(mut self, domain: &'static str, level: Level) -> Self {
+        self.claims.push((domain, level));
+        self
+    }
+
+    pub fn primary(self, domain: &'static str) -> Self {
+        self.claims(domain, Level::Primary)
+    }
+
+    pub fn secondary(self, domain: &'static str) -> Self {
+        self.claims(domain, Level::Secondary)
+    }
+
+    pub fn off(self, domain: &'static str) -> Self {
+        self.claims(domain, Level::None)
+    }
+
+    pub const fn wildcard(mut self) -> Self {
+        self.wildcard = true;
+        self
+    }
+
+    pub const fn disabled(mut self) -> Self {
+        self.enabled = false;
+        self
+    }
+
+    pub const fn guid(&self) -> Guid {
+        guid(self.name)
+    }
+
+    /// The installation blob, laid out as the sample of the Windows SDK does: header, descriptors, names.
+    pub fn blob(&self) -> StdVec<u8> {
+        let names_at = 20 + 16 * self.claims.len();
+        let mut words = std::vec![1, 1, u32::from(self.wildcard), self.claims.len() as u32, 20];
+        let mut names = StdVec::new();
+        for (index, (domain, level)) in self.claims.iter().enumerate() {
+            let units: StdVec<u16> = domain.encode_utf16().collect();
+            let last = index + 1 == self.claims.len();
+            let next = if last { 0 } else { 20 + 16 * (index + 1) };
+            words.extend([*level as u32, units.len() as u32, next as u32, (names_at + names.len()) as u32]);
+            names.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
+        }
+        let mut blob: StdVec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        blob.extend(names);
+        blob
+    }
+
+    pub fn entry(&self, order: u32) -> Entry<Global> {
+        let identifier = [u16::from(self.name)];
+        Entry::try_new(self.guid(), &identifier, &self.blob(), self.enabled, order, Global).unwrap()
+    }
+}
+
+pub const fn guid(name: u8) -> Guid {
+    Guid::from_u128(name as u128)
+}
+
+/// A catalogue of these providers, in this order.
+pub fn catalogue(providers: &[Provider]) -> Arc<Snapshot<Global>, Global> {
+    let mut entries = Vec::new_in(Global);
+    for (order, provider) in providers.iter().enumerate() {
+        let entry = provider.entry(u32::try_from(order).unwrap());
+        entries.try_push(Arc::try_new_in(entry, Global).unwrap()).unwrap();
+    }
+    Arc::try_new_in(Snapshot::try_new(entries, Global).unwrap(), Global).unwrap()
+}
+
+pub fn domain(text: &str) -> Domain<'_> {
+    Domain::parse(Text::from_str(text).unwrap()).unwrap()
+}
+
+/// The chain for a domain; panics if there is none.
+pub fn chain(catalogue: &Arc<Snapshot<Global>, Global>, of: &str) -> Chain<Global> {
+    Snapshot::chain(catalogue, Selection::Domain(domain(of))).unwrap()
+}
+
+/// Names and reasons of a domain's chain, empty if there is none.
+pub fn asked(catalogue: &Arc<Snapshot<Global>, Global>, of: &str) -> StdVec<(char, Reason)> {
+    Snapshot::chain(catalogue, Selection::Domain(domain(of))).map_or_else(
+        |_| StdVec::new(),
+        |chain| chain.iter().map(|candidate| (letter(candidate.entry), candidate.reason)).collect(),
+    )
+}
+
+/// Names and roles of all providers for a domain.
+pub fn roles(catalogue: &Snapshot<Global>, of: &str) -> StdVec<(char, Role)> {
+    catalogue.roles(domain(of)).map(|(entry, role)| (letter(entry), role)).collect()
+}
+
+pub fn letter(entry: &Entry<Global>) -> char {
+    char::from(u8::try_from(entry.provider().to_u128()).unwrap())
+}

@@ -1,0 +1,326 @@
+//! The control device `\\.\NsEmail`: requests in, replies out.
+//!
+//! A request that is well-formed succeeds at NT level and its reply says how it went. Three things fail at NT level: a
+//! control code that does not exist, an output that cannot hold a reply's header, a request that is malformed.
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use nsemail_contract::wire::{
+    BatchRequest, BeginReply, Counter, CounterKind, EmptyRequest, EndRequest, EventsRequest, LookupRequest,
+    NextRequest, ProviderEntry, ProviderFlags, REPLY_HEADER, ReplyWriter, SetReply, SetRequest, Tail,
+};
+use nsemail_contract::{Fault, Text, WsaCode, ids, ioctl, limits};
+use nsemail_kernel::irql::Passive;
+use nsemail_kernel::status::NtStatus;
+use nsemail_kernel::wdf::{self, Device};
+use pool_alloc::{Arc, OutOfMemory};
+
+use crate::calls::reply::{self, Reply};
+use crate::calls::work::{Batch, Next, OneShot, Work};
+use crate::calls::{self, NotStarted};
+use crate::look_up::OpenLookUp;
+use crate::memory::{ServicePool, SessionPool};
+use crate::query;
+use crate::service::Service;
+use crate::session::Session;
+use crate::session::uses::Farewell;
+use crate::statistics::{down, up};
+
+/// A request to the control device.
+pub type Request = wdf::Request<Control>;
+
+/// The control device.
+pub struct Control {
+    service: Arc<Service, ServicePool>,
+}
+
+impl Control {
+    /// The device of a driver.
+    #[must_use]
+    pub const fn new(service: Arc<Service, ServicePool>) -> Self {
+        Self { service }
+    }
+}
+
+/// How a request ends that was looked at.
+enum Decision {
+    /// With a reply that is only a code.
+    Code(WsaCode),
+    /// With a call.
+    Call(Work),
+    /// With a reply that is written here and now.
+    Write(Listing),
+    /// With the handle of a look-up.
+    Begun(u64),
+}
+
+/// Replies that need nobody else.
+#[derive(Clone, Copy)]
+enum Listing {
+    Providers,
+    Statistics,
+    Events { after: u64 },
+}
+
+/// A malformed request.
+struct Malformed;
+
+impl From<Fault> for Malformed {
+    fn from(_: Fault) -> Self {
+        Self
+    }
+}
+
+impl Device for Control {
+    type File = Arc<Session, SessionPool>;
+
+    fn create(&self, _: Passive<'_>) -> Result<Self::File, NtStatus> {
+        let service = &self.service;
+        let open = service.statistics.sessions.fetch_add(1, Relaxed);
+        let opened = if open >= service.limits.sessions as u64 {
+            service.limit_hit("sessions");
+            Err(NtStatus::INSUFFICIENT_RESOURCES)
+        } else {
+            let number = service.last_session.fetch_add(1, Relaxed);
+            let session = Session::new(service.limits.look_ups_per_session, number);
+            Arc::try_new_in(session, SessionPool::default())
+                .map_err(|OutOfMemory| NtStatus::INSUFFICIENT_RESOURCES)
+        };
+        if opened.is_err() {
+            down(&service.statistics.sessions);
+        }
+        opened
+    }
+
+    /// The program has closed its handle, or has died. Requests that wait were cancelled before, or are now answered by
+    /// what the rundown makes the providers say.
+    fn cleanup(&self, passive: Passive<'_>, session: &Self::File) {
+        session.end(&self.service, passive, Farewell::Rundown);
+        down(&self.service.statistics.sessions);
+    }
+
+    fn device_control(&self, passive: Passive<'_>, request: Request) {
+        if ioctl::name(request.code()).is_none() {
+            return request.complete(NtStatus::INVALID_DEVICE_REQUEST);
+        }
+        if request.output_len() < REPLY_HEADER {
+            return request.complete(NtStatus::BUFFER_TOO_SMALL);
+        }
+        let decided = match request.input() {
+            Ok(input) => self.decide(passive, &request, input),
+            Err(status) => return request.complete(status),
+        };
+        match decided {
+            Ok(Decision::Code(code)) => reply::answer(request, code),
+            Ok(Decision::Call(work)) => self.call(passive, request, work),
+            Ok(Decision::Write(listing)) => self.write(request, listing),
+            Ok(Decision::Begun(lookup)) => begun(request, lookup),
+            Err(status) => {
+                if status == NtStatus::INVALID_PARAMETER {
+                    up(&self.service.statistics.malformed);
+                }
+                request.complete(status);
+            }
+        }
+    }
+}
+
+impl Control {
+    /// Reads a request and does what can be done at once.
+    fn decide(&self, passive: Passive<'_>, request: &Request, input: &[u8]) -> Result<Decision, NtStatus> {
+        let decided = match request.code() {
+            ioctl::LOOKUP_BEGIN => self.begin(request, input),
+            ioctl::LOOKUP_NEXT => self.next(request, input),
+            ioctl::LOOKUP_END => self.end(passive, request, input),
+            ioctl::LOOKUP => self.look_up(input),
+            ioctl::LOOKUP_BATCH => self.batch(request, input),
+            ioctl::SET_SERVICE => self.set(request, input),
+            ioctl::PROVIDERS => parsed(EmptyRequest::parse(input), |_| Decision::Write(Listing::Providers)),
+            ioctl::STATISTICS => parsed(EmptyRequest::parse(input), |_| Decision::Write(Listing::Statistics)),
+            ioctl::EVENTS => {
+                parsed(EventsRequest::parse(input), |it| Decision::Write(Listing::Events { after: it.after }))
+            }
+            ioctl::END_SESSION => parsed(EmptyRequest::parse(input), |_| {
+                request.file().end(&self.service, passive, Farewell::Cleanup);
+                Decision::Code(WsaCode::NO_ERROR)
+            }),
+            // Of the provider driver's device.
+            _ => return Err(NtStatus::INVALID_DEVICE_REQUEST),
+        };
+        decided.map_err(|Malformed| NtStatus::INVALID_PARAMETER)
+    }
+
+    fn begin(&self, request: &Request, input: &[u8]) -> Result<Decision, Malformed> {
+        let LookupRequest { flags, query } = LookupRequest::parse(input)?;
+        // A look-up whose handle cannot be told would stay open until the session ends.
+        let begun = if request.output_len() < BeginReply::SIZE {
+            Err(WsaCode::WSAEFAULT)
+        } else {
+            query::search(&self.service, &query, flags).and_then(|search| {
+                let look_up = Arc::try_new_in(OpenLookUp::new(search), SessionPool::default())
+                    .map_err(|OutOfMemory| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
+                request.file().add(&self.service, look_up).map_err(|_| {
+                    self.service.limit_hit("look-ups of a session");
+                    WsaCode::WSA_NOT_ENOUGH_MEMORY
+                })
+            })
+        };
+        self.service.statistics.count(CounterKind::LOOKUP_BEGIN, begun.err().unwrap_or(WsaCode::NO_ERROR));
+        Ok(begun.map_or_else(Decision::Code, Decision::Begun))
+    }
+
+    fn next(&self, request: &Request, input: &[u8]) -> Result<Decision, Malformed> {
+        let NextRequest { lookup, flags } = NextRequest::parse(input)?;
+        let Some(look_up) = request.file().look_ups(|look_ups| look_ups.get(lookup)) else {
+            self.service.statistics.count(CounterKind::LOOKUP_NEXT, WsaCode::WSA_INVALID_HANDLE);
+            return Ok(Decision::Code(WsaCode::WSA_INVALID_HANDLE));
+        };
+        let capacity = request.output_len().min(limits::MESSAGE);
+        Ok(Decision::Call(Work::Next(Next::new(look_up, flags, capacity))))
+    }
+
+    fn end(&self, passive: Passive<'_>, request: &Request, input: &[u8]) -> Result<Decision, Malformed> {
+        let EndRequest { lookup } = EndRequest::parse(input)?;
+        let session = request.file();
+        let code = match session.look_ups(|look_ups| look_ups.remove(lookup)) {
+            Some(look_up) => {
+                down(&self.service.statistics.look_ups);
+                look_up.close(session, &self.service, passive);
+                WsaCode::NO_ERROR
+            }
+            None => WsaCode::WSA_INVALID_HANDLE,
+        };
+        self.service.statistics.count(CounterKind::LOOKUP_END, code);
+        Ok(Decision::Code(code))
+    }
+
+    fn look_up(&self, input: &[u8]) -> Result<Decision, Malformed> {
+        let LookupRequest { flags, query } = LookupRequest::parse(input)?;
+        Ok(match query::search(&self.service, &query, flags) {
+            Ok(search) => Decision::Call(Work::OneShot(OneShot::new(search))),
+            Err(code) => {
+                self.service.statistics.count(CounterKind::LOOKUP, code);
+                Decision::Code(code)
+            }
+        })
+    }
+
+    fn batch(&self, request: &Request, input: &[u8]) -> Result<Decision, Malformed> {
+        let flags = BatchRequest::parse(input)?.flags;
+        Ok(match Batch::try_new(input, flags, request.output_len()) {
+            Ok(batch) => Decision::Call(Work::Batch(batch)),
+            Err(OutOfMemory) => Decision::Code(WsaCode::WSA_NOT_ENOUGH_MEMORY),
+        })
+    }
+
+    fn set(&self, request: &Request, input: &[u8]) -> Result<Decision, Malformed> {
+        let SetRequest { operation, flags, registration } = SetRequest::parse(input)?;
+        // What was done cannot be asked for again, so there must be room to tell.
+        if request.output_len() < SetReply::SIZE {
+            return Ok(Decision::Code(WsaCode::WSAEFAULT));
+        }
+        let change = query::change(&self.service, &registration, operation, flags);
+        Ok(change.map_or_else(Decision::Code, |set| Decision::Call(Work::Set(set))))
+    }
+
+    fn call(&self, passive: Passive<'_>, request: Request, work: Work) {
+        // The call may outlive the request, and so the borrow of its file.
+        let session = request.file().clone();
+        let reply = match Reply::try_new(request) {
+            Ok(reply) => reply,
+            Err(request) => return reply::answer(request, WsaCode::WSA_NOT_ENOUGH_MEMORY),
+        };
+        if let Err(NotStarted { code, mut reply, work }) = calls::start(&self.service, passive, &session, reply, work)
+        {
+            self.service.statistics.count(work.kind(), code);
+            drop(work);
+            if let Some(request) = reply.take() {
+                reply::answer(request, code);
+            }
+        }
+    }
+
+    fn write(&self, mut request: Request, listing: Listing) {
+        let room = request.output_len().min(limits::MESSAGE);
+        let written = request.output(room).and_then(|out| {
+            let mut reply = ReplyWriter::new(out).ok_or(NtStatus::BUFFER_TOO_SMALL)?;
+            // What does not fit is measured by the writer.
+            Ok(match listing {
+                Listing::Providers => {
+                    self.providers(&mut reply);
+                    reply.finish(WsaCode::NO_ERROR, Tail::Required)
+                }
+                Listing::Statistics => {
+                    self.statistics(&mut reply);
+                    reply.finish(WsaCode::NO_ERROR, Tail::Required)
+                }
+                Listing::Events { after } => {
+                    self.events(&mut reply, after);
+                    reply.finish(WsaCode::NO_ERROR, Tail::Continued)
+                }
+            })
+        });
+        reply::complete(request, written);
+    }
+
+    fn providers(&self, reply: &mut ReplyWriter<'_>) {
+        let catalogue = self.service.catalogue();
+        for (order, entry) in (0_u32..).zip(catalogue.entries()) {
+            let mut flags = ProviderFlags::empty();
+            flags.set(ProviderFlags::ENABLED, entry.enabled());
+            flags.set(ProviderFlags::ATTACHED, self.service.attached(entry.provider()).is_some());
+            let entry = ProviderEntry {
+                flags,
+                order,
+                version: entry.version(),
+                namespace: ids::NS_EMAIL,
+                provider: entry.provider(),
+                identifier: Text::from_units(entry.identifier()).unwrap_or_default(),
+                blob: entry.blob(),
+            };
+            let _ = entry.write(reply);
+        }
+    }
+
+    fn statistics(&self, reply: &mut ReplyWriter<'_>) {
+        let service = &self.service;
+        let statistics = &service.statistics;
+        for (kind, code, value) in statistics.results() {
+            let _ = Counter { kind, code, value }.write(reply);
+        }
+        let catalogue = service.catalogue();
+        let attached = service.bindings(|bindings| bindings.len());
+        let in_use = service.calls(|calls| calls.in_use());
+        for (kind, value) in [
+            (CounterKind::SESSIONS, statistics.sessions.load(Relaxed)),
+            (CounterKind::LOOKUPS, statistics.look_ups.load(Relaxed)),
+            (CounterKind::CALLS, in_use as u64),
+            (CounterKind::PROVIDERS, catalogue.entries().len() as u64),
+            (CounterKind::BINDINGS, attached as u64),
+            (CounterKind::FALL_THROUGHS, statistics.fall_throughs.load(Relaxed)),
+            (CounterKind::CANCELLED, statistics.cancelled.load(Relaxed)),
+            (CounterKind::MALFORMED, statistics.malformed.load(Relaxed)),
+        ] {
+            let _ = Counter { kind, code: WsaCode::NO_ERROR, value }.write(reply);
+        }
+    }
+
+    fn events(&self, reply: &mut ReplyWriter<'_>, after: u64) {
+        let mut sequence = after;
+        while let Some(event) = self.service.events.after(sequence) {
+            sequence = event.sequence;
+            if event.to_wire().write(reply).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+fn parsed<T>(request: Result<T, Fault>, next: impl FnOnce(T) -> Decision) -> Result<Decision, Malformed> {
+    Ok(next(request?))
+}
+
+fn begun(mut request: Request, lookup: u64) {
+    let written = reply::write(&mut request, BeginReply::SIZE, |out| BeginReply { lookup }.write(out));
+    reply::complete(request, written);
+}

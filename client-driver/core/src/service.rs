@@ -1,0 +1,157 @@
+//! What all parts of the driver share for as long as it is loaded.
+
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU64};
+
+use nsemail_contract::wire::EventKind;
+use nsemail_contract::{Guid, WsaCode};
+use nsemail_kernel::event::Event;
+use nsemail_kernel::events::Ring;
+use nsemail_kernel::lock::{PushLock, SpinLock};
+use nsemail_kernel::registry::Key;
+use pool_alloc::{Arc, Box, OutOfMemory};
+
+use crate::attach::Binding;
+use crate::bindings::Bindings;
+use crate::calls::Task;
+use crate::calls::table::{CallHandle, Delivered, Table, Wake};
+use crate::catalogue::Snapshot;
+use crate::limits::Limits;
+use crate::memory::{BindingPool, CallPool, CatalogPool, EventPool, ServicePool};
+use crate::session::uses::Attached;
+use crate::statistics::Statistics;
+
+/// A reference to a provider's binding.
+pub type BindingRef = nmr::ClientBindingRef<crate::attach::Attacher>;
+
+/// A task of the table of calls.
+pub type BoxedTask = Box<Task, CallPool>;
+
+/// The shared state of the driver.
+///
+/// Its locks are all leaves: while one of them is held no other is taken, and nothing outside of this driver is
+/// called but the pool.
+pub struct Service {
+    /// How much of everything there may be.
+    pub limits: Limits,
+    /// The catalogue as it is now. A reader takes a share of the value and goes on without the lock.
+    catalogue: SpinLock<Arc<Snapshot<CatalogPool>, CatalogPool>>,
+    /// The catalogue's key in the registry; held while the catalogue is changed, so that changes come one by one.
+    pub store: PushLock<Option<Key>>,
+    bindings: SpinLock<Bindings<BindingRef, BindingPool>>,
+    calls: SpinLock<Table<BoxedTask, CallPool>>,
+    /// Set when a worker has something to do.
+    pub work: Event<ServicePool>,
+    /// Set when the workers are to end once no call is ready.
+    pub stopping: AtomicBool,
+    /// What an administrator reads to see what happened.
+    pub events: Ring<EventPool>,
+    /// Counters.
+    pub statistics: Statistics,
+    /// Number of the last session that was opened.
+    pub last_session: AtomicU64,
+}
+
+impl Service {
+    /// Makes the state of a driver that has nothing yet.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn try_new(limits: Limits) -> Result<Self, OutOfMemory> {
+        let catalogue = Arc::try_new_in(Snapshot::empty(CatalogPool::default()), CatalogPool::default())?;
+        Ok(Self {
+            limits,
+            catalogue: SpinLock::new(catalogue),
+            store: PushLock::new(None),
+            bindings: SpinLock::new(Bindings::try_new(limits.providers, BindingPool::default())?),
+            calls: SpinLock::new(Table::try_new(limits.calls, CallPool::default())?),
+            work: Event::synchronization_in(false, ServicePool::default())?,
+            stopping: AtomicBool::new(false),
+            events: Ring::new_in("nsemail_client", limits.events, EventPool::default())?,
+            statistics: Statistics::new(),
+            last_session: AtomicU64::new(0),
+        })
+    }
+
+    /// The catalogue as it is now.
+    #[must_use]
+    pub fn catalogue(&self) -> Arc<Snapshot<CatalogPool>, CatalogPool> {
+        self.catalogue.with(|current| current.clone())
+    }
+
+    /// Makes a new catalogue the current one. Look-ups that are open keep theirs.
+    pub fn set_catalogue(&self, new: Arc<Snapshot<CatalogPool>, CatalogPool>) {
+        // The old one may be large; it is freed outside of the lock.
+        let old = self.catalogue.with(|current| core::mem::replace(current, new));
+        drop(old);
+    }
+
+    /// Does something with the table of attached providers.
+    pub fn bindings<T>(&self, section: impl FnOnce(&mut Bindings<BindingRef, BindingPool>) -> T) -> T {
+        self.bindings.with(section)
+    }
+
+    /// The provider as it is attached now.
+    #[must_use]
+    pub fn attached(&self, provider: Guid) -> Option<Attached<BindingRef>> {
+        self.bindings.with(|bindings| bindings.find(provider))
+    }
+
+    /// Does something with the table of calls.
+    pub fn calls<T>(&self, section: impl FnOnce(&mut Table<BoxedTask, CallPool>) -> T) -> T {
+        self.calls.with(section)
+    }
+
+    /// A provider completes a call. Called on the provider's thread, which has nothing to do with what comes next: a
+    /// worker goes on with the call, or the thread that is still inside the provider's entry.
+    pub fn completed(&self, binding: &Binding, call: Option<CallHandle>, code: WsaCode, information: usize) {
+        let wake = Wake::Completed { code, information };
+        let delivered = call.map_or(Delivered::Unasked, |call| self.calls.with(|calls| calls.answer(call, wake)));
+        match delivered {
+            Delivered::ToRunner => {}
+            Delivered::ToWorker => {
+                self.work.set();
+            }
+            Delivered::Unasked => {
+                self.event(
+                    EventKind::PEER_FAULT,
+                    Some(binding.provider()),
+                    [0, u64::from(code.0)],
+                    format_args!("completed a call that is not open"),
+                );
+            }
+        }
+    }
+
+    /// Wakes a call that waits for another one of this driver.
+    pub fn wake(&self, call: CallHandle) {
+        if self.calls.with(|calls| calls.answer(call, Wake::Turn)) == Delivered::ToWorker {
+            self.work.set();
+        }
+    }
+
+    /// A provider is gone for good: calls that still wait for it go on without it. There are none if the provider kept
+    /// to the interface.
+    pub fn abandon(&self, binding: &Binding) {
+        let count = self.calls.with(|calls| calls.abandon(binding.number()));
+        if count > 0 {
+            self.work.set();
+            self.event(
+                EventKind::PEER_FAULT,
+                Some(binding.provider()),
+                [count as u64, 0],
+                format_args!("detached without completing its calls"),
+            );
+        }
+    }
+
+    /// Records an event: detail and code are its numbers.
+    pub fn event(&self, kind: EventKind, provider: Option<Guid>, numbers: [u64; 2], text: fmt::Arguments<'_>) {
+        self.events.record(kind, provider, numbers, text);
+    }
+
+    /// Records that as many of something exist as may.
+    pub fn limit_hit(&self, what: &str) {
+        self.event(EventKind::LIMIT_HIT, None, [0, 0], format_args!("{what}"));
+    }
+}
