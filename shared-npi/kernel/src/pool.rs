@@ -31,7 +31,10 @@ impl<const TAG: u32> Pool<TAG> {
             return Err(AllocError);
         }
         if layout.size() == 0 {
-            return Ok(NonNull::slice_from_raw_parts(layout.dangling_ptr(), 0));
+            // Nothing is there, but it is aligned.
+            let nothing = core::ptr::without_provenance_mut(layout.align());
+            let nothing = NonNull::new(nothing).ok_or(AllocError)?;
+            return Ok(NonNull::slice_from_raw_parts(nothing, 0));
         }
         // SAFETY: the size is not zero, the tag is not zero by the drivers' constants, and the IRQL is the
         // caller's.

@@ -90,6 +90,9 @@ impl Thread {
     ///
     /// It waits for the thread itself: unlike an event that the thread sets as its last act, this also covers
     /// the instructions after that act.
+    ///
+    /// # Panics
+    /// If the kernel does not know the thread by its own handle, which would be an error in the kernel.
     pub fn join(mut self, _: Passive<'_>) {
         let Some(handle) = self.handle.take() else {
             return;

@@ -25,8 +25,8 @@
 //!    waits for the lock, and then finds the request in the cell.
 //! 2. *Pending against completion.* An answer may come before the request is pended.
 //!    [`PendedRequest::retrieve`] then finds the cell empty. The driver's call therefore remembers an early
-//!    answer, and whoever pended the request looks for one afterwards; two that both try to retrieve are case
-//!    4. No answer finds a request that is in the cell but not marked: both happen under one lock.
+//!    answer, and whoever pended the request looks for one afterwards. If both then try to retrieve, one gets
+//!    it (case 4). No answer finds a request in the cell that is not marked: both happen under one lock.
 //! 3. *Completion against cancellation.* `retrieve` unmarks under the lock. The request is in the cell, so
 //!    `EvtRequestCancel`, which empties the cell under the same lock before it completes anything, has not
 //!    got that far: the request is not completed, and unmarking it is allowed. If that succeeds, the callback

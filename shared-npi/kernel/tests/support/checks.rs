@@ -79,15 +79,15 @@ fn registry(driver: DriverHandle, passive: Passive<'_>) -> Checked {
         Err(NtStatus::OBJECT_TYPE_MISMATCH)
     );
 
-    for length in [0, 1, 243, 244, 245, 5000, 65536] {
-        let bytes: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
+    for length in [0_usize, 1, 243, 244, 245, 5000, 65536] {
+        let bytes: Vec<u8> = (0..=250).cycle().take(length).collect();
         check!(key.set_binary(passive, utf16!("Bytes"), &bytes), Ok(()));
         let read = key
             .binary(passive, utf16!("Bytes"), pool)
             .map_err(failed(line!()))?;
         check!(read.as_deref(), Some(bytes.as_slice()));
     }
-    check!(key.set_binary(passive, utf16!("Bytes"), &[7; 70_000]), Ok(()));
+    check!(key.set_binary(passive, utf16!("Bytes"), &vec![7; 70_000]), Ok(()));
     check!(
         key.binary(passive, utf16!("Bytes"), pool).map(drop),
         Err(NtStatus::BUFFER_OVERFLOW)
@@ -147,7 +147,7 @@ fn files(driver: DriverHandle, passive: Passive<'_>) -> Checked {
     check!(read_all(&file, passive)?, b"hello\0\0\0");
 
     // Longer than one transfer.
-    let long: Vec<u8> = (0..2_500_000_u32).map(|index| (index % 253) as u8).collect();
+    let long: Vec<u8> = (0..=252).cycle().take(2_500_000).collect();
     check!(file.write_at(passive, 3, &long), Ok(()));
     let whole = read_all(&file, passive)?;
     check!(whole.get(3..), Some(long.as_slice()));

@@ -319,7 +319,7 @@ impl Driver for Echo {
         step(1)?;
         let shared = self.shared.clone();
         let worker = Thread::spawn(passive, EchoPool::default(), move |passive| {
-            work(&shared, passive)
+            work(&shared, passive);
         })
         .map_err(|NotStarted { status, .. }| status)?;
         self.worker = Some(worker);
