@@ -4,7 +4,7 @@ mod common;
 
 use std::ptr;
 
-use common::{DRIVER, World, attributes, context_type, size, unicode, wide};
+use common::{DRIVER, World, attributes, context_type, size, unicode, wdf, wide};
 use kmdf_model::{Kind, Rule, types::*};
 use sim_platform::nt::*;
 

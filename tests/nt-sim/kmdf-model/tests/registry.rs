@@ -4,7 +4,7 @@ mod common;
 
 use std::{ptr, sync::Arc, thread};
 
-use common::{World, unicode, wide};
+use common::{World, unicode, wdf, wide};
 use kmdf_model::{Rule, types::*};
 use sim_platform::nt::*;
 

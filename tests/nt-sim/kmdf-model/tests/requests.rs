@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use common::{Ended, World, attributes, context_type, evt_cancel, size};
+use common::{Ended, World, attributes, context_type, evt_cancel, size, wdf};
 use kmdf_model::{DeviceId, FileId, IrpId, Rule, types::*};
 use sim_platform::nt::*;
 

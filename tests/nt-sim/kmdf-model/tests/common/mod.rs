@@ -1,10 +1,6 @@
 //! A small machine and a small driver for the tests of the model.
 #![allow(dead_code, reason = "each test file uses its part")]
 #![allow(
-    clippy::macro_metavars_in_unsafe,
-    reason = "the safety of the calls is argued in one place"
-)]
-#![allow(
     clippy::significant_drop_tightening,
     reason = "what the machine has seen is noted and read as a whole"
 )]
@@ -337,7 +333,6 @@ impl Host for TestHost {
 }
 
 /// Calls a function of the framework as the driver of a world.
-#[macro_export]
 macro_rules! wdf {
     ($world:expr, $name:ident $(, $argument:expr)* $(,)?) => {{
         let world: &$crate::common::World = &$world;
@@ -345,6 +340,7 @@ macro_rules! wdf {
         unsafe { world.kmdf.$name(world.globals() $(, $argument)*) }
     }};
 }
+pub(crate) use wdf;
 
 /// What a driver does with a control code.
 pub type OnControl = fn(&World, WDFREQUEST, u32);
