@@ -241,10 +241,10 @@ fn parse_entry(text: &str, line: u32) -> Result<Entry, InfError> {
             _ => field.text.push(c),
         }
     }
-    let last = field.take();
-    // `key =` has no value; a trailing comma has an empty one.
-    if !last.is_empty() || !fields.is_empty() || key.is_none() {
-        fields.push(last);
+    // `key =` has no value; `key = ""` has an empty one, and so has a trailing comma.
+    let written = field.kept.is_some() || !field.text.trim().is_empty();
+    if written || !fields.is_empty() || key.is_none() {
+        fields.push(field.take());
     }
     if key.as_ref().is_some_and(String::is_empty) {
         return Err(InfError::at(line, "an = without a key before it"));

@@ -1,5 +1,7 @@
 //! A driver for tests: its device does what the control code says, and notes what it sees.
 
+#![allow(dead_code, reason = "not every test uses all of it")]
+
 use std::sync::{Arc, Mutex};
 
 use nt_sim::{
