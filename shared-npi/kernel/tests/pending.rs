@@ -4,14 +4,22 @@ mod support;
 
 use nt_sim::io::{Access, FileHandle, Identity};
 use nt_sim::ntstatus::NtStatus;
-use support::driver::{COUNTS, RELEASE, SECOND, SOON, WAIT};
+use support::driver::{COUNTS, GO, HOLD, RELEASE, SECOND, SOON, WAIT};
 use support::{PATH, started, stop};
+
+fn count(handle: &FileHandle, index: usize) -> u64 {
+    let data = handle.call(COUNTS, b"", 100).data;
+    u64::from_le_bytes(data[8 * index..][..8].try_into().unwrap())
+}
 
 /// How many calls are alive, and how many were cancelled.
 fn calls(handle: &FileHandle) -> (u64, u64) {
-    let data = handle.call(COUNTS, b"", 100).data;
-    let number = |index: usize| u64::from_le_bytes(data[8 * index..][..8].try_into().unwrap());
-    (number(4), number(5))
+    (count(handle, 4), count(handle, 5))
+}
+
+/// How many requests were held up.
+fn held(handle: &FileHandle) -> u64 {
+    count(handle, 6)
 }
 
 /// Answers what waits; says how many requests that were.
@@ -88,6 +96,37 @@ fn a_dying_process_takes_its_requests_with_it() {
     assert_eq!(calls(&observer), (10, 10));
     assert_eq!(release(&observer), 0);
     assert_eq!(calls(&observer), (0, 10));
+    observer.close_and_wait();
+    stop(&machine);
+}
+
+#[test]
+fn a_request_that_was_cancelled_before_it_could_wait_is_completed_by_who_would_have_pended_it() {
+    let machine = started();
+    let observer_process = machine.process(Identity::System);
+    let observer = observer_process.open(PATH, Access::READ).unwrap();
+    let process = machine.process(Identity::Administrator);
+    let handle = process.open(PATH, Access::READ).unwrap();
+    std::thread::scope(|scope| {
+        let held = scope.spawn(|| handle.call(HOLD, b"late", 4));
+        while held(&observer) == 0 {
+            std::thread::yield_now();
+        }
+        let death = scope.spawn(|| process.kill());
+        while !process.is_dead() {
+            std::thread::yield_now();
+        }
+        // Let the kernel get from there to the request. Should it take longer, the request is cancelled
+        // while it waits, and ends the same way.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert_eq!(observer.call(GO, b"", 0).status, NtStatus::SUCCESS);
+        assert_eq!(held.join().unwrap().status, NtStatus::CANCELLED);
+        death.join().unwrap();
+    });
+    drop(handle);
+    assert_eq!(calls(&observer).0, 1);
+    assert_eq!(release(&observer), 0);
+    assert_eq!(calls(&observer).0, 0);
     observer.close_and_wait();
     stop(&machine);
 }

@@ -37,6 +37,10 @@ pub const FORGET: u32 = code(5);
 pub const SECOND: u32 = code(6);
 /// Writes 4 bytes of output and claims 1000.
 pub const CLAIM: u32 = code(7);
+/// Is held up in the driver until [`GO`], and then waits as [`WAIT`] does.
+pub const HOLD: u32 = code(9);
+/// Lets [`HOLD`] go on.
+pub const GO: u32 = code(10);
 /// Runs [`checks::run`] with the name in the input; returns what went wrong, or nothing.
 pub const CHECK: u32 = code(8);
 
@@ -49,6 +53,7 @@ pub struct Counts {
     pub files: AtomicUsize,
     pub calls: AtomicUsize,
     pub cancelled: AtomicUsize,
+    pub held: AtomicUsize,
 }
 
 /// What device and worker share.
@@ -57,6 +62,7 @@ pub struct Shared {
     waiting: SpinLock<Vec<Arc<Call, EchoPool>, EchoPool>>,
     soon: SpinLock<Vec<Arc<Call, EchoPool>, EchoPool>>,
     work: Event<EchoPool>,
+    go: Event<EchoPool>,
     stopping: AtomicBool,
 }
 
@@ -194,6 +200,7 @@ impl EchoDevice {
                     &counts.files,
                     &counts.calls,
                     &counts.cancelled,
+                    &counts.held,
                 ]
                 .map(|count| count.load(Ordering::SeqCst) as u64)
                 .map(u64::to_le_bytes);
@@ -201,6 +208,16 @@ impl EchoDevice {
                 Ok(())
             }
             WAIT => self.wait(request, &self.shared.waiting),
+            HOLD => {
+                self.shared.counts.held.fetch_add(1, Ordering::SeqCst);
+                self.shared.go.wait(passive);
+                self.wait(request, &self.shared.waiting)
+            }
+            GO => {
+                self.shared.go.set();
+                request.complete(NtStatus::SUCCESS);
+                Ok(())
+            }
             SOON => self.wait(request, &self.shared.soon),
             RELEASE => {
                 let mut empty = Vec::new_in(EchoPool::default());
@@ -293,6 +310,7 @@ impl Echo {
             waiting: SpinLock::new(Vec::new_in(pool)),
             soon: SpinLock::new(Vec::new_in(pool)),
             work: Event::synchronization_in(false, pool).map_err(out_of_memory)?,
+            go: Event::notification_in(false, pool).map_err(out_of_memory)?,
             stopping: AtomicBool::new(false),
         };
         Ok(Self {
