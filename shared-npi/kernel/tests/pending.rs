@@ -108,7 +108,7 @@ fn a_request_that_was_cancelled_before_it_could_wait_is_completed_by_who_would_h
     let process = machine.process(Identity::Administrator);
     let handle = process.open(PATH, Access::READ).unwrap();
     std::thread::scope(|scope| {
-        let held = scope.spawn(|| handle.call(HOLD, b"late", 4));
+        let request = scope.spawn(|| handle.call(HOLD, b"late", 4));
         while held(&observer) == 0 {
             std::thread::yield_now();
         }
@@ -120,7 +120,7 @@ fn a_request_that_was_cancelled_before_it_could_wait_is_completed_by_who_would_h
         // while it waits, and ends the same way.
         std::thread::sleep(std::time::Duration::from_millis(50));
         assert_eq!(observer.call(GO, b"", 0).status, NtStatus::SUCCESS);
-        assert_eq!(held.join().unwrap().status, NtStatus::CANCELLED);
+        assert_eq!(request.join().unwrap().status, NtStatus::CANCELLED);
         death.join().unwrap();
     });
     drop(handle);
