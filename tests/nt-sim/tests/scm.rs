@@ -1,5 +1,6 @@
 //! Service control: installing, starting, stopping and removing drivers.
 #![allow(missing_docs, clippy::missing_panics_doc, reason = "test code")]
+#![allow(clippy::missing_const_for_fn, reason = "drivers are no constants")]
 
 mod support;
 

@@ -394,6 +394,7 @@ enum Call {
 impl PendingCall {
     /// Gives the request up (`CancelIoEx`). It still has to be waited for. Tells whether the request
     /// was still under way.
+    #[expect(clippy::must_use_candidate, reason = "most callers only want it cancelled")]
     pub fn cancel(&self) -> bool {
         let _entered = self.machine.enter();
         match &self.call {

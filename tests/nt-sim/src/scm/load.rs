@@ -32,6 +32,7 @@ struct Object(Box<UnsafeCell<DRIVER_OBJECT>>);
 
 // SAFETY: the driver object is plain data with pointers into the `Loaded` that holds it; it is written
 // by the thread that runs DriverEntry and read afterwards.
+#[expect(clippy::non_send_fields_in_send_ty, reason = "that is what the type is for")]
 unsafe impl Send for Object {}
 // SAFETY: as above.
 unsafe impl Sync for Object {}
