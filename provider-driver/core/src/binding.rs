@@ -11,8 +11,8 @@ use pool_alloc::{Arc, OutOfMemory, Vec};
 
 use crate::handles::{Handle, Handles};
 use crate::lookup::{Lookup, Next};
-use crate::memory::{Memory, Open};
 use crate::memory::Records;
+use crate::memory::{Memory, Open};
 use crate::service::{Call, Service};
 use crate::store::{Found, Query};
 
@@ -52,7 +52,10 @@ impl Binding {
             sessions: Handles::new_in(Open::default()),
             lookups: Handles::new_in(Open::default()),
         };
-        Self { service, open: PushLock::new(open) }
+        Self {
+            service,
+            open: PushLock::new(open),
+        }
     }
 
     /// The hosted provider.
@@ -69,13 +72,22 @@ impl Binding {
         let common = self.service.common();
         let mut open = self.open.write(passive);
         if let Some(present) = open.sessions.get_mut(session) {
-            present.starts = present.starts.checked_add(1).ok_or(WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
+            present.starts = present
+                .starts
+                .checked_add(1)
+                .ok_or(WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
             return Ok(session);
         }
         if open.sessions.len() >= common.settings().sessions {
             return Err(WsaCode::WSA_NOT_ENOUGH_MEMORY);
         }
-        let handle = open.sessions.try_insert(common.serial(), Session { starts: 1, lookups: 0 });
+        let handle = open.sessions.try_insert(
+            common.serial(),
+            Session {
+                starts: 1,
+                lookups: 0,
+            },
+        );
         let handle = handle.map_err(no_memory)?;
         common.counters().add(CounterKind::SESSIONS, 1);
         Ok(handle)
@@ -145,8 +157,15 @@ impl Binding {
             Some(query) => service.store().read(passive).select(&query).map_err(no_memory)?,
             None => self.preferred().map_err(no_memory)?,
         };
-        let lookup = Lookup::try_new(service.provider(), flags, query.protocols, found, Records::default());
-        let state = Arc::try_new_in(PushLock::new(lookup.map_err(no_memory)?), Open::default()).map_err(no_memory)?;
+        let lookup = Lookup::try_new(
+            service.provider(),
+            flags,
+            query.protocols,
+            found,
+            Records::default(),
+        );
+        let state =
+            Arc::try_new_in(PushLock::new(lookup.map_err(no_memory)?), Open::default()).map_err(no_memory)?;
 
         let common = service.common();
         let mut open = self.open.write(passive);
@@ -156,7 +175,9 @@ impl Binding {
             return Err(WsaCode::WSA_NOT_ENOUGH_MEMORY);
         }
         present.lookups = present.lookups.saturating_add(1);
-        let handle = open.lookups.try_insert(common.serial(), OpenLookup { session, state });
+        let handle = open
+            .lookups
+            .try_insert(common.serial(), OpenLookup { session, state });
         if handle.is_err()
             && let Some(present) = open.sessions.get_mut(session)
         {
@@ -190,7 +211,10 @@ impl Binding {
     ) -> Result<Next, WsaCode> {
         let state = {
             let open = self.open.read(passive);
-            open.lookups.get(lookup).map(|lookup| lookup.state.clone()).ok_or(WsaCode::WSA_INVALID_HANDLE)?
+            open.lookups
+                .get(lookup)
+                .map(|lookup| lookup.state.clone())
+                .ok_or(WsaCode::WSA_INVALID_HANDLE)?
         };
         let next = state.write(passive).next(flags, write);
         Ok(next)
@@ -240,7 +264,8 @@ impl Drop for Binding {
         counters.subtract(CounterKind::SESSIONS, sessions);
         counters.subtract(CounterKind::LOOKUPS, lookups);
         counters.subtract(CounterKind::BINDINGS, 1);
-        self.service.event(EventKind::DETACHED, [0; 2], format_args!("a client is gone"));
+        self.service
+            .event(EventKind::DETACHED, [0; 2], format_args!("a client is gone"));
     }
 }
 

@@ -11,7 +11,9 @@ use nsemail_contract::codes::WsaCode;
 use nsemail_contract::limits;
 use nsemail_contract::queryset::{Protocols, QuerySet, Version};
 use nsemail_contract::sockaddr::{CsAddr, CsAddrError};
-use nsemail_contract::structures::{AFPROTOCOLS, BLOB, CSADDR_INFO, SOCKET_ADDRESS, WSAQUERYSET2W, WSAVERSION};
+use nsemail_contract::structures::{
+    AFPROTOCOLS, BLOB, CSADDR_INFO, SOCKET_ADDRESS, WSAQUERYSET2W, WSAVERSION,
+};
 use nsemail_contract::text::Text;
 use pool_alloc::{Allocator, OutOfMemory, Vec};
 
@@ -80,7 +82,10 @@ impl<A: Allocator + Clone> Captured<A> {
         if !query.lpVersion.is_null() {
             // SAFETY: not null, so it can be read, as the caller says.
             let version: WSAVERSION = unsafe { NonNullPeer::new(query.lpVersion)?.read() };
-            captured.version = Some(Version { version: version.dwVersion, comparator: version.ecHow });
+            captured.version = Some(Version {
+                version: version.dwVersion,
+                comparator: version.ecHow,
+            });
         }
         match purpose {
             Purpose::LookUp => {
@@ -88,8 +93,14 @@ impl<A: Allocator + Clone> Captured<A> {
                 for index in 0..count {
                     // SAFETY: the peer says that there are so many.
                     let filter: AFPROTOCOLS = unsafe { element(query.lpafpProtocols, index)?.read() };
-                    captured.protocols.try_extend_from_slice(&filter.iAddressFamily.to_le_bytes()).map_err(no_memory)?;
-                    captured.protocols.try_extend_from_slice(&filter.iProtocol.to_le_bytes()).map_err(no_memory)?;
+                    captured
+                        .protocols
+                        .try_extend_from_slice(&filter.iAddressFamily.to_le_bytes())
+                        .map_err(no_memory)?;
+                    captured
+                        .protocols
+                        .try_extend_from_slice(&filter.iProtocol.to_le_bytes())
+                        .map_err(no_memory)?;
                 }
             }
             Purpose::Change => {
@@ -122,7 +133,12 @@ impl<A: Allocator + Clone> Captured<A> {
         let local = unsafe { copy_socket_address(&address.LocalAddr, &mut local)? };
         // SAFETY: passed on to the caller.
         let remote = unsafe { copy_socket_address(&address.RemoteAddr, &mut remote)? };
-        let given = CsAddr { local, remote, socket_type: address.iSocketType, protocol: address.iProtocol };
+        let given = CsAddr {
+            local,
+            remote,
+            socket_type: address.iSocketType,
+            protocol: address.iProtocol,
+        };
         let normal = given.normalize().map_err(|_: CsAddrError| WsaCode::WSAEINVAL)?;
         self.addresses.try_insert(&normal).map_err(|error| match error {
             EncodeError::TooLong => WsaCode::WSAEINVAL,
@@ -157,7 +173,11 @@ struct NonNullPeer<T>(*const T);
 
 impl<T: Copy> NonNullPeer<T> {
     fn new(pointer: *const T) -> Result<Self, WsaCode> {
-        if pointer.is_null() { Err(WsaCode::WSAEINVAL) } else { Ok(Self(pointer)) }
+        if pointer.is_null() {
+            Err(WsaCode::WSAEINVAL)
+        } else {
+            Ok(Self(pointer))
+        }
     }
 
     /// # Safety
@@ -177,13 +197,21 @@ fn element<T: Copy>(array: *mut T, index: usize) -> Result<NonNullPeer<T>, WsaCo
 
 fn counted(count: u32, cap: usize) -> Result<usize, WsaCode> {
     let count = count as usize;
-    if count > cap { Err(WsaCode::WSAEINVAL) } else { Ok(count) }
+    if count > cap {
+        Err(WsaCode::WSAEINVAL)
+    } else {
+        Ok(count)
+    }
 }
 
 /// # Safety
 ///
 /// `pointer` is null, or leads to a text that can be read up to its terminator.
-unsafe fn copy_text<A: Allocator>(pointer: *mut u16, cap: usize, alloc: A) -> Result<Option<Vec<u16, A>>, WsaCode> {
+unsafe fn copy_text<A: Allocator>(
+    pointer: *mut u16,
+    cap: usize,
+    alloc: A,
+) -> Result<Option<Vec<u16, A>>, WsaCode> {
     if pointer.is_null() {
         return Ok(None);
     }

@@ -52,14 +52,22 @@ pub fn run(service: &Arc<Service, Memory>, directory: Directory, passive: Passiv
 fn failed(service: &Service, error: LoadError<NtStatus>, passive: Passive<'_>) {
     service.set_state(HostedState::Failed);
     service.close(passive);
-    let offset = if let LoadError::Damaged(offset) = error { offset } else { 0 };
+    let offset = if let LoadError::Damaged(offset) = error {
+        offset
+    } else {
+        0
+    };
     let status = match error {
         LoadError::File(status) => number(status),
         LoadError::OutOfMemory => number(NtStatus::INSUFFICIENT_RESOURCES),
         _ => 0,
     };
     if error != LoadError::Stopped {
-        service.event(EventKind::LOAD_FAILED, [offset, status], format_args!("the journal was not loaded: {error}"));
+        service.event(
+            EventKind::LOAD_FAILED,
+            [offset, status],
+            format_args!("the journal was not loaded: {error}"),
+        );
     }
     service.common().wake_host();
 }
@@ -82,7 +90,9 @@ impl Receiver for Loading<'_> {
         match record.kind {
             Kind::Put => {
                 let record = Record::try_from_bytes_in(record.content, Records::default());
-                let record = record.map_err(|_| Refused::OutOfMemory)?.ok_or(Refused::Malformed)?;
+                let record = record
+                    .map_err(|_| Refused::OutOfMemory)?
+                    .ok_or(Refused::Malformed)?;
                 self.store.load_put(record).map_err(|_| Refused::OutOfMemory)
             }
             Kind::Remove => {
@@ -102,19 +112,29 @@ fn load<'p>(
 ) -> Result<Journal<Files<'p>>, LoadError<NtStatus>> {
     let [salt, next_salt] = random::seed(passive).map_err(LoadError::File)?;
     let empty = service.store().read(passive).emptied();
-    let mut loading = Loading { store: empty, service };
+    let mut loading = Loading {
+        store: empty,
+        service,
+    };
     let provider = service.provider().to_bytes();
     let (mut journal, loaded) = Journal::open(files, provider, salt, &Calls::default(), &mut loading)?;
     if loaded.cut > 0 {
         let offset = journal.size();
-        let text = format_args!("{} bytes at the end of the journal were torn, and were cut", loaded.cut);
+        let text = format_args!(
+            "{} bytes at the end of the journal were torn, and were cut",
+            loaded.cut
+        );
         service.event(EventKind::LOG_CUT, [offset, 0], text);
     }
     let store = loading.store;
     if journal.size() > store.bytes().saturating_mul(2).saturating_add(SLACK) {
         // If that fails, the journal is as long as it was, and is tried again at the next start.
         if let Err(error) = journal.rewrite(next_salt, &Calls::default(), store.contents()) {
-            service.event(EventKind::LOG_FAILED, [0; 2], format_args!("the journal was not written anew: {error}"));
+            service.event(
+                EventKind::LOG_FAILED,
+                [0; 2],
+                format_args!("the journal was not written anew: {error}"),
+            );
         }
     }
     let text = format_args!("{} records made {} objects", loaded.records, store.len());
@@ -135,7 +155,11 @@ struct Committer<'p> {
 }
 
 impl<'p> Committer<'p> {
-    fn try_new(service: &'p Service, journal: Journal<Files<'p>>, passive: Passive<'p>) -> Result<Self, OutOfMemory> {
+    fn try_new(
+        service: &'p Service,
+        journal: Journal<Files<'p>>,
+        passive: Passive<'p>,
+    ) -> Result<Self, OutOfMemory> {
         Ok(Self {
             service,
             journal,
@@ -217,14 +241,20 @@ impl<'p> Committer<'p> {
         if common.settings().durable {
             common.counters().add(CounterKind::LOG_FLUSHES, 1);
         }
-        common.counters().add(CounterKind::LOG_RECORDS, self.frame.records().into());
+        common
+            .counters()
+            .add(CounterKind::LOG_RECORDS, self.frame.records().into());
         store.write(self.passive).publish(&mut self.batch);
         Ok(())
     }
 
     fn report(&self, status: NtStatus, what: &str) {
         let numbers = [self.journal.size(), number(status)];
-        self.service.event(EventKind::LOG_FAILED, numbers, format_args!("the journal {what}: {status}"));
+        self.service.event(
+            EventKind::LOG_FAILED,
+            numbers,
+            format_args!("the journal {what}: {status}"),
+        );
     }
 }
 

@@ -89,7 +89,8 @@ impl Counters {
 
     /// The present value of a plain counter.
     pub fn get(&self, kind: CounterKind) -> u64 {
-        self.plain(kind).map_or(0, |counter| counter.load(Ordering::Relaxed))
+        self.plain(kind)
+            .map_or(0, |counter| counter.load(Ordering::Relaxed))
     }
 
     fn plain(&self, kind: CounterKind) -> Option<&AtomicU64> {

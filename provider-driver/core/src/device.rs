@@ -2,16 +2,16 @@
 //!
 //! Only SYSTEM and Administrators open it. Every request is answered at once.
 
+use nsemail_contract::codes::WsaCode;
+use nsemail_contract::guid::Guid;
 use nsemail_contract::ids;
 use nsemail_contract::ioctl;
 use nsemail_contract::limits;
 use nsemail_contract::queryset::{QuerySet, Version};
-use nsemail_contract::codes::WsaCode;
-use nsemail_contract::guid::Guid;
 use nsemail_contract::text::Text;
 use nsemail_contract::wire::{
-    Counter, CounterKind, DoesNotFit, EmptyRequest, EventsRequest, Hosted, ListReply, ListRequest, ListedRecord,
-    RecordState, ReplyWriter, Tail,
+    Counter, CounterKind, DoesNotFit, EmptyRequest, EventsRequest, Hosted, ListReply, ListRequest,
+    ListedRecord, RecordState, ReplyWriter, Tail,
 };
 use nsemail_kernel::irql::Passive;
 use nsemail_kernel::lock::PushLock;
@@ -62,18 +62,28 @@ impl Device for AdminDevice {
     type File = Handle;
 
     fn create(&self, _: Passive<'_>) -> Result<Handle, NtStatus> {
-        Arc::try_new_in(PushLock::new(None), Memory::default()).map(Handle).map_err(out_of_memory)
+        Arc::try_new_in(PushLock::new(None), Memory::default())
+            .map(Handle)
+            .map_err(out_of_memory)
     }
 
     fn device_control(&self, passive: Passive<'_>, request: Request<Self>) {
         match request.code() {
             ioctl::LIST => {
                 let listing = request.file().0.clone();
-                self.reply(request, ListRequest::parse, |asked, reply| self.list(passive, &listing, &asked, reply));
+                self.reply(request, ListRequest::parse, |asked, reply| {
+                    self.list(passive, &listing, &asked, reply)
+                });
             }
-            ioctl::HOSTED => self.reply(request, EmptyRequest::parse, |_, reply| self.hosted(passive, reply)),
-            ioctl::STATISTICS => self.reply(request, EmptyRequest::parse, |_, reply| self.statistics(passive, reply)),
-            ioctl::EVENTS => self.reply(request, EventsRequest::parse, |asked, reply| self.events(asked.after, reply)),
+            ioctl::HOSTED => self.reply(request, EmptyRequest::parse, |_, reply| {
+                self.hosted(passive, reply)
+            }),
+            ioctl::STATISTICS => self.reply(request, EmptyRequest::parse, |_, reply| {
+                self.statistics(passive, reply)
+            }),
+            ioctl::EVENTS => self.reply(request, EventsRequest::parse, |asked, reply| {
+                self.events(asked.after, reply)
+            }),
             _ => request.complete(NtStatus::INVALID_DEVICE_REQUEST),
         }
     }
@@ -87,7 +97,9 @@ impl AdminDevice {
         parse: impl FnOnce(&[u8]) -> Result<T, E>,
         write: impl for<'b> FnOnce(T, ReplyWriter<'b>) -> Answer<'b>,
     ) {
-        let parsed = request.input().and_then(|input| parse(input).map_err(|_| NtStatus::INVALID_PARAMETER));
+        let parsed = request
+            .input()
+            .and_then(|input| parse(input).map_err(|_| NtStatus::INVALID_PARAMETER));
         let asked = match parsed {
             Ok(asked) => asked,
             Err(status) => {
@@ -148,7 +160,11 @@ impl AdminDevice {
             (CounterKind::ADDRESSES, addresses),
             (CounterKind::LOG_BYTES, log_bytes),
         ];
-        let gauges = gauges.into_iter().map(|(kind, value)| Counter { kind, code: WsaCode::NO_ERROR, value });
+        let gauges = gauges.into_iter().map(|(kind, value)| Counter {
+            kind,
+            code: WsaCode::NO_ERROR,
+            value,
+        });
         for counter in self.host.common().counters().iter().chain(gauges) {
             let _ = counter.write(&mut reply);
         }
@@ -203,7 +219,10 @@ impl AdminDevice {
 
     /// All objects of a provider as they are now, by folded name and context.
     fn snapshot(&self, passive: Passive<'_>, provider: Guid) -> Result<Listing, WsaCode> {
-        let service = self.host.find(passive, provider).ok_or(WsaCode::WSASERVICE_NOT_FOUND)?;
+        let service = self
+            .host
+            .find(passive, provider)
+            .ok_or(WsaCode::WSASERVICE_NOT_FOUND)?;
         let records = service.store().read(passive).snapshot(|_| true);
         let mut records = records.map_err(|_| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
         records.sort_unstable_by(|a, b| {
@@ -214,7 +233,11 @@ impl AdminDevice {
         // Only to tell listings apart, so half of the bits will do.
         #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
         let serial = self.host.common().serial() as u32;
-        Ok(Listing { provider, serial, records })
+        Ok(Listing {
+            provider,
+            serial,
+            records,
+        })
     }
 }
 
@@ -247,7 +270,10 @@ fn listed<'r>(view: &RecordRef<'r>, provider: Guid) -> ListedRecord<'r> {
         },
         record: QuerySet {
             name: Some(fields.name),
-            version: fields.version.map(|version| Version { version, comparator: 0 }),
+            version: fields.version.map(|version| Version {
+                version,
+                comparator: 0,
+            }),
             comment: fields.comment,
             namespace: ids::NS_EMAIL,
             provider: Some(provider),

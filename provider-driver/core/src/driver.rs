@@ -29,20 +29,32 @@ impl ProviderDriver {
         let common = Common::try_new(settings).map_err(out_of_memory)?;
         let common = Arc::try_new_in(common, Memory::default()).map_err(out_of_memory)?;
         let host = Arc::try_new_in(Host::new(common), Memory::default()).map_err(out_of_memory)?;
-        Ok(Self { host, device: None, thread: None })
+        Ok(Self {
+            host,
+            device: None,
+            thread: None,
+        })
     }
 }
 
 impl Driver for ProviderDriver {
     fn start(&mut self, driver: DriverHandle, passive: Passive<'_>) -> Result<(), NtStatus> {
         let device = AdminDevice::new(self.host.clone());
-        let device = &*self.device.insert(ControlDevice::create(driver, passive, device::CONFIG, device)?);
+        let device = &*self
+            .device
+            .insert(ControlDevice::create(driver, passive, device::CONFIG, device)?);
         let host = self.host.clone();
         let body = move |passive: Passive<'_>| host.run(driver, passive);
-        let thread = Thread::spawn(passive, Memory::default(), body).map_err(|not_started| not_started.status)?;
+        let thread =
+            Thread::spawn(passive, Memory::default(), body).map_err(|not_started| not_started.status)?;
         self.thread = Some(thread);
         device.finish_initializing(passive);
-        self.host.common().event(EventKind::STARTED, None, [0; 2], format_args!("the driver started"));
+        self.host.common().event(
+            EventKind::STARTED,
+            None,
+            [0; 2],
+            format_args!("the driver started"),
+        );
         Ok(())
     }
 
@@ -62,7 +74,10 @@ impl Driver for ProviderDriver {
 /// # Safety
 ///
 /// Called by the kernel, once, at `PASSIVE_LEVEL`, with the driver's object and the path of its registry key.
-pub unsafe extern "system" fn driver_entry(driver: *mut DRIVER_OBJECT, registry_path: PCUNICODE_STRING) -> NTSTATUS {
+pub unsafe extern "system" fn driver_entry(
+    driver: *mut DRIVER_OBJECT,
+    registry_path: PCUNICODE_STRING,
+) -> NTSTATUS {
     // SAFETY: passed on to the caller; nothing follows.
     unsafe { wdf::create(driver, registry_path, FRAMEWORK_TAG, ProviderDriver::try_new) }
 }

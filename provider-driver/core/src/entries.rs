@@ -62,7 +62,11 @@ unsafe fn check_provider(bound: Bound<'_>, provider: *const Guid) -> Result<(), 
     }
     // SAFETY: not null, so it can be read, as the caller says.
     let asked = unsafe { provider.read_unaligned() };
-    if asked == bound.service().provider() { Ok(()) } else { Err(WsaCode::WSAEINVAL) }
+    if asked == bound.service().provider() {
+        Ok(())
+    } else {
+        Err(WsaCode::WSAEINVAL)
+    }
 }
 
 /// Counts a call's result, and answers with it.
@@ -97,7 +101,11 @@ unsafe extern "system" fn startup(
 }
 
 /// `NSPv2Cleanup`.
-unsafe extern "system" fn cleanup(binding: *mut c_void, provider: *const Guid, session: *mut c_void) -> WsaCode {
+unsafe extern "system" fn cleanup(
+    binding: *mut c_void,
+    provider: *const Guid,
+    session: *mut c_void,
+) -> WsaCode {
     // SAFETY: a client calls this, with its binding, at PASSIVE_LEVEL.
     let (bound, passive) = unsafe { enter(binding) };
     // SAFETY: the interface says that it is null or can be read.
@@ -197,7 +205,11 @@ unsafe extern "system" fn lookup_service_next_ex(
 unsafe extern "system" fn lookup_service_end(binding: *mut c_void, lookup: HANDLE) -> WsaCode {
     // SAFETY: a client calls this, with its binding, at PASSIVE_LEVEL.
     let (bound, passive) = unsafe { enter(binding) };
-    answer(bound, CounterKind::LOOKUP_END, bound.close(passive, Handle::from_pointer(lookup)))
+    answer(
+        bound,
+        CounterKind::LOOKUP_END,
+        bound.close(passive, Handle::from_pointer(lookup)),
+    )
 }
 
 /// `NSPv2SetServiceEx`. What is valid is accepted, and completes when it is durable.
@@ -224,7 +236,13 @@ unsafe extern "system" fn set_service_ex(
         // SAFETY: the interface says of query sets what the function asks for.
         let captured = unsafe { Captured::copy(registration, Purpose::Change, Records::default())? };
         let limits = &bound.service().common().settings().store;
-        let change = Change::from_query(operation, control_flags, &captured.query(), limits, Records::default())?;
+        let change = Change::from_query(
+            operation,
+            control_flags,
+            &captured.query(),
+            limits,
+            Records::default(),
+        )?;
         // The guard that makes this client's detach wait for the completion.
         let guard = bound.enter().ok_or(WsaCode::WSASYSNOTREADY)?;
         let call = Call::new(Handle::from_pointer(session), change, kind, Token(call), guard);

@@ -29,7 +29,11 @@ const NAME_UNITS: usize = GUID_UNITS + 10;
 impl<'p> Files<'p> {
     /// The files of a provider in a directory.
     pub const fn new(directory: Directory, provider: Guid, passive: Passive<'p>) -> Self {
-        Self { directory, provider, passive }
+        Self {
+            directory,
+            provider,
+            passive,
+        }
     }
 
     fn name(&self, number: u8) -> [u16; NAME_UNITS] {
@@ -47,21 +51,34 @@ impl<'p> JournalDirectory for Files<'p> {
     type File = OpenFile<'p>;
 
     fn open(&self, number: u8) -> Result<Option<OpenFile<'p>>, NtStatus> {
-        match self.directory.open(self.passive, &self.name(number), Disposition::Open) {
-            Ok(file) => Ok(Some(OpenFile { file, passive: self.passive })),
+        match self
+            .directory
+            .open(self.passive, &self.name(number), Disposition::Open)
+        {
+            Ok(file) => Ok(Some(OpenFile {
+                file,
+                passive: self.passive,
+            })),
             Err(NtStatus::OBJECT_NAME_NOT_FOUND) => Ok(None),
             Err(status) => Err(status),
         }
     }
 
     fn create(&self, number: u8) -> Result<OpenFile<'p>, NtStatus> {
-        let file = self.directory.open(self.passive, &self.name(number), Disposition::OpenOrCreate)?;
+        let file = self
+            .directory
+            .open(self.passive, &self.name(number), Disposition::OpenOrCreate)?;
         file.set_len(self.passive, 0)?;
-        Ok(OpenFile { file, passive: self.passive })
+        Ok(OpenFile {
+            file,
+            passive: self.passive,
+        })
     }
 
     fn delete(&self, number: u8) -> Result<(), NtStatus> {
-        self.directory.delete(self.passive, &self.name(number)).map(|_was_there| ())
+        self.directory
+            .delete(self.passive, &self.name(number))
+            .map(|_was_there| ())
     }
 }
 

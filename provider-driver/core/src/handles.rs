@@ -58,7 +58,11 @@ enum Slot<T> {
 impl<T, A: Allocator> Handles<T, A> {
     /// Nothing is open.
     pub const fn new_in(alloc: A) -> Self {
-        Self { slots: Vec::new_in(alloc), free: None, open: 0 }
+        Self {
+            slots: Vec::new_in(alloc),
+            free: None,
+            open: 0,
+        }
     }
 
     /// Number of open handles.
@@ -79,7 +83,10 @@ impl<T, A: Allocator> Handles<T, A> {
             if let Slot::Free { next } = *slot {
                 self.free = next;
             }
-            *slot = Slot::Open { handle: handle(place), value };
+            *slot = Slot::Open {
+                handle: handle(place),
+                value,
+            };
             self.open = self.open.saturating_add(1);
             return Ok(handle(place));
         }
@@ -87,7 +94,10 @@ impl<T, A: Allocator> Handles<T, A> {
         if place >> PLACE_BITS != 0 {
             return Err(OutOfMemory);
         }
-        self.slots.try_push(Slot::Open { handle: handle(place), value })?;
+        self.slots.try_push(Slot::Open {
+            handle: handle(place),
+            value,
+        })?;
         self.open = self.open.saturating_add(1);
         Ok(handle(place))
     }
@@ -96,7 +106,10 @@ impl<T, A: Allocator> Handles<T, A> {
     #[must_use]
     pub fn get(&self, handle: Handle) -> Option<&T> {
         match self.slots.get(handle.place()?)? {
-            Slot::Open { handle: present, value } if *present == handle => Some(value),
+            Slot::Open {
+                handle: present,
+                value,
+            } if *present == handle => Some(value),
             _ => None,
         }
     }
@@ -104,7 +117,10 @@ impl<T, A: Allocator> Handles<T, A> {
     /// As [`Self::get`].
     pub fn get_mut(&mut self, handle: Handle) -> Option<&mut T> {
         match self.slots.get_mut(handle.place()?)? {
-            Slot::Open { handle: present, value } if *present == handle => Some(value),
+            Slot::Open {
+                handle: present,
+                value,
+            } if *present == handle => Some(value),
             _ => None,
         }
     }

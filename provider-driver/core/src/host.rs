@@ -76,7 +76,13 @@ impl Common {
     }
 
     /// Records an event.
-    pub fn event(&self, kind: EventKind, subject: Option<Guid>, numbers: [u64; 2], text: core::fmt::Arguments<'_>) {
+    pub fn event(
+        &self,
+        kind: EventKind,
+        subject: Option<Guid>,
+        numbers: [u64; 2],
+        text: core::fmt::Arguments<'_>,
+    ) {
         self.events.record(kind, subject, numbers, text);
     }
 
@@ -106,7 +112,11 @@ pub struct Host {
 impl Host {
     /// A host without providers yet.
     pub const fn new(common: Arc<Common, Memory>) -> Self {
-        Self { common, services: PushLock::new(Vec::new_in(Pool)), stop: AtomicBool::new(false) }
+        Self {
+            common,
+            services: PushLock::new(Vec::new_in(Pool)),
+            stop: AtomicBool::new(false),
+        }
     }
 
     /// What all parts of the driver share.
@@ -125,7 +135,11 @@ impl Host {
 
     /// The hosted provider with that GUID.
     pub fn find(&self, passive: Passive<'_>, provider: Guid) -> Option<Arc<Service, Memory>> {
-        self.services.read(passive).iter().find(|service| service.provider() == provider).cloned()
+        self.services
+            .read(passive)
+            .iter()
+            .find(|service| service.provider() == provider)
+            .cloned()
     }
 
     /// Asks the host thread to take everything down and end.
@@ -139,7 +153,8 @@ impl Host {
         let mut hosted = Vec::new_in(Memory::default());
         if let Err(status) = self.start_all(driver, &mut hosted, passive) {
             let text = format_args!("the hosted providers could not be read: {status}");
-            self.common.event(EventKind::ENTRY_SKIPPED, None, [0, number(status)], text);
+            self.common
+                .event(EventKind::ENTRY_SKIPPED, None, [0, number(status)], text);
         }
         while !self.stop.load(Ordering::Acquire) {
             for hosted in &mut hosted {
@@ -173,7 +188,8 @@ impl Host {
             };
             if let Err(reason) = self.start_one(driver, &key, provider, hosted, passive) {
                 let skipped = |numbers, text: core::fmt::Arguments<'_>| {
-                    self.common.event(EventKind::ENTRY_SKIPPED, Some(provider), numbers, text);
+                    self.common
+                        .event(EventKind::ENTRY_SKIPPED, Some(provider), numbers, text);
                 };
                 match reason {
                     Skipped::Disabled => {}
@@ -194,7 +210,10 @@ impl Host {
         passive: Passive<'_>,
     ) -> Result<(), Skipped> {
         let entry = read_entry(key, provider, passive)?;
-        if hosted.iter().any(|present| present.service.provider() == provider) {
+        if hosted
+            .iter()
+            .any(|present| present.service.provider() == provider)
+        {
             return Err(Skipped::Malformed("the provider is there twice"));
         }
         let directory = driver.data_directory(passive)?;
@@ -203,7 +222,10 @@ impl Host {
         let service = Arc::try_new_in(service, Memory::default()).map_err(no_memory)?;
         // All memory first: a thread that runs must be kept.
         hosted.try_reserve(1).map_err(no_memory)?;
-        self.services.write(passive).try_push(service.clone()).map_err(no_memory)?;
+        self.services
+            .write(passive)
+            .try_push(service.clone())
+            .map_err(no_memory)?;
         let committing = service.clone();
         let body = move |passive: Passive<'_>| committer::run(&committing, directory, passive);
         let thread = match Thread::spawn(passive, Memory::default(), body) {
@@ -215,8 +237,17 @@ impl Host {
                 None
             }
         };
-        let started = Hosted { service, thread, registration: Registration::None };
-        if let Err(Hosted { service, thread: Some(thread), .. }) = hosted.push_within_capacity(started) {
+        let started = Hosted {
+            service,
+            thread,
+            registration: Registration::None,
+        };
+        if let Err(Hosted {
+            service,
+            thread: Some(thread),
+            ..
+        }) = hosted.push_within_capacity(started)
+        {
             service.stop();
             thread.join(passive);
         }
@@ -224,7 +255,12 @@ impl Host {
     }
 
     fn take_down(&self, mut hosted: Vec<Hosted, Memory>, passive: Passive<'_>) {
-        self.common.event(EventKind::STOPPING, None, [0; 2], format_args!("the driver is being stopped"));
+        self.common.event(
+            EventKind::STOPPING,
+            None,
+            [0; 2],
+            format_args!("the driver is being stopped"),
+        );
         for hosted in &mut hosted {
             hosted.begin_deregister();
         }
@@ -269,12 +305,17 @@ impl Hosted {
         match ProviderRegistration::<Module>::register(passive, module, config, Modules::default()) {
             Ok(registration) => {
                 self.registration = Registration::Registered(registration);
-                self.service.event(EventKind::REGISTERED, [0; 2], format_args!("the provider is registered"));
+                self.service.event(
+                    EventKind::REGISTERED,
+                    [0; 2],
+                    format_args!("the provider is registered"),
+                );
             }
             Err(error) => {
                 self.service.set_state(HostedState::Failed);
                 let text = format_args!("the provider was not registered: {}", error.status);
-                self.service.event(EventKind::REGISTRATION_FAILED, [0, number(error.status)], text);
+                self.service
+                    .event(EventKind::REGISTRATION_FAILED, [0, number(error.status)], text);
             }
         }
     }
@@ -284,7 +325,9 @@ impl Hosted {
             self.service.set_state(HostedState::Stopping);
         }
         self.registration = match core::mem::replace(&mut self.registration, Registration::None) {
-            Registration::Registered(registration) => Registration::Deregistering(registration.begin_deregister()),
+            Registration::Registered(registration) => {
+                Registration::Deregistering(registration.begin_deregister())
+            }
             other => other,
         };
     }

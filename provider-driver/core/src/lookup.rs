@@ -65,7 +65,15 @@ impl<A: Allocator> Lookup<A> {
             encoded.try_extend_from_slice(&filter.family.to_le_bytes())?;
             encoded.try_extend_from_slice(&filter.protocol.to_le_bytes())?;
         }
-        Ok(Self { provider, flags, protocols: encoded, found, next: 0, too_large: None, passed: false })
+        Ok(Self {
+            provider,
+            flags,
+            protocols: encoded,
+            found,
+            next: 0,
+            too_large: None,
+            passed: false,
+        })
     }
 
     /// Delivers the next record through `write`, which answers the bytes it took or how many it would take.
@@ -82,7 +90,9 @@ impl<A: Allocator> Lookup<A> {
         }
         let effective = self.flags.effective(flags);
         let rest = self.found.records.iter().enumerate().skip(self.next);
-        let wanted = rest.map(|(index, record)| (index, record.view())).find(|(_, view)| answers(view, effective));
+        let wanted = rest
+            .map(|(index, record)| (index, record.view()))
+            .find(|(_, view)| answers(view, effective));
         let Some((index, view)) = wanted else {
             return Next::None(match (self.passed, self.found.known) {
                 (true, _) => WsaCode::WSA_E_NO_MORE,
@@ -112,7 +122,10 @@ impl<A: Allocator> Lookup<A> {
         let preferred = effective.intersection(LookupFlags::RETURN_PREFERRED_NAMES).bits();
         QuerySet {
             name: Some(fields.name),
-            version: fields.version.map(|version| Version { version, comparator: 0 }),
+            version: fields.version.map(|version| Version {
+                version,
+                comparator: 0,
+            }),
             comment: fields.comment,
             namespace: ids::NS_EMAIL,
             provider: Some(self.provider),

@@ -36,7 +36,10 @@ fn store(contexts: &[&str], addresses: usize) -> Store<Global> {
             comment: Some(Text::from_str("office").unwrap()),
             addresses: Addresses::new(&given),
             blob: Some(b"blob"),
-            version: Some(Version { version: 3, comparator: 0 }),
+            version: Some(Version {
+                version: 3,
+                comparator: 0,
+            }),
             ..QuerySet::default()
         };
         let change = Change::from_query(0, 0, &registration, store.limits(), Global).unwrap();
@@ -55,7 +58,14 @@ fn open(store: &Store<Global>, name: &str, flags: LookupFlags, protocols: &[Prot
         ..QuerySet::default()
     };
     let query = Query::from_query(&asked, flags).unwrap().unwrap();
-    Lookup::try_new(PROVIDER, flags, asked.protocols, store.select(&query).unwrap(), Global).unwrap()
+    Lookup::try_new(
+        PROVIDER,
+        flags,
+        asked.protocols,
+        store.select(&query).unwrap(),
+        Global,
+    )
+    .unwrap()
 }
 
 fn bob(store: &Store<Global>, flags: LookupFlags) -> Lookup<Global> {
@@ -78,7 +88,9 @@ fn call<T>(
 
 /// The context of the next record.
 fn context(lookup: &mut Lookup<Global>, flags: LookupFlags, length: usize) -> Result<String, Next> {
-    call(lookup, flags, length, |record| record.context.unwrap_or_default().to_string())
+    call(lookup, flags, length, |record| {
+        record.context.unwrap_or_default().to_string()
+    })
 }
 
 /// Which members the next record has.
@@ -90,7 +102,10 @@ fn members(lookup: &mut Lookup<Global>, flags: LookupFlags) -> LookupFlags {
         members.set(LookupFlags::RETURN_COMMENT, record.comment.is_some());
         members.set(LookupFlags::RETURN_ADDR, !record.addresses.is_empty());
         members.set(LookupFlags::RETURN_BLOB, record.blob.is_some());
-        assert_eq!((record.namespace, record.provider), (ids::NS_EMAIL, Some(PROVIDER)));
+        assert_eq!(
+            (record.namespace, record.provider),
+            (ids::NS_EMAIL, Some(PROVIDER))
+        );
         members
     })
     .unwrap()
@@ -111,10 +126,17 @@ fn the_example_of_one_ipv6_address_takes_280_bytes() {
 fn a_record_that_does_not_fit_comes_again_with_the_size_for_these_flags() {
     let store = store(&["", "chat"], 3);
     let mut lookup = bob(&store, ALL | LookupFlags::DEEP);
-    let Err(Next::TooSmall(all)) = context(&mut lookup, ALL, 0) else { panic!() };
-    let Err(Next::TooSmall(name)) = context(&mut lookup, LookupFlags::RETURN_NAME, 0) else { panic!() };
+    let Err(Next::TooSmall(all)) = context(&mut lookup, ALL, 0) else {
+        panic!()
+    };
+    let Err(Next::TooSmall(name)) = context(&mut lookup, LookupFlags::RETURN_NAME, 0) else {
+        panic!()
+    };
     assert!(name < all);
-    assert_eq!(context(&mut lookup, LookupFlags::RETURN_NAME, name), Ok(String::new()));
+    assert_eq!(
+        context(&mut lookup, LookupFlags::RETURN_NAME, name),
+        Ok(String::new())
+    );
     assert_eq!(context(&mut lookup, ALL, 4096), Ok("chat".to_string()));
 }
 
@@ -123,13 +145,25 @@ fn flushprevious_drops_a_record_only_after_it_did_not_fit() {
     let store = store(&["", "chat", "video"], 1);
     let mut lookup = bob(&store, ALL | LookupFlags::DEEP);
     let flush = ALL | LookupFlags::FLUSHPREVIOUS;
-    assert_eq!(context(&mut lookup, flush, 4096), Ok(String::new()), "nothing was too large yet");
+    assert_eq!(
+        context(&mut lookup, flush, 4096),
+        Ok(String::new()),
+        "nothing was too large yet"
+    );
     assert_eq!(context(&mut lookup, flush, 4096), Ok("chat".to_string()));
     assert!(matches!(context(&mut lookup, ALL, 10), Err(Next::TooSmall(_))));
-    assert_eq!(context(&mut lookup, flush, 4096), Err(NO_MORE), "video was dropped");
+    assert_eq!(
+        context(&mut lookup, flush, 4096),
+        Err(NO_MORE),
+        "video was dropped"
+    );
     let mut lookup = bob(&store, ALL);
     assert!(matches!(context(&mut lookup, ALL, 10), Err(Next::TooSmall(_))));
-    assert_eq!(context(&mut lookup, flush, 4096), Err(NO_MORE), "the only record was dropped");
+    assert_eq!(
+        context(&mut lookup, flush, 4096),
+        Err(NO_MORE),
+        "the only record was dropped"
+    );
 }
 
 #[test]
@@ -146,10 +180,24 @@ fn no_more_comes_again_and_again() {
 fn what_was_never_found_is_told_again_and_again() {
     let store = store(&[""], 1);
     let mut unknown = open(&store, "eve@sampleprovider.net", ALL, &[]);
-    let mut no_data = open(&store, "bob@sampleprovider.net", ALL, &[Protocol { family: 2, protocol: 0 }]);
+    let mut no_data = open(
+        &store,
+        "bob@sampleprovider.net",
+        ALL,
+        &[Protocol {
+            family: 2,
+            protocol: 0,
+        }],
+    );
     for _ in 0..2 {
-        assert_eq!(context(&mut unknown, ALL, 4096), Err(Next::None(WsaCode::WSASERVICE_NOT_FOUND)));
-        assert_eq!(context(&mut no_data, ALL, 4096), Err(Next::None(WsaCode::WSANO_DATA)));
+        assert_eq!(
+            context(&mut unknown, ALL, 4096),
+            Err(Next::None(WsaCode::WSASERVICE_NOT_FOUND))
+        );
+        assert_eq!(
+            context(&mut no_data, ALL, 4096),
+            Err(Next::None(WsaCode::WSANO_DATA))
+        );
     }
 }
 
@@ -161,7 +209,10 @@ fn a_call_narrows_what_was_begun_with_and_never_widens_it() {
         (ALL, begun),
         (LookupFlags::RETURN_NAME, LookupFlags::RETURN_NAME),
         (LookupFlags::RETURN_BLOB, LookupFlags::empty()),
-        (LookupFlags::RETURN_NAME | LookupFlags::RETURN_BLOB, LookupFlags::RETURN_NAME),
+        (
+            LookupFlags::RETURN_NAME | LookupFlags::RETURN_BLOB,
+            LookupFlags::RETURN_NAME,
+        ),
     ] {
         assert_eq!(members(&mut bob(&store, begun), flags), expected, "{flags:?}");
     }
@@ -172,19 +223,35 @@ fn a_call_that_selects_nothing_gets_what_was_begun_with() {
     let store = store(&[""], 1);
     let begun = LookupFlags::RETURN_NAME | LookupFlags::RETURN_ADDR;
     assert_eq!(members(&mut bob(&store, begun), LookupFlags::empty()), begun);
-    assert_eq!(members(&mut bob(&store, begun), LookupFlags::FLUSHPREVIOUS), begun);
+    assert_eq!(
+        members(&mut bob(&store, begun), LookupFlags::FLUSHPREVIOUS),
+        begun
+    );
 }
 
 #[test]
 fn edge_10_an_object_without_addresses_answers_unless_only_addresses_are_asked_for() {
     let store = store(&[""], 0);
     assert_eq!(context(&mut bob(&store, ALL), ALL, 4096), Ok(String::new()));
-    assert_eq!(context(&mut bob(&store, LookupFlags::RETURN_NAME), ALL, 4096), Ok(String::new()));
+    assert_eq!(
+        context(&mut bob(&store, LookupFlags::RETURN_NAME), ALL, 4096),
+        Ok(String::new())
+    );
     let mut addresses = bob(&store, LookupFlags::RETURN_ADDR);
-    assert_eq!(context(&mut addresses, ALL, 4096), Err(Next::None(WsaCode::WSANO_DATA)));
+    assert_eq!(
+        context(&mut addresses, ALL, 4096),
+        Err(Next::None(WsaCode::WSANO_DATA))
+    );
     let mut narrowed = bob(&store, ALL);
-    assert_eq!(context(&mut narrowed, LookupFlags::RETURN_ADDR, 4096), Err(Next::None(WsaCode::WSANO_DATA)));
-    assert_eq!(context(&mut narrowed, ALL, 4096), Ok(String::new()), "the record was not passed over");
+    assert_eq!(
+        context(&mut narrowed, LookupFlags::RETURN_ADDR, 4096),
+        Err(Next::None(WsaCode::WSANO_DATA))
+    );
+    assert_eq!(
+        context(&mut narrowed, ALL, 4096),
+        Ok(String::new()),
+        "the record was not passed over"
+    );
 }
 
 #[test]
@@ -194,8 +261,20 @@ fn edge_35_only_matching_addresses_are_returned() {
         let mut lookup = open(&store, "bob@sampleprovider.net", ALL, protocols);
         call(&mut lookup, ALL, 4096, |record| record.addresses.len())
     };
-    assert_eq!(count(&[Protocol { family: 23, protocol: 6 }]), Ok(2));
-    assert_eq!(count(&[Protocol { family: 0, protocol: 0 }]), Ok(2));
+    assert_eq!(
+        count(&[Protocol {
+            family: 23,
+            protocol: 6
+        }]),
+        Ok(2)
+    );
+    assert_eq!(
+        count(&[Protocol {
+            family: 0,
+            protocol: 0
+        }]),
+        Ok(2)
+    );
 }
 
 proptest! {

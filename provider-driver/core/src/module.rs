@@ -53,7 +53,8 @@ impl Provider for Module {
     fn attach<'o>(&self, _: Passive<'o>, offer: ClientOffer<'o, Self>) -> ProviderAttach<'o, Self> {
         let decline = |offer: ClientOffer<'o, Self>, reason: Decline, text: &str| {
             let status = u64::from(reason.status().0.cast_unsigned());
-            self.service.event(EventKind::ATTACH_DECLINED, [0, status], format_args!("{text}"));
+            self.service
+                .event(EventKind::ATTACH_DECLINED, [0, status], format_args!("{text}"));
             offer.decline(reason)
         };
         let Some(client) = offer.peer().characteristics else {
@@ -63,11 +64,16 @@ impl Provider for Module {
             return decline(offer, Decline::NotForMe, "the client speaks another version");
         }
         if !offer.client_dispatch().is_some_and(ClientDispatch::is_valid) {
-            return decline(offer, Decline::InvalidPeer, "the client's dispatch table is invalid");
+            return decline(
+                offer,
+                Decline::InvalidPeer,
+                "the client's dispatch table is invalid",
+            );
         }
         match offer.accept(Binding::new(self.service.clone()), Some(&DISPATCH)) {
             Ok(accepted) => {
-                self.service.event(EventKind::ATTACHED, [0; 2], format_args!("a client is attached"));
+                self.service
+                    .event(EventKind::ATTACHED, [0; 2], format_args!("a client is attached"));
                 accepted.attached()
             }
             Err(rejected) => {
@@ -80,6 +86,10 @@ impl Provider for Module {
 
     fn detaching(&self, _: &ProviderBound<'_, Self>) {
         let calls = self.service.common().counters().get(CounterKind::CALLS);
-        self.service.event(EventKind::DETACHING, [calls, 0], format_args!("{calls} changes of all clients wait"));
+        self.service.event(
+            EventKind::DETACHING,
+            [calls, 0],
+            format_args!("{calls} changes of all clients wait"),
+        );
     }
 }

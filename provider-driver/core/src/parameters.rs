@@ -64,7 +64,9 @@ impl Settings {
                 records: number(utf16!("MaxObjects"), 16_000_000).into(),
                 bytes: u64::from(number(utf16!("MaxStoreMegabytes"), 4096)).saturating_mul(1 << 20),
                 contexts: number(utf16!("MaxContextsPerName"), default.contexts),
-                addresses: u16::try_from(addresses).unwrap_or(u16::MAX).min(default.addresses),
+                addresses: u16::try_from(addresses)
+                    .unwrap_or(u16::MAX)
+                    .min(default.addresses),
                 blob: number(utf16!("MaxBlobBytes"), default.blob).min(default.blob),
             },
             sessions: number(utf16!("MaxSessions"), 65_536) as usize,
@@ -119,7 +121,10 @@ pub fn read_entry(key: &Key, provider: Guid, passive: Passive<'_>) -> Result<Ent
     }
     let identifier = key.string(passive, utf16!("Identifier"), Memory::default())?;
     let identifier = identifier.ok_or(Skipped::Malformed("there is no Identifier"))?;
-    if identifier.is_empty() || identifier.len() > limits::IDENTIFIER || Text::from_units(&identifier).is_err() {
+    if identifier.is_empty()
+        || identifier.len() > limits::IDENTIFIER
+        || Text::from_units(&identifier).is_err()
+    {
         return Err(Skipped::Malformed("Identifier is no text of 1 to 256 units"));
     }
     let blob = key.binary(passive, utf16!("Blob"), Memory::default())?;
@@ -129,8 +134,15 @@ pub fn read_entry(key: &Key, provider: Guid, passive: Passive<'_>) -> Result<Ent
     }
     let preferred = key.string(passive, utf16!("PreferredName"), Memory::default())?;
     if let Some(name) = &preferred {
-        let address = Text::from_units(name).ok().and_then(|text| Address::parse(text).ok());
+        let address = Text::from_units(name)
+            .ok()
+            .and_then(|text| Address::parse(text).ok());
         address.ok_or(Skipped::Malformed("PreferredName is no mail address"))?;
     }
-    Ok(Entry { provider, identifier, blob, preferred })
+    Ok(Entry {
+        provider,
+        identifier,
+        blob,
+        preferred,
+    })
 }

@@ -62,7 +62,10 @@ impl Service {
             entry,
             preferred,
             store: PushLock::new(store),
-            queue: PushLock::new(Queue { calls: Vec::new_in(Calls::default()), closed: false }),
+            queue: PushLock::new(Queue {
+                calls: Vec::new_in(Calls::default()),
+                closed: false,
+            }),
             wake: Event::synchronization_in(false, Memory::default())?,
             stop: AtomicBool::new(false),
             state: AtomicU32::new(HostedState::Loading as u32),
@@ -249,12 +252,25 @@ impl Call {
         token: Token,
         guard: ProviderCallGuard<Module>,
     ) -> Self {
-        Self { session, change, kind, outcome: Err(WsaCode::WSASYSCALLFAILURE), token, guard }
+        Self {
+            session,
+            change,
+            kind,
+            outcome: Err(WsaCode::WSASYSCALLFAILURE),
+            token,
+            guard,
+        }
     }
 
     /// Tells the client how its call ended. No lock is held.
     pub fn complete(self, _: Passive<'_>, service: &Service, outcome: Result<SetInformation, WsaCode>) {
-        let Self { change, kind, token, guard, .. } = self;
+        let Self {
+            change,
+            kind,
+            token,
+            guard,
+            ..
+        } = self;
         drop(change);
         let (code, information) = match outcome {
             Ok(counts) => (WsaCode::NO_ERROR, counts.pack()),
@@ -262,7 +278,10 @@ impl Call {
         };
         service.common().counters().result(kind, code);
         service.common().counters().subtract(CounterKind::CALLS, 1);
-        if let Some(complete) = guard.peer_dispatch().and_then(|dispatch| dispatch.complete_async_call) {
+        if let Some(complete) = guard
+            .peer_dispatch()
+            .and_then(|dispatch| dispatch.complete_async_call)
+        {
             // SAFETY: the guard keeps the client attached, so its dispatch and context are alive; the token is the one
             // that came with the call, which is completed here only, as that consumes it. At PASSIVE_LEVEL,
             // as the witness says.

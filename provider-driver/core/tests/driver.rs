@@ -11,17 +11,20 @@ use nsemail_contract::dispatch::{ClientDispatch, VERSION};
 use nsemail_contract::guid::Guid;
 use nsemail_contract::queryset::QuerySet;
 use nsemail_contract::text::Text;
+use nt_sim::Machine;
 use nt_sim::files::{Fault, Operation};
 use nt_sim::ntstatus::NtStatus;
 use nt_sim::registry::Value;
-use nt_sim::Machine;
 use support::*;
 
 const A: &str = "192.0.2.1:1";
 const B: &str = "192.0.2.2:2";
 
 fn bob() -> QuerySet<'static> {
-    QuerySet { name: Some(Text::from_str("bob@example.com").unwrap()), ..QuerySet::default() }
+    QuerySet {
+        name: Some(Text::from_str("bob@example.com").unwrap()),
+        ..QuerySet::default()
+    }
 }
 
 /// A machine with the driver running, a client, and a session with the default provider.
@@ -41,14 +44,23 @@ fn the_driver_loads_and_unloads_with_no_client() {
 #[test]
 fn a_name_that_is_registered_is_found() {
     let (machine, caller, session) = session();
-    assert_eq!(session.look_up("bob@example.com"), Err(WsaCode::WSASERVICE_NOT_FOUND));
+    assert_eq!(
+        session.look_up("bob@example.com"),
+        Err(WsaCode::WSASERVICE_NOT_FOUND)
+    );
     assert_eq!(session.set(REGISTER, 0, "Bob@Example.com", &[A, B]), Ok((2, 0)));
     let answer = &session.look_up("bob@example.com").unwrap()[0];
-    assert_eq!((answer.name.as_str(), &answer.addresses), ("Bob@Example.com", &vec![A.to_owned(), B.to_owned()]));
+    assert_eq!(
+        (answer.name.as_str(), &answer.addresses),
+        ("Bob@Example.com", &vec![A.to_owned(), B.to_owned()])
+    );
     assert_eq!(session.set(DEREGISTER, 0, "bob@example.com", &[]), Ok((0, 2)));
     assert_eq!(session.look_up("bob@example.com"), Err(WsaCode::WSANO_DATA));
     assert_eq!(session.set(DELETE, 0, "bob@example.com", &[]), Ok((0, 0)));
-    assert_eq!(session.set(DELETE, 0, "bob@example.com", &[]), Err(WsaCode::WSASERVICE_NOT_FOUND));
+    assert_eq!(
+        session.set(DELETE, 0, "bob@example.com", &[]),
+        Err(WsaCode::WSASERVICE_NOT_FOUND)
+    );
     caller.deregister();
     stop(&machine);
 }
@@ -73,9 +85,14 @@ fn a_registration_outlives_its_session_and_the_driver() {
 #[test]
 fn each_hosted_provider_has_a_store_of_its_own() {
     let (machine, caller, session) = session();
-    let other = caller.provider("{C2B81F06-9D47-4E3A-A1F5-5E08D7643B29}".parse().unwrap()).session();
+    let other = caller
+        .provider("{C2B81F06-9D47-4E3A-A1F5-5E08D7643B29}".parse().unwrap())
+        .session();
     session.set(REGISTER, 0, "bob@example.com", &[A]).unwrap();
-    assert_eq!(other.look_up("bob@example.com"), Err(WsaCode::WSASERVICE_NOT_FOUND));
+    assert_eq!(
+        other.look_up("bob@example.com"),
+        Err(WsaCode::WSASERVICE_NOT_FOUND)
+    );
     other.set(REGISTER, 0, "bob@example.com", &[B]).unwrap();
     assert_eq!(session.addresses("bob@example.com"), Ok(vec![A.to_owned()]));
     caller.deregister();
@@ -89,7 +106,10 @@ fn a_record_that_does_not_fit_tells_its_size_and_comes_again() {
     let lookup = session.begin(&bob(), ALL).unwrap();
     let (answer, needed) = session.next(lookup, 0, 0);
     assert_eq!(answer, Err(WsaCode::WSAEFAULT));
-    assert_eq!(session.next(lookup, 0, needed - 8), (Err(WsaCode::WSAEFAULT), needed));
+    assert_eq!(
+        session.next(lookup, 0, needed - 8),
+        (Err(WsaCode::WSAEFAULT), needed)
+    );
     let (answer, length) = session.next(lookup, 0, needed);
     assert_eq!((answer.unwrap().addresses, length), (vec![A.to_owned()], needed));
     assert_eq!(session.next(lookup, 0, 4096), (Err(WsaCode::WSA_E_NO_MORE), 4096));
@@ -109,7 +129,9 @@ fn a_closed_or_foreign_look_up_is_invalid_also_when_its_place_is_used_again() {
         assert_eq!(session.next(handle, 0, 4096).0, Err(WsaCode::WSA_INVALID_HANDLE));
         assert_eq!(session.end(handle), WsaCode::WSA_INVALID_HANDLE);
     }
-    let other = caller.provider("{C2B81F06-9D47-4E3A-A1F5-5E08D7643B29}".parse().unwrap()).session();
+    let other = caller
+        .provider("{C2B81F06-9D47-4E3A-A1F5-5E08D7643B29}".parse().unwrap())
+        .session();
     assert_eq!(other.end(open), WsaCode::WSA_INVALID_HANDLE);
     assert_eq!(session.end(open), WsaCode::NO_ERROR);
     caller.deregister();
@@ -136,11 +158,18 @@ fn a_session_ends_with_as_many_cleanups_as_startups() {
     assert_eq!(again, session.session);
     let lookup = session.begin(&bob(), ALL).unwrap();
     assert_eq!(peer.cleanup(session.session), WsaCode::NO_ERROR);
-    assert_eq!(session.next(lookup, 0, 0).0, Err(WsaCode::WSASERVICE_NOT_FOUND), "still open");
+    assert_eq!(
+        session.next(lookup, 0, 0).0,
+        Err(WsaCode::WSASERVICE_NOT_FOUND),
+        "still open"
+    );
     assert_eq!(peer.cleanup(session.session), WsaCode::NO_ERROR);
     assert_eq!(session.end(lookup), WsaCode::WSA_INVALID_HANDLE);
     assert_eq!(session.begin(&bob(), ALL), Err(WsaCode::WSAEINVAL));
-    assert_eq!(session.set(REGISTER, 0, "bob@example.com", &[]), Err(WsaCode::WSAEINVAL));
+    assert_eq!(
+        session.set(REGISTER, 0, "bob@example.com", &[]),
+        Err(WsaCode::WSAEINVAL)
+    );
     assert_eq!(peer.cleanup(ptr::null_mut()), WsaCode::WSAEINVAL, "never started");
     caller.deregister();
     stop(&machine);
@@ -169,17 +198,27 @@ fn malformed_calls_are_refused_and_change_nothing() {
     let set = |query: &QuerySet<'_>, operation, flags| {
         let form = Form::new(query);
         // SAFETY: the form is valid.
-        unsafe { session.set_raw(form.as_ptr(), operation, flags) }.unwrap().map(drop)
+        unsafe { session.set_raw(form.as_ptr(), operation, flags) }
+            .unwrap()
+            .map(drop)
     };
     assert_eq!(set(&bob(), 3, 0), Err(WsaCode::WSAEOPNOTSUPP));
     assert_eq!(set(&bob(), DELETE, 2), Err(WsaCode::WSAEINVAL));
     assert_eq!(set(&QuerySet::default(), DELETE, 0), Err(WsaCode::WSAEINVAL));
-    let elsewhere = QuerySet { namespace: 12, ..bob() };
+    let elsewhere = QuerySet {
+        namespace: 12,
+        ..bob()
+    };
     assert_eq!(set(&elsewhere, DELETE, 0), Err(WsaCode::WSAEINVAL));
     assert_eq!(session.begin(&elsewhere, ALL), Err(WsaCode::WSASERVICE_NOT_FOUND));
     assert_eq!(session.begin(&QuerySet::default(), ALL), Err(WsaCode::WSAEINVAL));
     // SAFETY: null is allowed.
-    assert_eq!(unsafe { session.set_raw(ptr::null(), DELETE, 0) }.unwrap().map(drop), Err(WsaCode::WSAEINVAL));
+    assert_eq!(
+        unsafe { session.set_raw(ptr::null(), DELETE, 0) }
+            .unwrap()
+            .map(drop),
+        Err(WsaCode::WSAEINVAL)
+    );
     let mut stranger = session.clone();
     stranger.peer.provider = Guid::from_u128(1);
     assert_eq!(stranger.begin(&bob(), ALL), Err(WsaCode::WSAEINVAL));
@@ -192,10 +231,17 @@ fn malformed_calls_are_refused_and_change_nothing() {
 fn a_change_is_answered_when_its_flush_is_done_and_not_before() {
     let (machine, caller, session) = session();
     let hold = machine.hold(Operation::FlushFile);
-    let completion = session.submit(REGISTER, 0, "bob@example.com", &[A]).unwrap().unwrap();
+    let completion = session
+        .submit(REGISTER, 0, "bob@example.com", &[A])
+        .unwrap()
+        .unwrap();
     hold.wait_until_reached();
     assert!(!completion.is_there());
-    assert_eq!(session.look_up("bob@example.com"), Err(WsaCode::WSASERVICE_NOT_FOUND), "readers see what is durable");
+    assert_eq!(
+        session.look_up("bob@example.com"),
+        Err(WsaCode::WSASERVICE_NOT_FOUND),
+        "readers see what is durable"
+    );
     hold.release();
     assert_eq!(completion.wait(), Ok((1, 0)));
     assert_eq!(session.addresses("bob@example.com"), Ok(vec![A.to_owned()]));
@@ -208,15 +254,27 @@ fn rundown_cancels_what_waits_for_the_journal_and_not_what_is_being_written() {
     let (machine, caller, session) = session();
     let other = session.peer.session();
     let hold = machine.hold(Operation::FlushFile);
-    let written = session.submit(REGISTER, 0, "bob@example.com", &[A]).unwrap().unwrap();
+    let written = session
+        .submit(REGISTER, 0, "bob@example.com", &[A])
+        .unwrap()
+        .unwrap();
     hold.wait_until_reached();
-    let waiting = session.submit(REGISTER, 0, "eve@example.com", &[A]).unwrap().unwrap();
-    let of_other = other.submit(REGISTER, 0, "carol@example.com", &[A]).unwrap().unwrap();
+    let waiting = session
+        .submit(REGISTER, 0, "eve@example.com", &[A])
+        .unwrap()
+        .unwrap();
+    let of_other = other
+        .submit(REGISTER, 0, "carol@example.com", &[A])
+        .unwrap()
+        .unwrap();
     session.peer.rundown(session.session);
     assert_eq!(waiting.wait(), Err(WsaCode::WSA_E_CANCELLED));
     hold.release();
     assert_eq!((written.wait(), of_other.wait()), (Ok((1, 0)), Ok((1, 0))));
-    assert_eq!(other.look_up("eve@example.com"), Err(WsaCode::WSASERVICE_NOT_FOUND));
+    assert_eq!(
+        other.look_up("eve@example.com"),
+        Err(WsaCode::WSASERVICE_NOT_FOUND)
+    );
     assert_eq!(other.addresses("bob@example.com"), Ok(vec![A.to_owned()]));
     caller.deregister();
     stop(&machine);
@@ -226,7 +284,10 @@ fn rundown_cancels_what_waits_for_the_journal_and_not_what_is_being_written() {
 fn detach_is_pending_while_an_accepted_change_is_not_complete() {
     let (machine, caller, session) = session();
     let hold = machine.hold(Operation::FlushFile);
-    let completion = session.submit(REGISTER, 0, "bob@example.com", &[A]).unwrap().unwrap();
+    let completion = session
+        .submit(REGISTER, 0, "bob@example.com", &[A])
+        .unwrap()
+        .unwrap();
     hold.wait_until_reached();
     let stopping = {
         let machine = machine.clone();
@@ -235,7 +296,10 @@ fn detach_is_pending_while_an_accepted_change_is_not_complete() {
     while session.peer.call(|_, _| ()).is_some() {
         thread::yield_now();
     }
-    assert!(session.submit(REGISTER, 0, "eve@example.com", &[A]).is_none(), "nothing new is accepted");
+    assert!(
+        session.submit(REGISTER, 0, "eve@example.com", &[A]).is_none(),
+        "nothing new is accepted"
+    );
     assert!(!completion.is_there());
     hold.release();
     assert_eq!(completion.wait(), Ok((1, 0)), "what was accepted completes");
@@ -250,15 +314,26 @@ fn detach_is_pending_while_an_accepted_change_is_not_complete() {
 
 #[test]
 fn a_failed_write_or_flush_is_answered_with_an_error_and_leaves_no_trace() {
-
     for operation in [Operation::WriteFile, Operation::FlushFile] {
         let (machine, caller, session) = session();
         session.set(REGISTER, 0, "bob@example.com", &[A]).unwrap();
-        let fault = Fault { operation, after: 0, times: 1, status: NtStatus::DISK_FULL };
+        let fault = Fault {
+            operation,
+            after: 0,
+            times: 1,
+            status: NtStatus::DISK_FULL,
+        };
         machine.inject(fault);
-        assert_eq!(session.set(DELETE, 0, "bob@example.com", &[]), Err(WsaCode::WSASYSCALLFAILURE));
+        assert_eq!(
+            session.set(DELETE, 0, "bob@example.com", &[]),
+            Err(WsaCode::WSASYSCALLFAILURE)
+        );
         assert_eq!(session.addresses("bob@example.com"), Ok(vec![A.to_owned()]));
-        assert_eq!(session.set(REGISTER, 0, "eve@example.com", &[B]), Ok((1, 0)), "it works again");
+        assert_eq!(
+            session.set(REGISTER, 0, "eve@example.com", &[B]),
+            Ok((1, 0)),
+            "it works again"
+        );
         caller.deregister();
         machine.stop(SERVICE).unwrap();
         machine.start(SERVICE).unwrap();
@@ -295,7 +370,10 @@ fn many_callers_at_once_all_get_their_names() {
         thread.join().unwrap();
     }
     assert_eq!(session.addresses("user3.38@example.com"), Ok(vec![A.to_owned()]));
-    assert_eq!(session.look_up("user3.39@example.com"), Err(WsaCode::WSASERVICE_NOT_FOUND));
+    assert_eq!(
+        session.look_up("user3.39@example.com"),
+        Err(WsaCode::WSASERVICE_NOT_FOUND)
+    );
     caller.deregister();
     stop(&machine);
 }
@@ -334,8 +412,11 @@ fn the_driver_stops_under_traffic() {
 
 #[test]
 fn a_client_with_a_bad_dispatch_table_is_declined() {
-    static EMPTY: ClientDispatch =
-        ClientDispatch { version: VERSION, size: ClientDispatch::SIZE, complete_async_call: None };
+    static EMPTY: ClientDispatch = ClientDispatch {
+        version: VERSION,
+        size: ClientDispatch::SIZE,
+        complete_async_call: None,
+    };
     let (machine, caller, _session) = session();
     for dispatch in [None, Some(&EMPTY)] {
         let refused = Caller::with_dispatch(&machine, dispatch);
@@ -361,13 +442,19 @@ fn limits_are_configurable_and_kept() {
     let session = caller.provider(PROVIDER).session();
     session.set(REGISTER, 0, "a@example.com", &[]).unwrap();
     session.set(REGISTER, 0, "b@example.com", &[]).unwrap();
-    assert_eq!(session.set(REGISTER, 0, "c@example.com", &[]), Err(WsaCode::WSA_NOT_ENOUGH_MEMORY));
+    assert_eq!(
+        session.set(REGISTER, 0, "c@example.com", &[]),
+        Err(WsaCode::WSA_NOT_ENOUGH_MEMORY)
+    );
     let first = session.begin(&bob(), ALL).unwrap();
     assert_eq!(session.begin(&bob(), ALL), Err(WsaCode::WSA_NOT_ENOUGH_MEMORY));
     assert_eq!(session.end(first), WsaCode::NO_ERROR);
     session.begin(&bob(), ALL).unwrap();
     let second = session.peer.session();
-    assert_eq!(session.peer.startup(&mut ptr::null_mut()), WsaCode::WSA_NOT_ENOUGH_MEMORY);
+    assert_eq!(
+        session.peer.startup(&mut ptr::null_mut()),
+        WsaCode::WSA_NOT_ENOUGH_MEMORY
+    );
     assert_eq!(session.peer.cleanup(second.session), WsaCode::NO_ERROR);
     session.peer.session();
     caller.deregister();
@@ -379,8 +466,14 @@ fn a_malformed_entry_is_left_out_and_the_others_are_hosted() {
     let machine = installed();
     let bad = format!(r"{PARAMETERS}\Providers\{{11111111-2222-3333-4444-555555555555}}");
     machine.registry().create_path(&bad).unwrap();
-    machine.registry().put(&bad, "Identifier", Value::sz("no blob")).unwrap();
-    machine.registry().create_path(&format!(r"{PARAMETERS}\Providers\not a guid")).unwrap();
+    machine
+        .registry()
+        .put(&bad, "Identifier", Value::sz("no blob"))
+        .unwrap();
+    machine
+        .registry()
+        .create_path(&format!(r"{PARAMETERS}\Providers\not a guid"))
+        .unwrap();
     let off = format!(r"{PARAMETERS}\Providers\{{C2B81F06-9D47-4E3A-A1F5-5E08D7643B29}}");
     machine.registry().put(&off, "Enabled", Value::dword(0)).unwrap();
     machine.start(SERVICE).unwrap();
@@ -415,7 +508,12 @@ fn a_start_that_runs_out_of_memory_anywhere_is_undone_or_serves() {
 fn completions_are_counted_once_each() {
     let (machine, caller, session) = session();
     let completions: Vec<Arc<Completion>> = (0..100)
-        .map(|n| session.submit(REGISTER, 0, &format!("user{n}@example.com"), &[A]).unwrap().unwrap())
+        .map(|n| {
+            session
+                .submit(REGISTER, 0, &format!("user{n}@example.com"), &[A])
+                .unwrap()
+                .unwrap()
+        })
         .collect();
     for completion in completions {
         assert_eq!(completion.wait(), Ok((1, 0)));

@@ -118,7 +118,12 @@ impl Header {
         if bytes.iter().all(|&byte| byte == 0) {
             return Err(HeaderFault::Unfinished);
         }
-        let head = (array(bytes, 0), u32_at(bytes, 8), u32_at(bytes, 60), u32_at(bytes, 12));
+        let head = (
+            array(bytes, 0),
+            u32_at(bytes, 8),
+            u32_at(bytes, 60),
+            u32_at(bytes, 12),
+        );
         let (Some(magic), Some(version), Some(crc), Some(size)) = head else {
             return Err(HeaderFault::Damaged);
         };
@@ -129,9 +134,11 @@ impl Header {
             return Err(HeaderFault::Version(version));
         }
         match (u64_at(bytes, 16), u64_at(bytes, 24), array(bytes, 32)) {
-            (Some(generation), Some(salt), Some(provider)) if generation != 0 && size == 64 => {
-                Ok(Self { generation, salt, provider })
-            }
+            (Some(generation), Some(salt), Some(provider)) if generation != 0 && size == 64 => Ok(Self {
+                generation,
+                salt,
+                provider,
+            }),
             _ => Err(HeaderFault::Damaged),
         }
     }
@@ -257,12 +264,21 @@ impl<A: Allocator> FrameBuilder<A> {
     /// No memory for the padding of a frame without records.
     pub fn finish(&mut self, salt: u64, sequence: u64) -> Result<&[u8], OutOfMemory> {
         let payload = self.payload();
-        let padded = self.bytes.len().checked_next_multiple_of(ALIGNMENT).ok_or(OutOfMemory)?;
+        let padded = self
+            .bytes
+            .len()
+            .checked_next_multiple_of(ALIGNMENT)
+            .ok_or(OutOfMemory)?;
         self.bytes.try_resize(padded, 0)?;
         let length = u32::try_from(payload).map_err(|_| OutOfMemory)?;
         let end = payload.saturating_add(FRAME_HEADER_SIZE);
         let crc = CRC_32C.checksum(self.bytes.get(FRAME_HEADER_SIZE..end).unwrap_or_default());
-        let header = FrameHeader { length, sequence, records: self.records, crc };
+        let header = FrameHeader {
+            length,
+            sequence,
+            records: self.records,
+            crc,
+        };
         put(&mut self.bytes, 0, &header.encode(salt));
         Ok(&self.bytes)
     }
@@ -313,7 +329,9 @@ impl FrameHeader {
     /// Bytes of the whole frame, padding included.
     #[must_use]
     pub fn frame_size(&self) -> u64 {
-        u64::from(self.length).saturating_add(FRAME_HEADER_SIZE as u64).next_multiple_of(ALIGNMENT as u64)
+        u64::from(self.length)
+            .saturating_add(FRAME_HEADER_SIZE as u64)
+            .next_multiple_of(ALIGNMENT as u64)
     }
 }
 
@@ -348,7 +366,11 @@ pub fn step(salt: u64, sequence: u64, bytes: &[u8], last: bool) -> Step<'_> {
         };
     }
     let Some(header) = FrameHeader::decode(salt, bytes) else {
-        return if bytes.iter().all(|&byte| byte == 0) { Step::End } else { Step::Bad };
+        return if bytes.iter().all(|&byte| byte == 0) {
+            Step::End
+        } else {
+            Step::Bad
+        };
     };
     let Ok(size) = usize::try_from(header.frame_size()) else {
         return Step::Bad;
@@ -366,7 +388,13 @@ pub fn step(salt: u64, sequence: u64, bytes: &[u8], last: bool) -> Step<'_> {
     if CRC_32C.checksum(payload) != header.crc {
         return Step::Bad;
     }
-    Step::Frame { records: Records { payload, left: header.records }, size }
+    Step::Frame {
+        records: Records {
+            payload,
+            left: header.records,
+        },
+        size,
+    }
 }
 
 /// Looks in `bytes`, which start at a multiple of [`ALIGNMENT`], for the header of a frame after number `sequence`.
@@ -410,7 +438,9 @@ pub struct Records<'a> {
 
 impl<'a> Records<'a> {
     fn take(&mut self) -> Option<Record<'a>> {
-        let (&[kind, 0, 0, 0, l0, l1, l2, l3], rest) = self.payload.split_first_chunk::<RECORD_HEADER_SIZE>()? else {
+        let (&[kind, 0, 0, 0, l0, l1, l2, l3], rest) =
+            self.payload.split_first_chunk::<RECORD_HEADER_SIZE>()?
+        else {
             return None;
         };
         let length = usize::try_from(u32::from_le_bytes([l0, l1, l2, l3])).ok()?;

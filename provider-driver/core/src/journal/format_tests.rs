@@ -28,7 +28,11 @@ fn checksum_is_crc_32c() {
 
 #[test]
 fn a_changed_bit_of_the_header_is_noticed() {
-    let header = Header { generation: 7, salt: SALT, provider: *b"0123456789abcdef" };
+    let header = Header {
+        generation: 7,
+        salt: SALT,
+        provider: *b"0123456789abcdef",
+    };
     let bytes = header.encode();
     assert_eq!(Header::decode(&bytes), Ok(header));
     for bit in 0..bytes.len() * 8 {
@@ -40,7 +44,12 @@ fn a_changed_bit_of_the_header_is_noticed() {
 
 #[test]
 fn a_newer_version_is_told_apart_from_damage() {
-    let mut bytes = Header { generation: 1, salt: SALT, provider: [0; 16] }.encode();
+    let mut bytes = Header {
+        generation: 1,
+        salt: SALT,
+        provider: [0; 16],
+    }
+    .encode();
     put(&mut bytes, 8, &2_u32.to_le_bytes());
     let crc = CRC_32C.checksum(&bytes[..60]);
     put(&mut bytes, 60, &crc.to_le_bytes());

@@ -66,7 +66,11 @@ impl<D: JournalDirectory> Journal<D> {
                 *generation = peek(&file, provider)?;
             }
         }
-        let order: [u8; 2] = if generations.first() > generations.last() { [0, 1] } else { [1, 0] };
+        let order: [u8; 2] = if generations.first() > generations.last() {
+            [0, 1]
+        } else {
+            [1, 0]
+        };
         for number in order {
             let Some(file) = directory.open(number).map_err(LoadError::File)? else {
                 continue;
@@ -75,18 +79,41 @@ impl<D: JournalDirectory> Journal<D> {
             match Log::open(file, provider, alloc.clone(), |record| receiver.receive(record)) {
                 Ok((log, loaded)) if loaded.complete => {
                     discard(&directory, number ^ 1).map_err(LoadError::File)?;
-                    return Ok((Self { directory, log, obstructed: false }, loaded));
+                    return Ok((
+                        Self {
+                            directory,
+                            log,
+                            obstructed: false,
+                        },
+                        loaded,
+                    ));
                 }
                 Ok(_) | Err(LoadError::Unfinished) => {}
                 Err(error) => return Err(error),
             }
         }
         receiver.clear();
-        let generation = generations.into_iter().flatten().max().unwrap_or(0).saturating_add(1);
-        let header = Header { generation, salt, provider };
+        let generation = generations
+            .into_iter()
+            .flatten()
+            .max()
+            .unwrap_or(0)
+            .saturating_add(1);
+        let header = Header {
+            generation,
+            salt,
+            provider,
+        };
         let log = begin(&directory, header, alloc, core::iter::empty())?;
         discard(&directory, number(generation) ^ 1).map_err(LoadError::File)?;
-        Ok((Self { directory, log, obstructed: false }, Loaded::default()))
+        Ok((
+            Self {
+                directory,
+                log,
+                obstructed: false,
+            },
+            Loaded::default(),
+        ))
     }
 
     /// Appends a frame of those records and returns when it is durable; without `durable`, when it is written.
@@ -129,7 +156,11 @@ impl<D: JournalDirectory> Journal<D> {
         contents: impl Iterator<Item = &'r [u8]>,
     ) -> Result<(), LoadError<FileError<D>>> {
         let present = self.log.header();
-        let header = Header { generation: present.generation.saturating_add(1), salt, provider: present.provider };
+        let header = Header {
+            generation: present.generation.saturating_add(1),
+            salt,
+            provider: present.provider,
+        };
         match begin(&self.directory, header, alloc, contents) {
             Ok(next) => {
                 self.log = next;
@@ -191,7 +222,9 @@ fn begin<'r, D: JournalDirectory, A: Allocator + Clone>(
     alloc: &A,
     contents: impl Iterator<Item = &'r [u8]>,
 ) -> Result<Log<D::File>, LoadError<FileError<D>>> {
-    let file = directory.create(number(header.generation)).map_err(LoadError::File)?;
+    let file = directory
+        .create(number(header.generation))
+        .map_err(LoadError::File)?;
     let mut log = Log::create(file, header).map_err(LoadError::File)?;
     let mut frame = FrameBuilder::try_new_in(alloc.clone())?;
     for content in contents {

@@ -49,7 +49,10 @@ fn with_no_file_a_new_store_is_begun_and_found_again() {
     assert_eq!((opened.generation(), contents), (1, Contents::default()));
     append(&mut opened, b"alice");
     let (opened, contents) = load(&medium.crash(0));
-    assert_eq!((opened.generation(), contents.0), (1, std::vec![b"alice".to_vec()]));
+    assert_eq!(
+        (opened.generation(), contents.0),
+        (1, std::vec![b"alice".to_vec()])
+    );
 }
 
 #[test]
@@ -62,7 +65,10 @@ fn a_rewritten_store_replaces_the_file_before_it() {
     append(&mut opened, b"carol");
     assert!(medium.bytes(1).is_none());
     let (opened, contents) = load(&medium);
-    assert_eq!((opened.generation(), contents.0), (2, std::vec![b"bob".to_vec(), b"carol".to_vec()]));
+    assert_eq!(
+        (opened.generation(), contents.0),
+        (2, std::vec![b"bob".to_vec(), b"carol".to_vec()])
+    );
 }
 
 #[test]
@@ -76,11 +82,19 @@ fn a_crash_at_any_step_of_a_rewrite_or_a_failure_of_any_step_loses_nothing() {
             medium.fail_after(steps);
             let done = rewrite(&mut opened, &[&b"alice"[..]]);
             let (_, contents) = load(&medium.crash(kept));
-            assert_eq!(contents.0, std::vec![b"alice".to_vec()], "{steps} steps, {kept} bytes kept, {done:?}");
+            assert_eq!(
+                contents.0,
+                std::vec![b"alice".to_vec()],
+                "{steps} steps, {kept} bytes kept, {done:?}"
+            );
             medium.heal();
             append(&mut opened, b"bob");
             let (_, contents) = load(&medium.crash(kept));
-            assert_eq!(contents.0, std::vec![b"alice".to_vec(), b"bob".to_vec()], "{steps} steps, {kept} bytes kept");
+            assert_eq!(
+                contents.0,
+                std::vec![b"alice".to_vec(), b"bob".to_vec()],
+                "{steps} steps, {kept} bytes kept"
+            );
         }
     }
 }
@@ -111,8 +125,10 @@ fn a_damaged_file_is_not_passed_over_for_the_other_one() {
     let mut second = medium.bytes(0).unwrap();
     second[80] ^= 1;
     let damaged = Medium::holding(&first.unwrap());
-    damaged.files.borrow_mut()[0] =
-        Some(super::super::memory::Content { written: second.clone(), flushed: second.clone() });
+    damaged.files.borrow_mut()[0] = Some(super::super::memory::Content {
+        written: second.clone(),
+        flushed: second.clone(),
+    });
     let error = Journal::open(damaged.clone(), PROVIDER, 3, &Global, &mut Contents::default()).unwrap_err();
     assert_eq!(error, LoadError::Damaged(64));
     assert_eq!(damaged.bytes(0).unwrap(), second);

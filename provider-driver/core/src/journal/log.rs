@@ -75,7 +75,10 @@ impl<E: fmt::Display> fmt::Display for LoadError<E> {
         match self {
             Self::File(error) => write!(f, "the file system answered {error}"),
             Self::Unfinished => f.write_str("it has no header"),
-            Self::Version(version) => write!(f, "it has format version {version}, which this driver does not know"),
+            Self::Version(version) => write!(
+                f,
+                "it has format version {version}, which this driver does not know"
+            ),
             Self::Foreign => f.write_str("it belongs to another provider"),
             Self::Damaged(offset) => write!(f, "it is damaged at offset {offset}"),
             Self::OutOfMemory => f.write_str("there is not enough memory"),
@@ -104,7 +107,14 @@ impl<F: JournalFile> Log<F> {
     pub fn create(mut file: F, header: Header) -> Result<Self, F::Error> {
         file.write_at(0, &header.encode())?;
         file.flush()?;
-        Ok(Self { file, header, end: HEADER_SIZE as u64, sequence: 1, must_cut: false, unflushed: false })
+        Ok(Self {
+            file,
+            header,
+            end: HEADER_SIZE as u64,
+            sequence: 1,
+            must_cut: false,
+            unflushed: false,
+        })
     }
 
     /// Reads a file, hands each record to `receive` in order, and cuts a torn tail off.
@@ -166,7 +176,14 @@ impl<F: JournalFile> Log<F> {
             loaded.cut = size.saturating_sub(end);
         }
         drop(window);
-        let mut log = Self { file, header, end, sequence, must_cut: size > end, unflushed: false };
+        let mut log = Self {
+            file,
+            header,
+            end,
+            sequence,
+            must_cut: size > end,
+            unflushed: false,
+        };
         log.cut().map_err(LoadError::File)?;
         Ok((log, loaded))
     }
@@ -265,7 +282,13 @@ struct Window<'f, F, A: Allocator> {
 
 impl<'f, F: JournalFile, A: Allocator> Window<'f, F, A> {
     const fn new(file: &'f F, size: u64, alloc: A) -> Self {
-        Self { file, size, start: 0, bytes: Vec::new_in(alloc), passed: 0 }
+        Self {
+            file,
+            size,
+            start: 0,
+            bytes: Vec::new_in(alloc),
+            passed: 0,
+        }
     }
 
     /// The bytes from the present place on.
@@ -289,10 +312,15 @@ impl<'f, F: JournalFile, A: Allocator> Window<'f, F, A> {
         self.start = self.start.saturating_add(self.passed as u64);
         self.passed = 0;
         let left = self.size.saturating_sub(self.start).saturating_sub(have as u64);
-        let more = missing.max(READ_SIZE).min(usize::try_from(left).unwrap_or(usize::MAX));
+        let more = missing
+            .max(READ_SIZE)
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
         self.bytes.try_resize(have.saturating_add(more), 0)?;
         let buffer = self.bytes.get_mut(have..).unwrap_or_default();
-        let read = self.file.read_at(self.start.saturating_add(have as u64), buffer).map_err(LoadError::File)?;
+        let read = self
+            .file
+            .read_at(self.start.saturating_add(have as u64), buffer)
+            .map_err(LoadError::File)?;
         if read < more {
             // The file is shorter than it said: what there is, is all.
             self.bytes.truncate(have.saturating_add(read));

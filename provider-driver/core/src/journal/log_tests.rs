@@ -8,7 +8,11 @@ use super::super::memory::{Failed, Medium};
 use super::*;
 
 const PROVIDER: [u8; 16] = *b"0123456789abcdef";
-const HEADER: Header = Header { generation: 1, salt: 42, provider: PROVIDER };
+const HEADER: Header = Header {
+    generation: 1,
+    salt: 42,
+    provider: PROVIDER,
+};
 
 fn frame(contents: &[&[u8]]) -> FrameBuilder<Global> {
     let mut frame = FrameBuilder::try_new_in(Global).unwrap();
@@ -34,7 +38,10 @@ fn three() -> (Vec<u8>, Vec<usize>, Vec<Vec<u8>>) {
     let medium = Medium::holding(&[]);
     let mut log = Log::create(medium.file(1), HEADER).unwrap();
     let mut starts = Vec::new();
-    let contents: Vec<Vec<u8>> = [&b"alice"[..], &[0xEE; 300], b"carol"].iter().map(|c| c.to_vec()).collect();
+    let contents: Vec<Vec<u8>> = [&b"alice"[..], &[0xEE; 300], b"carol"]
+        .iter()
+        .map(|c| c.to_vec())
+        .collect();
     for content in &contents {
         starts.push(usize::try_from(log.size()).unwrap());
         log.append(&mut frame(&[content]), true).unwrap();
@@ -51,7 +58,11 @@ fn a_torn_tail_is_cut_at_every_length() {
         let (read, loaded) = read(&medium).unwrap();
         assert_eq!(read, contents[..2], "length {length}");
         assert_eq!(loaded.cut, (length - starts[2]) as u64);
-        assert_eq!(medium.bytes(1).unwrap(), bytes[..starts[2]], "what was torn is gone from the file");
+        assert_eq!(
+            medium.bytes(1).unwrap(),
+            bytes[..starts[2]],
+            "what was torn is gone from the file"
+        );
     }
 }
 
@@ -71,7 +82,11 @@ fn damage_in_the_middle_is_refused_at_every_byte_and_leaves_the_file_alone() {
         let mut damaged = bytes.clone();
         damaged[at] ^= 0x10;
         let medium = Medium::holding(&damaged);
-        assert_eq!(read(&medium), Err(LoadError::Damaged(starts[1] as u64)), "byte {at}");
+        assert_eq!(
+            read(&medium),
+            Err(LoadError::Damaged(starts[1] as u64)),
+            "byte {at}"
+        );
         assert_eq!(medium.bytes(1).unwrap(), damaged);
     }
 }
@@ -80,11 +95,15 @@ fn damage_in_the_middle_is_refused_at_every_byte_and_leaves_the_file_alone() {
 fn damage_far_before_the_next_frame_is_found() {
     let medium = Medium::holding(&[]);
     let mut log = Log::create(medium.file(1), HEADER).unwrap();
-    log.append(&mut frame(&[&std::vec![1; 3 * READ_SIZE + 12]]), true).unwrap();
+    log.append(&mut frame(&[&std::vec![1; 3 * READ_SIZE + 12]]), true)
+        .unwrap();
     log.append(&mut frame(&[b"last"]), true).unwrap();
     let mut bytes = medium.bytes(1).unwrap();
     bytes[200] ^= 1;
-    assert_eq!(read(&Medium::holding(&bytes)), Err(LoadError::Damaged(HEADER_SIZE as u64)));
+    assert_eq!(
+        read(&Medium::holding(&bytes)),
+        Err(LoadError::Damaged(HEADER_SIZE as u64))
+    );
 }
 
 #[test]
@@ -98,7 +117,11 @@ fn a_file_of_another_provider_is_not_loaded() {
 fn a_piece_of_a_header_is_an_unfinished_file_and_a_bad_one_before_frames_is_damage() {
     let (bytes, ..) = three();
     for length in 0..HEADER_SIZE {
-        assert_eq!(read(&Medium::holding(&bytes[..length])), Err(LoadError::Unfinished), "length {length}");
+        assert_eq!(
+            read(&Medium::holding(&bytes[..length])),
+            Err(LoadError::Unfinished),
+            "length {length}"
+        );
     }
     let mut damaged = bytes;
     damaged[20] ^= 1;
@@ -116,12 +139,19 @@ fn after_a_failed_write_or_flush_nothing_is_appended_until_the_file_was_cut_back
         let mut refused = frame(&[b"refused, and rather long so that something of it would stay"]);
         assert_eq!(log.append(&mut refused, true), Err(AppendError::File(Failed)));
         assert!(log.is_suspended());
-        assert_eq!(log.append(&mut frame(&[b"also refused"]), true), Err(AppendError::File(Failed)));
+        assert_eq!(
+            log.append(&mut frame(&[b"also refused"]), true),
+            Err(AppendError::File(Failed))
+        );
         medium.heal();
         log.append(&mut frame(&[b"dave"]), true).unwrap();
         contents.push(b"dave".to_vec());
         for kept in [0, 1000] {
-            assert_eq!(read(&medium.crash(kept)).unwrap().0, contents, "{succeed} {torn} {kept}");
+            assert_eq!(
+                read(&medium.crash(kept)).unwrap().0,
+                contents,
+                "{succeed} {torn} {kept}"
+            );
         }
     }
 }

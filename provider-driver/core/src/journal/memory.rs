@@ -38,17 +38,25 @@ impl Medium {
     /// A medium with one file, number 1, as flushed.
     pub fn holding(bytes: &[u8]) -> Self {
         let medium = Self::default();
-        medium.files.borrow_mut()[1] = Some(Content { written: bytes.to_vec(), flushed: bytes.to_vec() });
+        medium.files.borrow_mut()[1] = Some(Content {
+            written: bytes.to_vec(),
+            flushed: bytes.to_vec(),
+        });
         medium
     }
 
     pub fn file(&self, number: u8) -> MemoryFile {
-        MemoryFile { medium: self.clone(), number: number.into() }
+        MemoryFile {
+            medium: self.clone(),
+            number: number.into(),
+        }
     }
 
     /// The bytes of file `number`, as written.
     pub fn bytes(&self, number: usize) -> Option<Vec<u8>> {
-        self.files.borrow()[number].as_ref().map(|content| content.written.clone())
+        self.files.borrow()[number]
+            .as_ref()
+            .map(|content| content.written.clone())
     }
 
     /// Lets the next `left` changing operations succeed and all after them fail.
@@ -65,14 +73,26 @@ impl Medium {
         let files = self.files.borrow().clone().map(|content| {
             content.map(|content| {
                 let mut bytes = content.flushed.clone();
-                for (at, byte) in content.written.iter().enumerate().skip(content.flushed.len()).take(kept) {
+                for (at, byte) in content
+                    .written
+                    .iter()
+                    .enumerate()
+                    .skip(content.flushed.len())
+                    .take(kept)
+                {
                     assert_eq!(bytes.len(), at);
                     bytes.push(*byte);
                 }
-                Content { written: bytes.clone(), flushed: bytes }
+                Content {
+                    written: bytes.clone(),
+                    flushed: bytes,
+                }
             })
         });
-        Self { files: Rc::new(RefCell::new(files)), ..Self::default() }
+        Self {
+            files: Rc::new(RefCell::new(files)),
+            ..Self::default()
+        }
     }
 
     fn step(&self) -> Result<(), Failed> {
@@ -89,7 +109,10 @@ impl Medium {
 
 impl MemoryFile {
     fn with<R>(&self, f: impl FnOnce(&mut Content) -> R) -> Result<R, Failed> {
-        self.medium.files.borrow_mut()[self.number].as_mut().map(f).ok_or(Failed)
+        self.medium.files.borrow_mut()[self.number]
+            .as_mut()
+            .map(f)
+            .ok_or(Failed)
     }
 }
 
@@ -102,7 +125,10 @@ impl JournalFile for MemoryFile {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, Failed> {
         self.with(|content| {
-            let rest = content.written.get(usize::try_from(offset).unwrap()..).unwrap_or_default();
+            let rest = content
+                .written
+                .get(usize::try_from(offset).unwrap()..)
+                .unwrap_or_default();
             let count = rest.len().min(buffer.len());
             buffer[..count].copy_from_slice(&rest[..count]);
             count
@@ -111,7 +137,11 @@ impl JournalFile for MemoryFile {
 
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Failed> {
         let result = self.medium.step();
-        let bytes = if result.is_ok() { bytes } else { &bytes[..bytes.len().min(self.medium.torn.get())] };
+        let bytes = if result.is_ok() {
+            bytes
+        } else {
+            &bytes[..bytes.len().min(self.medium.torn.get())]
+        };
         self.with(|content| {
             let offset = usize::try_from(offset).unwrap();
             let end = offset + bytes.len();
@@ -138,7 +168,9 @@ impl JournalDirectory for Medium {
     type File = MemoryFile;
 
     fn open(&self, number: u8) -> Result<Option<MemoryFile>, Failed> {
-        Ok(self.files.borrow()[usize::from(number)].is_some().then(|| self.file(number)))
+        Ok(self.files.borrow()[usize::from(number)]
+            .is_some()
+            .then(|| self.file(number)))
     }
 
     fn create(&self, number: u8) -> Result<MemoryFile, Failed> {

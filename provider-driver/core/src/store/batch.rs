@@ -4,10 +4,10 @@ use nsemail_contract::codes::WsaCode;
 use nsemail_contract::dispatch::SetInformation;
 use pool_alloc::{Allocator, OutOfMemory, Vec};
 
+use super::Store;
 use super::change::{Change, Effect};
 use super::key::Key;
 use super::record::Record;
-use super::Store;
 
 /// Changes of a store, in order, that become visible together.
 #[derive(Debug)]
@@ -52,7 +52,11 @@ pub enum Written<'b> {
 impl<A: Allocator + Clone> Batch<A> {
     /// No changes.
     pub const fn new_in(alloc: A) -> Self {
-        Self { entries: Vec::new_in(alloc), records: 0, bytes: 0 }
+        Self {
+            entries: Vec::new_in(alloc),
+            records: 0,
+            bytes: 0,
+        }
     }
 
     /// Number of changes.
@@ -81,10 +85,17 @@ impl<A: Allocator + Clone> Batch<A> {
         let counts = outcome.counts;
         let old_bytes = old.as_ref().map_or(0, size);
         let (record, removed) = match outcome.effect {
-            Effect::Keep => return Ok(Staged { written: None, counts }),
+            Effect::Keep => {
+                return Ok(Staged {
+                    written: None,
+                    counts,
+                });
+            }
             Effect::Put(record) => (record, false),
             Effect::Remove => {
-                let key = change.try_key_record(store.alloc.clone()).map_err(|_| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
+                let key = change
+                    .try_key_record(store.alloc.clone())
+                    .map_err(|_| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
                 (key, true)
             }
         };
@@ -108,7 +119,9 @@ impl<A: Allocator + Clone> Batch<A> {
         {
             return Err(WsaCode::WSA_NOT_ENOUGH_MEMORY);
         }
-        self.entries.try_push(entry).map_err(|_: OutOfMemory| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
+        self.entries
+            .try_push(entry)
+            .map_err(|_: OutOfMemory| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
         (self.records, self.bytes) = (records, bytes);
         let written = self.entries.last().map(|entry| match entry.removed {
             false => Written::Put(entry.record.as_bytes()),
@@ -137,7 +150,11 @@ impl<A: Allocator + Clone> Batch<A> {
 
     /// The version of an object that is on top.
     fn latest<'s>(&'s self, store: &'s Store<A>, hash: u64, key: &Key<'_>) -> Option<&'s Record<A>> {
-        match self.staged(hash).rev().find(|entry| Key::of(&entry.record.view()).same_object(key)) {
+        match self
+            .staged(hash)
+            .rev()
+            .find(|entry| Key::of(&entry.record.view()).same_object(key))
+        {
             Some(entry) => (!entry.removed).then_some(&entry.record),
             None => store.find(key),
         }

@@ -77,7 +77,9 @@ impl<A: Allocator + Clone> Change<A> {
         Address::parse(name).map_err(|error| error.set_code())?;
         let oversize = query.over_limit().is_some()
             || query.addresses.len() > usize::from(limits.addresses)
-            || query.blob.is_some_and(|blob| blob.len() as u64 > u64::from(limits.blob));
+            || query
+                .blob
+                .is_some_and(|blob| blob.len() as u64 > u64::from(limits.blob));
         if oversize || !matches!(query.namespace, ids::NS_ALL | ids::NS_EMAIL) {
             return Err(WsaCode::WSAEINVAL);
         }
@@ -95,7 +97,11 @@ impl<A: Allocator + Clone> Change<A> {
             blob: query.blob,
         };
         let given = Record::try_new_in(&fields, &addresses, alloc).map_err(code)?;
-        Ok(Self { operation, multiple: flags.contains(SetFlags::MULTIPLE), given })
+        Ok(Self {
+            operation,
+            multiple: flags.contains(SetFlags::MULTIPLE),
+            given,
+        })
     }
 
     /// The object that the change is about.
@@ -111,7 +117,12 @@ impl<A: Allocator + Clone> Change<A> {
     /// No memory.
     pub fn try_key_record(&self, alloc: A) -> Result<Record<A>, OutOfMemory> {
         let given = self.given.view().fields();
-        let fields = Fields { version: None, comment: None, blob: None, ..given };
+        let fields = Fields {
+            version: None,
+            comment: None,
+            blob: None,
+            ..given
+        };
         Record::try_new_in(&fields, &AddressSet::new_in(alloc.clone()), alloc).map_err(|_| OutOfMemory)
     }
 
@@ -121,7 +132,12 @@ impl<A: Allocator + Clone> Change<A> {
     ///
     /// `WSASERVICE_NOT_FOUND` if it has to exist; `WSA_NOT_ENOUGH_MEMORY`, also if it would get more addresses than
     /// an object may have.
-    pub fn apply(&self, old: Option<RecordRef<'_>>, limits: &Limits, alloc: &A) -> Result<Outcome<A>, WsaCode> {
+    pub fn apply(
+        &self,
+        old: Option<RecordRef<'_>>,
+        limits: &Limits,
+        alloc: &A,
+    ) -> Result<Outcome<A>, WsaCode> {
         match (self.operation, old) {
             (Operation::Register, Some(old)) if self.multiple => self.update(&old, limits, alloc),
             (Operation::Register, old) => self.overwrite(old.as_ref(), alloc),
@@ -143,13 +159,20 @@ impl<A: Allocator + Clone> Change<A> {
         let before = old.map_or(Addresses::NONE, RecordRef::addresses);
         let counts = counts(before, given.addresses());
         let record = if given.fields().blob.is_some_and(<[u8]>::is_empty) {
-            let fields = Fields { blob: None, ..given.fields() };
+            let fields = Fields {
+                blob: None,
+                ..given.fields()
+            };
             let addresses = collect(given.addresses(), Addresses::NONE, alloc)?;
             Record::try_new_in(&fields, &addresses, alloc.clone()).map_err(code)?
         } else {
             self.given.clone()
         };
-        let effect = if old == Some(&record.view()) { Effect::Keep } else { Effect::Put(record) };
+        let effect = if old == Some(&record.view()) {
+            Effect::Keep
+        } else {
+            Effect::Put(record)
+        };
         Ok(Outcome { effect, counts })
     }
 
@@ -167,7 +190,11 @@ impl<A: Allocator + Clone> Change<A> {
             state: State::Registered,
             version: given.fields().version.or(present.version),
             comment: given.fields().comment.or(present.comment),
-            blob: given.fields().blob.or(present.blob).filter(|blob| !blob.is_empty()),
+            blob: given
+                .fields()
+                .blob
+                .or(present.blob)
+                .filter(|blob| !blob.is_empty()),
             ..present
         };
         Self::put(&fields, old, &addresses, alloc)
@@ -176,9 +203,15 @@ impl<A: Allocator + Clone> Change<A> {
     /// Deregister and delete without `SERVICE_MULTIPLE`: all addresses, whichever were given.
     fn withdraw(old: &RecordRef<'_>, removing: bool, alloc: &A) -> Result<Outcome<A>, WsaCode> {
         if removing {
-            return Ok(Outcome { effect: Effect::Remove, counts: counts(old.addresses(), Addresses::NONE) });
+            return Ok(Outcome {
+                effect: Effect::Remove,
+                counts: counts(old.addresses(), Addresses::NONE),
+            });
         }
-        let fields = Fields { state: State::Deregistered, ..old.fields() };
+        let fields = Fields {
+            state: State::Deregistered,
+            ..old.fields()
+        };
         Self::put(&fields, old, &AddressSet::new_in(alloc.clone()), alloc)
     }
 
@@ -186,11 +219,15 @@ impl<A: Allocator + Clone> Change<A> {
     fn subtract(&self, old: &RecordRef<'_>, removing: bool, alloc: &A) -> Result<Outcome<A>, WsaCode> {
         let left = collect(old.addresses(), self.given.view().addresses(), alloc)?;
         match (left.is_empty(), removing) {
-            (true, true) => {
-                Ok(Outcome { effect: Effect::Remove, counts: counts(old.addresses(), Addresses::NONE) })
-            }
+            (true, true) => Ok(Outcome {
+                effect: Effect::Remove,
+                counts: counts(old.addresses(), Addresses::NONE),
+            }),
             (true, false) => {
-                let fields = Fields { state: State::Deregistered, ..old.fields() };
+                let fields = Fields {
+                    state: State::Deregistered,
+                    ..old.fields()
+                };
                 Self::put(&fields, old, &left, alloc)
             }
             (false, _) => Self::put(&old.fields(), old, &left, alloc),
@@ -204,8 +241,15 @@ impl<A: Allocator + Clone> Change<A> {
         alloc: &A,
     ) -> Result<Outcome<A>, WsaCode> {
         let record = Record::try_new_in(fields, addresses, alloc.clone()).map_err(code)?;
-        let effect = if record.view() == *old { Effect::Keep } else { Effect::Put(record) };
-        Ok(Outcome { effect, counts: counts(old.addresses(), addresses.addresses()) })
+        let effect = if record.view() == *old {
+            Effect::Keep
+        } else {
+            Effect::Put(record)
+        };
+        Ok(Outcome {
+            effect,
+            counts: counts(old.addresses(), addresses.addresses()),
+        })
     }
 }
 
@@ -236,10 +280,15 @@ fn insert<A: Allocator>(
 
 fn counts(before: Addresses<'_>, after: Addresses<'_>) -> SetInformation {
     let missing = |from: Addresses<'_>, other: Addresses<'_>| {
-        let missing = from.iter().filter(|address| !other.iter().any(|present| present == *address));
+        let missing = from
+            .iter()
+            .filter(|address| !other.iter().any(|present| present == *address));
         u16::try_from(missing.count()).unwrap_or(u16::MAX)
     };
-    SetInformation { added: missing(after, before), removed: missing(before, after) }
+    SetInformation {
+        added: missing(after, before),
+        removed: missing(before, after),
+    }
 }
 
 /// The Winsock code of a record that could not be packed.

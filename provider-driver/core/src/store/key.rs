@@ -36,7 +36,10 @@ impl<'a> Key<'a> {
     /// The key of the object with that name, which is a valid mail address, and context.
     #[must_use]
     pub fn new(name: Text<'a>, context: Text<'a>) -> Self {
-        Self { name: without_dot(name), context }
+        Self {
+            name: without_dot(name),
+            context,
+        }
     }
 
     /// The key of a record.

@@ -61,7 +61,14 @@ pub struct Store<A: Allocator + Clone> {
 impl<A: Allocator + Clone> Store<A> {
     /// An empty store, which hashes names with that secret.
     pub fn new_in(key: HashKey, limits: Limits, alloc: A) -> Self {
-        Self { table: HashTable::new_in(alloc.clone()), key, limits, bytes: 0, addresses: 0, alloc }
+        Self {
+            table: HashTable::new_in(alloc.clone()),
+            key,
+            limits,
+            bytes: 0,
+            addresses: 0,
+            alloc,
+        }
     }
 
     /// An empty store with the same secret and limits.
@@ -104,7 +111,9 @@ impl<A: Allocator + Clone> Store<A> {
     #[must_use]
     pub fn find(&self, key: &Key<'_>) -> Option<&Record<A>> {
         let hash = key.hash(&self.key);
-        self.table.find(hash, |slot| slot.is(hash, key)).map(|slot| &slot.record)
+        self.table
+            .find(hash, |slot| slot.is(hash, key))
+            .map(|slot| &slot.record)
     }
 
     /// The present versions of all contexts of a name, in no order.
@@ -121,7 +130,10 @@ impl<A: Allocator + Clone> Store<A> {
     /// # Errors
     ///
     /// No memory.
-    pub fn snapshot(&self, mut keep: impl FnMut(&RecordRef<'_>) -> bool) -> Result<Vec<Record<A>, A>, OutOfMemory> {
+    pub fn snapshot(
+        &self,
+        mut keep: impl FnMut(&RecordRef<'_>) -> bool,
+    ) -> Result<Vec<Record<A>, A>, OutOfMemory> {
         let mut records = Vec::new_in(self.alloc.clone());
         for slot in &self.table {
             if keep(&slot.record.view()) {
@@ -142,7 +154,9 @@ impl<A: Allocator + Clone> Store<A> {
     ///
     /// No memory.
     pub fn reserve(&mut self, batch: &Batch<A>) -> Result<(), OutOfMemory> {
-        self.table.try_reserve(batch.len(), |slot| slot.hash).map_err(|_| OutOfMemory)
+        self.table
+            .try_reserve(batch.len(), |slot| slot.hash)
+            .map_err(|_| OutOfMemory)
     }
 
     /// Makes the batch's changes, in order. It must be the batch that room was last reserved for.
@@ -164,9 +178,17 @@ impl<A: Allocator + Clone> Store<A> {
     ///
     /// No memory.
     pub fn load_put(&mut self, record: Record<A>) -> Result<(), OutOfMemory> {
-        self.table.try_reserve(1, |slot| slot.hash).map_err(|_| OutOfMemory)?;
+        self.table
+            .try_reserve(1, |slot| slot.hash)
+            .map_err(|_| OutOfMemory)?;
         let hash = Key::of(&record.view()).hash(&self.key);
-        self.place(&mut batch::Entry { hash, record, removed: false, records: 0, bytes: 0 });
+        self.place(&mut batch::Entry {
+            hash,
+            record,
+            removed: false,
+            records: 0,
+            bytes: 0,
+        });
         Ok(())
     }
 
@@ -197,7 +219,8 @@ impl<A: Allocator + Clone> Store<A> {
         } else {
             // Room was reserved: this does not allocate.
             let record = entry.record.clone();
-            self.table.insert_unique(hash, Slot { hash, record }, |slot| slot.hash);
+            self.table
+                .insert_unique(hash, Slot { hash, record }, |slot| slot.hash);
         }
     }
 
@@ -215,7 +238,9 @@ impl<A: Allocator + Clone> Store<A> {
     /// Counts out a version that was taken from the table.
     fn discount(&mut self, record: &Record<A>) {
         self.bytes = self.bytes.saturating_sub(record.as_bytes().len() as u64);
-        self.addresses = self.addresses.saturating_sub(record.view().address_count().into());
+        self.addresses = self
+            .addresses
+            .saturating_sub(record.view().address_count().into());
     }
 }
 

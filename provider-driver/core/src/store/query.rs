@@ -7,9 +7,9 @@ use nsemail_contract::ids;
 use nsemail_contract::queryset::{Protocols, QuerySet};
 use pool_alloc::{Allocator, OutOfMemory, Vec};
 
+use super::Store;
 use super::key::Key;
 use super::record::{Record, RecordRef, State};
-use super::Store;
 
 /// A valid question for objects of one name.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +86,9 @@ impl<'a> Query<'a> {
     fn matches(&self, record: &RecordRef<'_>) -> bool {
         let version = record.fields().version.unwrap_or(0);
         record.state() == State::Registered
-            && self.version.is_none_or(|(comparator, asked)| comparator.accepts(asked, version))
+            && self
+                .version
+                .is_none_or(|(comparator, asked)| comparator.accepts(asked, version))
             && (self.protocols.is_empty() || !record.addresses().matching(self.protocols).is_empty())
     }
 }
@@ -98,7 +100,10 @@ impl<A: Allocator + Clone> Store<A> {
     ///
     /// No memory.
     pub fn select(&self, query: &Query<'_>) -> Result<Found<A>, OutOfMemory> {
-        let mut found = Found { records: Vec::new_in(self.alloc.clone()), known: false };
+        let mut found = Found {
+            records: Vec::new_in(self.alloc.clone()),
+            known: false,
+        };
         if query.deep {
             for record in self.contexts(&query.key) {
                 found.consider(query, record)?;

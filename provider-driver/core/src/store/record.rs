@@ -66,7 +66,9 @@ pub struct Record<A: Allocator> {
 
 impl<A: Allocator + Clone> Clone for Record<A> {
     fn clone(&self) -> Self {
-        Self { bytes: self.bytes.clone() }
+        Self {
+            bytes: self.bytes.clone(),
+        }
     }
 }
 
@@ -95,9 +97,11 @@ impl<A: Allocator + Clone> Record<A> {
         let comment = fields.comment.unwrap_or_default();
         let blob = fields.blob.unwrap_or_default();
         let texts = [fields.name, fields.context, comment];
-        let size = texts.iter().fold(addresses.bytes.len().saturating_add(blob.len()), |size, text| {
-            size.saturating_add(text.len().saturating_mul(2))
-        });
+        let size = texts
+            .iter()
+            .fold(addresses.bytes.len().saturating_add(blob.len()), |size, text| {
+                size.saturating_add(text.len().saturating_mul(2))
+            });
         let mut bytes = Vec::try_with_capacity_in(size.saturating_add(FIXED + 4), alloc.clone())?;
 
         let flag = |set: bool, flag: u16| if set { flag } else { 0 };
@@ -124,7 +128,9 @@ impl<A: Allocator + Clone> Record<A> {
         }
         bytes.try_extend_from_slice(blob)?;
         bytes.try_extend_from_slice(&addresses.bytes)?;
-        Ok(Self { bytes: Arc::try_from_slice_in(&bytes, alloc)? })
+        Ok(Self {
+            bytes: Arc::try_from_slice_in(&bytes, alloc)?,
+        })
     }
 
     /// Takes bytes that were read back from a journal.
@@ -136,7 +142,9 @@ impl<A: Allocator + Clone> Record<A> {
         if RecordRef::parse(bytes).is_none() {
             return Ok(None);
         }
-        Ok(Some(Self { bytes: Arc::try_from_slice_in(bytes, alloc)? }))
+        Ok(Some(Self {
+            bytes: Arc::try_from_slice_in(bytes, alloc)?,
+        }))
     }
 }
 
@@ -181,15 +189,26 @@ impl<'a> RecordRef<'a> {
     #[must_use]
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let view = Self::read(bytes)?;
-        for text in [view.name(), view.context(), view.fields.comment.unwrap_or_default()] {
+        for text in [
+            view.name(),
+            view.context(),
+            view.fields.comment.unwrap_or_default(),
+        ] {
             let letters = char::decode_utf16(text.units());
-            if !letters.into_iter().all(|letter| letter.is_ok_and(|letter| letter != '\0')) {
+            if !letters
+                .into_iter()
+                .all(|letter| letter.is_ok_and(|letter| letter != '\0'))
+            {
                 return None;
             }
         }
         Address::parse(view.name()).ok()?;
         let addresses = Addresses::packed(view.addresses).ok()?;
-        let normal = |address: CsAddr<'_>| address.normalize().is_ok_and(|normal| normal.as_cs_addr() == address);
+        let normal = |address: CsAddr<'_>| {
+            address
+                .normalize()
+                .is_ok_and(|normal| normal.as_cs_addr() == address)
+        };
         (addresses.len() == usize::from(view.count) && addresses.iter().all(normal)).then_some(view)
     }
 
@@ -201,7 +220,11 @@ impl<'a> RecordRef<'a> {
         }
         let has = |flag: u16| flags & flag != 0;
         let mut at = FIXED;
-        let version = if has(VERSION) { Some(u32_at(bytes, at)?) } else { None };
+        let version = if has(VERSION) {
+            Some(u32_at(bytes, at)?)
+        } else {
+            None
+        };
         at = at.checked_add(if has(VERSION) { 4 } else { 0 })?;
         let mut take = |length: usize| {
             let taken = slice_at(bytes, at, length)?;
@@ -221,7 +244,11 @@ impl<'a> RecordRef<'a> {
             fields: Fields {
                 name,
                 context,
-                state: if has(DEREGISTERED) { State::Deregistered } else { State::Registered },
+                state: if has(DEREGISTERED) {
+                    State::Deregistered
+                } else {
+                    State::Registered
+                },
                 version,
                 comment: has(COMMENT).then_some(comment),
                 blob: has(BLOB).then_some(blob),
@@ -278,7 +305,10 @@ pub struct AddressSet<A: Allocator> {
 impl<A: Allocator> AddressSet<A> {
     /// No addresses.
     pub const fn new_in(alloc: A) -> Self {
-        Self { bytes: Vec::new_in(alloc), count: 0 }
+        Self {
+            bytes: Vec::new_in(alloc),
+            count: 0,
+        }
     }
 
     /// Adds an address; gives whether it was not there yet.
@@ -287,7 +317,11 @@ impl<A: Allocator> AddressSet<A> {
     ///
     /// No memory, or too many; the set is as before.
     pub fn try_insert(&mut self, address: &NormalCsAddr) -> Result<bool, EncodeError> {
-        if self.addresses().iter().any(|present| present == address.as_cs_addr()) {
+        if self
+            .addresses()
+            .iter()
+            .any(|present| present == address.as_cs_addr())
+        {
             return Ok(false);
         }
         let count = self.count.checked_add(1).ok_or(EncodeError::TooLong)?;
@@ -295,7 +329,8 @@ impl<A: Allocator> AddressSet<A> {
         let mut writer = Writer::new(&mut packed);
         pack_address(address, &mut writer);
         let size = writer.finish().map_err(|_| EncodeError::TooLong)?;
-        self.bytes.try_extend_from_slice(packed.get(..size).ok_or(EncodeError::TooLong)?)?;
+        self.bytes
+            .try_extend_from_slice(packed.get(..size).ok_or(EncodeError::TooLong)?)?;
         self.count = count;
         Ok(true)
     }

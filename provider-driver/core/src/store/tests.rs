@@ -40,7 +40,10 @@ fn call(operation: u32, flags: u32, addresses: &[&str]) -> Call {
         operation,
         flags,
         name: "bob@example.com".to_string(),
-        addresses: addresses.iter().map(|address| (address.to_string(), SOCK_STREAM, 0)).collect(),
+        addresses: addresses
+            .iter()
+            .map(|address| (address.to_string(), SOCK_STREAM, 0))
+            .collect(),
         ..Call::default()
     }
 }
@@ -62,13 +65,19 @@ impl Fixture {
     }
 
     fn with(limits: Limits) -> Self {
-        Self { store: Store::new_in(HashKey::new([1, 2]), limits, Global), batch: Batch::new_in(Global) }
+        Self {
+            store: Store::new_in(HashKey::new([1, 2]), limits, Global),
+            batch: Batch::new_in(Global),
+        }
     }
 
     /// Makes a change on the pending tip.
     fn stage(&mut self, call: &Call) -> Answer {
-        let sockets: Vec<_> =
-            call.addresses.iter().map(|(text, ..)| SockAddr::from_socket_addr(text.parse().unwrap())).collect();
+        let sockets: Vec<_> = call
+            .addresses
+            .iter()
+            .map(|(text, ..)| SockAddr::from_socket_addr(text.parse().unwrap()))
+            .collect();
         let addresses: Vec<_> = sockets
             .iter()
             .zip(&call.addresses)
@@ -82,7 +91,10 @@ impl Fixture {
         let query = QuerySet {
             name: Some(Text::from_str(&call.name).unwrap()),
             context: call.context.as_deref().map(|text| Text::from_str(text).unwrap()),
-            version: call.version.map(|version| Version { version, comparator: 0 }),
+            version: call.version.map(|version| Version {
+                version,
+                comparator: 0,
+            }),
             comment: call.comment.as_deref().map(|text| Text::from_str(text).unwrap()),
             blob: call.blob.as_deref(),
             addresses: Addresses::new(&addresses),
@@ -142,11 +154,19 @@ fn see(record: &RecordRef<'_>) -> Seen {
 }
 
 /// What a look-up finds: names of the records with their contexts, or the code that `NextEx` would answer.
-fn look_up(fixture: &Fixture, query: &QuerySet<'_>, flags: LookupFlags) -> Result<Vec<(String, String)>, WsaCode> {
+fn look_up(
+    fixture: &Fixture,
+    query: &QuerySet<'_>,
+    flags: LookupFlags,
+) -> Result<Vec<(String, String)>, WsaCode> {
     let query = Query::from_query(query, flags)?.unwrap();
     let found = fixture.store.select(&query).unwrap();
     if found.records.is_empty() {
-        return Err(if found.known { WsaCode::WSANO_DATA } else { WsaCode::WSASERVICE_NOT_FOUND });
+        return Err(if found.known {
+            WsaCode::WSANO_DATA
+        } else {
+            WsaCode::WSASERVICE_NOT_FOUND
+        });
     }
     let names = found.records.iter().map(|record| {
         let view = record.view();
@@ -156,5 +176,8 @@ fn look_up(fixture: &Fixture, query: &QuerySet<'_>, flags: LookupFlags) -> Resul
 }
 
 fn query(name: &str) -> QuerySet<'_> {
-    QuerySet { name: Some(Text::from_str(name).unwrap()), ..QuerySet::default() }
+    QuerySet {
+        name: Some(Text::from_str(name).unwrap()),
+        ..QuerySet::default()
+    }
 }

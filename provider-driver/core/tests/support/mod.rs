@@ -63,7 +63,10 @@ pub fn started() -> Machine {
 
 /// Sets a number among the driver's parameters.
 pub fn set_parameter(machine: &Machine, name: &str, value: u32) {
-    machine.registry().put(PARAMETERS, name, Value::dword(value)).unwrap();
+    machine
+        .registry()
+        .put(PARAMETERS, name, Value::dword(value))
+        .unwrap();
 }
 
 /// Stops the driver, and demands that the verifier found nothing.
@@ -88,7 +91,11 @@ pub struct Completion {
 
 impl Completion {
     fn put(&self, code: WsaCode, information: usize) {
-        let before = self.answer.lock().unwrap().replace((code, SetInformation::unpack(information)));
+        let before = self
+            .answer
+            .lock()
+            .unwrap()
+            .replace((code, SetInformation::unpack(information)));
         assert_eq!(before, None, "a call completes once");
         self.arrived.notify_all();
     }
@@ -110,8 +117,11 @@ impl Completion {
     }
 }
 
-static CLIENT_DISPATCH: ClientDispatch =
-    ClientDispatch { version: VERSION, size: ClientDispatch::SIZE, complete_async_call: Some(complete) };
+static CLIENT_DISPATCH: ClientDispatch = ClientDispatch {
+    version: VERSION,
+    size: ClientDispatch::SIZE,
+    complete_async_call: Some(complete),
+};
 
 unsafe extern "system" fn complete(_: *mut c_void, call: HANDLE, code: WsaCode, information: usize) {
     // SAFETY: the token of a call that was accepted, and completes once.
@@ -122,7 +132,6 @@ unsafe extern "system" fn complete(_: *mut c_void, call: HANDLE, code: WsaCode, 
 #[derive(Default)]
 struct Attached {
     bindings: Mutex<Vec<(Guid, ClientBindingRef<TestClient>)>>,
-    changed: Condvar,
 }
 
 /// A client module that attaches to every provider.
@@ -146,8 +155,11 @@ impl Client for TestClient {
         };
         match offer.accept((), self.dispatch) {
             Ok(accepted) => {
-                self.attached.bindings.lock().unwrap().push((provider, accepted.reference().clone()));
-                self.attached.changed.notify_all();
+                self.attached
+                    .bindings
+                    .lock()
+                    .unwrap()
+                    .push((provider, accepted.reference().clone()));
                 accepted.attached()
             }
             Err(rejected) => rejected.decline(),
@@ -170,21 +182,37 @@ impl Caller {
     pub fn with_dispatch(machine: &Machine, dispatch: Option<&'static ClientDispatch>) -> Self {
         let entered = machine.enter();
         let attached = Arc::<Attached>::default();
-        let client = TestClient { attached: Arc::clone(&attached), dispatch };
+        let client = TestClient {
+            attached: Arc::clone(&attached),
+            dispatch,
+        };
         let config = RegistrationConfig::new(ModuleId::Guid(npi::guid(ids::CLIENT_MODULE_ID)));
-        let registration = ClientRegistration::<TestClient>::register(passive(), client, config, Global).unwrap();
+        let registration =
+            ClientRegistration::<TestClient>::register(passive(), client, config, Global).unwrap();
         drop(entered);
-        Self { attached, registration: Some(registration), machine: machine.clone() }
+        Self {
+            attached,
+            registration: Some(registration),
+            machine: machine.clone(),
+        }
     }
 
-    /// Waits until a provider is attached.
+    /// Waits until a provider is attached, and may be called.
     pub fn provider(&self, provider: Guid) -> Peer {
-        let mut bindings = self.attached.bindings.lock().unwrap();
+        let _entered = self.machine.enter();
         loop {
-            if let Some((_, binding)) = bindings.iter().rev().find(|(guid, _)| *guid == provider) {
-                return Peer { provider, binding: binding.clone(), machine: self.machine.clone() };
+            let bindings = self.attached.bindings.lock().unwrap().clone();
+            let found = bindings
+                .into_iter()
+                .find(|(guid, binding)| *guid == provider && binding.enter().is_some());
+            if let Some((_, binding)) = found {
+                return Peer {
+                    provider,
+                    binding,
+                    machine: self.machine.clone(),
+                };
             }
-            bindings = self.attached.changed.wait(bindings).unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
     }
 
@@ -236,14 +264,18 @@ impl Peer {
 
     pub fn startup(&self, session: &mut *mut c_void) -> WsaCode {
         // SAFETY: the arguments are valid during the call.
-        self.call(|dispatch, context| unsafe { dispatch.startup.unwrap()(context, &raw const self.provider, session) })
-            .unwrap()
+        self.call(|dispatch, context| unsafe {
+            dispatch.startup.unwrap()(context, &raw const self.provider, session)
+        })
+        .unwrap()
     }
 
     pub fn cleanup(&self, session: *mut c_void) -> WsaCode {
         // SAFETY: the arguments are valid during the call.
-        self.call(|dispatch, context| unsafe { dispatch.cleanup.unwrap()(context, &raw const self.provider, session) })
-            .unwrap()
+        self.call(|dispatch, context| unsafe {
+            dispatch.cleanup.unwrap()(context, &raw const self.provider, session)
+        })
+        .unwrap()
     }
 
     pub fn rundown(&self, session: *mut c_void) {
@@ -258,7 +290,10 @@ impl Peer {
     pub fn session(&self) -> Session {
         let mut session = ptr::null_mut();
         assert_eq!(self.startup(&mut session), WsaCode::NO_ERROR);
-        Session { peer: self.clone(), session }
+        Session {
+            peer: self.clone(),
+            session,
+        }
     }
 }
 
@@ -281,7 +316,8 @@ impl Form {
         let mut words = vec![0_u64; size.div_ceil(8)];
         let base = words.as_ptr().addr() as u64;
         // SAFETY: the words are initialised, and any bytes may be written to them.
-        let bytes = unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), words.len() * 8) };
+        let bytes =
+            unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), words.len() * 8) };
         query.write_kernel(bytes, base).unwrap();
         words.as_mut_ptr().expose_provenance();
         Self(words)
@@ -361,12 +397,17 @@ impl Session {
 
     pub fn end(&self, lookup: HANDLE) -> WsaCode {
         // SAFETY: any value may be passed for a look-up.
-        self.peer.call(|dispatch, context| unsafe { dispatch.lookup_service_end.unwrap()(context, lookup) }).unwrap()
+        self.peer
+            .call(|dispatch, context| unsafe { dispatch.lookup_service_end.unwrap()(context, lookup) })
+            .unwrap()
     }
 
     /// Looks a name up: all records, or the code that ended the look-up before the first.
     pub fn look_up(&self, name: &str) -> Result<Vec<Answer>, WsaCode> {
-        let query = QuerySet { name: Some(Text::from_str(name).unwrap()), ..QuerySet::default() };
+        let query = QuerySet {
+            name: Some(Text::from_str(name).unwrap()),
+            ..QuerySet::default()
+        };
         let lookup = self.begin(&query, ALL)?;
         let mut answers = Vec::new();
         let end = loop {
@@ -432,7 +473,12 @@ impl Session {
             .collect();
         let addresses: Vec<CsAddr<'_>> = sockets
             .iter()
-            .map(|socket| CsAddr { local: &[], remote: socket.as_bytes(), socket_type: SOCK_STREAM, protocol: 0 })
+            .map(|socket| CsAddr {
+                local: &[],
+                remote: socket.as_bytes(),
+                socket_type: SOCK_STREAM,
+                protocol: 0,
+            })
             .collect();
         let form = Form::new(&QuerySet {
             name: Some(Text::from_str(name).unwrap()),
@@ -445,7 +491,13 @@ impl Session {
     }
 
     /// Makes a change, and waits for it: how many addresses came and went.
-    pub fn set(&self, operation: u32, flags: u32, name: &str, addresses: &[&str]) -> Result<(u16, u16), WsaCode> {
+    pub fn set(
+        &self,
+        operation: u32,
+        flags: u32,
+        name: &str,
+        addresses: &[&str],
+    ) -> Result<(u16, u16), WsaCode> {
         self.submit(operation, flags, name, addresses).unwrap()?.wait()
     }
 }

@@ -6,7 +6,9 @@ const A: &str = "192.0.2.1:1";
 const B: &str = "192.0.2.2:2";
 
 fn states(fixture: &Fixture) -> Option<(State, usize)> {
-    fixture.seen().map(|(state, addresses, ..)| (state, addresses.len()))
+    fixture
+        .seen()
+        .map(|(state, addresses, ..)| (state, addresses.len()))
 }
 
 /// A store with bob after those calls, all of which succeed.
@@ -53,7 +55,10 @@ fn edge_01_registering_a_deregistered_object_counts_as_existing() {
 #[test]
 fn edge_02_a_look_up_of_a_deregistered_object_answers_no_data() {
     let fixture = after(&[call(REGISTER, 0, &[A]), call(DEREGISTER, 0, &[])]);
-    assert_eq!(look_up(&fixture, &query("bob@example.com"), LookupFlags::RETURN_ALL), Err(WsaCode::WSANO_DATA));
+    assert_eq!(
+        look_up(&fixture, &query("bob@example.com"), LookupFlags::RETURN_ALL),
+        Err(WsaCode::WSANO_DATA)
+    );
     assert_eq!(
         look_up(&fixture, &query("eve@example.com"), LookupFlags::RETURN_ALL),
         Err(WsaCode::WSASERVICE_NOT_FOUND)
@@ -82,9 +87,15 @@ fn edge_04_deleting_a_deregistered_object_removes_it() {
 fn edge_05_addresses_that_are_not_there_are_passed_over() {
     for operation in [DEREGISTER, DELETE] {
         let mut fixture = after(&[call(REGISTER, 0, &[A, B])]);
-        assert_eq!(fixture.set(&call(operation, MULTIPLE, &["192.0.2.9:9", A])), Ok((0, 1)));
+        assert_eq!(
+            fixture.set(&call(operation, MULTIPLE, &["192.0.2.9:9", A])),
+            Ok((0, 1))
+        );
         assert_eq!(states(&fixture), Some((State::Registered, 1)));
-        assert_eq!(fixture.set(&call(operation, MULTIPLE, &["192.0.2.9:9"])), Ok((0, 0)));
+        assert_eq!(
+            fixture.set(&call(operation, MULTIPLE, &["192.0.2.9:9"])),
+            Ok((0, 0))
+        );
         assert_eq!(states(&fixture), Some((State::Registered, 1)));
     }
 }
@@ -137,8 +148,14 @@ fn edge_09_without_multiple_addresses_are_ignored_but_checked() {
 fn edge_11_duplicates_collapse_to_their_first_position() {
     let mut fixture = after(&[call(REGISTER, 0, &[B, A, B])]);
     assert_eq!(fixture.bob().unwrap().1, ["192.0.2.2:2/6", "192.0.2.1:1/6"]);
-    assert_eq!(fixture.set(&call(REGISTER, MULTIPLE, &["192.0.2.3:3", A])), Ok((1, 0)));
-    assert_eq!(fixture.bob().unwrap().1, ["192.0.2.2:2/6", "192.0.2.1:1/6", "192.0.2.3:3/6"]);
+    assert_eq!(
+        fixture.set(&call(REGISTER, MULTIPLE, &["192.0.2.3:3", A])),
+        Ok((1, 0))
+    );
+    assert_eq!(
+        fixture.bob().unwrap().1,
+        ["192.0.2.2:2/6", "192.0.2.1:1/6", "192.0.2.3:3/6"]
+    );
 }
 
 #[test]
@@ -173,7 +190,11 @@ fn edge_18_register_multiple_keeps_absent_details_and_an_empty_blob_clears() {
     let mut fixture = after(&[full()]);
     fixture.set(&call(REGISTER, MULTIPLE, &[B])).unwrap();
     assert_eq!(details(&fixture), all_details());
-    let update = Call { version: Some(4), blob: Some(Vec::new()), ..call(REGISTER, MULTIPLE, &[]) };
+    let update = Call {
+        version: Some(4),
+        blob: Some(Vec::new()),
+        ..call(REGISTER, MULTIPLE, &[])
+    };
     fixture.set(&update).unwrap();
     assert_eq!(details(&fixture), (Some(4), Some("office".to_string()), None));
 }
@@ -181,7 +202,10 @@ fn edge_18_register_multiple_keeps_absent_details_and_an_empty_blob_clears() {
 #[test]
 fn edge_18_an_empty_blob_is_no_blob_when_an_object_is_created() {
     for flags in [0, MULTIPLE] {
-        let fixture = after(&[Call { blob: Some(Vec::new()), ..call(REGISTER, flags, &[A]) }]);
+        let fixture = after(&[Call {
+            blob: Some(Vec::new()),
+            ..call(REGISTER, flags, &[A])
+        }]);
         assert_eq!(details(&fixture), (None, None, None));
     }
 }
@@ -195,14 +219,20 @@ fn edge_19_deregistering_keeps_details() {
 #[test]
 fn edge_20_a_blob_is_optional_and_kept_verbatim() {
     let blob: Vec<u8> = (0..=255).collect();
-    let fixture = after(&[Call { blob: Some(blob.clone()), ..call(REGISTER, 0, &[A]) }]);
+    let fixture = after(&[Call {
+        blob: Some(blob.clone()),
+        ..call(REGISTER, 0, &[A])
+    }]);
     assert_eq!(details(&fixture).2, Some(blob));
 }
 
 #[test]
 fn edge_21_no_context_is_the_empty_context_and_each_context_is_an_object() {
     let mut fixture = after(&[call(REGISTER, 0, &[A])]);
-    let in_context = |context: &str| Call { context: Some(context.to_string()), ..call(REGISTER, MULTIPLE, &[B]) };
+    let in_context = |context: &str| Call {
+        context: Some(context.to_string()),
+        ..call(REGISTER, MULTIPLE, &[B])
+    };
     assert_eq!(fixture.set(&in_context("")), Ok((1, 0)));
     assert_eq!(fixture.store.len(), 1);
     assert_eq!(fixture.set(&in_context("chat")), Ok((1, 0)));
@@ -212,9 +242,13 @@ fn edge_21_no_context_is_the_empty_context_and_each_context_is_an_object() {
 
 #[test]
 fn edge_22_overwriting_takes_the_new_spelling_and_updating_keeps_the_old() {
-    let spelled = |flags, name: &str| Call { name: name.to_string(), ..call(REGISTER, flags, &[A]) };
+    let spelled = |flags, name: &str| Call {
+        name: name.to_string(),
+        ..call(REGISTER, flags, &[A])
+    };
     let mut fixture = after(&[call(REGISTER, 0, &[A])]);
-    let found = |fixture: &Fixture| look_up(fixture, &query("BOB@EXAMPLE.COM"), LookupFlags::RETURN_ALL).unwrap();
+    let found =
+        |fixture: &Fixture| look_up(fixture, &query("BOB@EXAMPLE.COM"), LookupFlags::RETURN_ALL).unwrap();
     fixture.set(&spelled(0, "Bob@Example.com")).unwrap();
     assert_eq!(found(&fixture), [("Bob@Example.com".to_string(), String::new())]);
     fixture.set(&spelled(MULTIPLE, "bOB@example.com")).unwrap();
@@ -224,30 +258,52 @@ fn edge_22_overwriting_takes_the_new_spelling_and_updating_keeps_the_old() {
 
 #[test]
 fn edge_23_names_that_are_no_addresses_are_refused() {
-    for name in ["bob", "@example.com", "bob@", "bob smith@example.com", "bob@exa mple.com", "a@b@c"] {
+    for name in [
+        "bob",
+        "@example.com",
+        "bob@",
+        "bob smith@example.com",
+        "bob@exa mple.com",
+        "a@b@c",
+    ] {
         let mut fixture = Fixture::new();
         assert_eq!(
-            fixture.set(&Call { name: name.to_string(), ..call(REGISTER, 0, &[]) }),
+            fixture.set(&Call {
+                name: name.to_string(),
+                ..call(REGISTER, 0, &[])
+            }),
             Err(WsaCode::WSAEINVAL),
             "{name}"
         );
     }
-    after(&[Call { name: "\"b@b\"@example.com".to_string(), ..call(REGISTER, 0, &[]) }]);
-    after(&[Call { name: "*@example.com".to_string(), ..call(REGISTER, 0, &[]) }]);
+    after(&[Call {
+        name: "\"b@b\"@example.com".to_string(),
+        ..call(REGISTER, 0, &[])
+    }]);
+    after(&[Call {
+        name: "*@example.com".to_string(),
+        ..call(REGISTER, 0, &[])
+    }]);
 }
 
 #[test]
 fn edge_24_a_look_up_without_context_finds_only_the_empty_one_unless_it_is_deep() {
-    let in_context =
-        |context: &str| Call { context: Some(context.to_string()), ..call(REGISTER, 0, &[A]) };
+    let in_context = |context: &str| Call {
+        context: Some(context.to_string()),
+        ..call(REGISTER, 0, &[A])
+    };
     let fixture = after(&[in_context("video"), in_context(""), in_context("Chat")]);
     let contexts = |query: &QuerySet<'_>, flags| {
-        look_up(&fixture, query, flags).map(|found| found.into_iter().map(|(_, context)| context).collect::<Vec<_>>())
+        look_up(&fixture, query, flags)
+            .map(|found| found.into_iter().map(|(_, context)| context).collect::<Vec<_>>())
     };
     let bob = query("bob@example.com");
     assert_eq!(contexts(&bob, LookupFlags::RETURN_ALL).unwrap(), [""]);
     assert_eq!(contexts(&bob, LookupFlags::DEEP).unwrap(), ["", "Chat", "video"]);
-    let chat = QuerySet { context: Some(Text::from_str("CHAT").unwrap()), ..bob };
+    let chat = QuerySet {
+        context: Some(Text::from_str("CHAT").unwrap()),
+        ..bob
+    };
     assert_eq!(contexts(&chat, LookupFlags::RETURN_ALL).unwrap(), ["Chat"]);
     assert_eq!(contexts(&chat, LookupFlags::DEEP).unwrap(), ["Chat"]);
 }
@@ -255,8 +311,15 @@ fn edge_24_a_look_up_without_context_finds_only_the_empty_one_unless_it_is_deep(
 #[test]
 fn edge_25_a_look_up_without_name_is_refused_unless_it_asks_for_preferred_names() {
     let none = QuerySet::default();
-    assert_eq!(Query::from_query(&none, LookupFlags::RETURN_ALL).unwrap_err(), WsaCode::WSAEINVAL);
-    assert!(Query::from_query(&none, LookupFlags::RETURN_PREFERRED_NAMES).unwrap().is_none());
+    assert_eq!(
+        Query::from_query(&none, LookupFlags::RETURN_ALL).unwrap_err(),
+        WsaCode::WSAEINVAL
+    );
+    assert!(
+        Query::from_query(&none, LookupFlags::RETURN_PREFERRED_NAMES)
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[test]
@@ -267,56 +330,121 @@ fn edge_26_an_unknown_operation_is_not_supported() {
 #[test]
 fn edge_27_unknown_flags_are_refused() {
     for flags in [2, 3, 1 << 31] {
-        assert_eq!(Fixture::new().set(&call(REGISTER, flags, &[])), Err(WsaCode::WSAEINVAL));
+        assert_eq!(
+            Fixture::new().set(&call(REGISTER, flags, &[])),
+            Err(WsaCode::WSAEINVAL)
+        );
     }
 }
 
 #[test]
 fn edge_30_another_namespace_is_refused_by_a_change_and_not_found_by_a_look_up() {
-    let elsewhere = Call { namespace: 12, ..call(REGISTER, 0, &[]) };
+    let elsewhere = Call {
+        namespace: 12,
+        ..call(REGISTER, 0, &[])
+    };
     assert_eq!(Fixture::new().set(&elsewhere), Err(WsaCode::WSAEINVAL));
-    let mut fixture = after(&[Call { namespace: 37, ..call(REGISTER, 0, &[]) }]);
-    fixture.set(&Call { namespace: 0, ..call(REGISTER, 0, &[]) }).unwrap();
-    let elsewhere = QuerySet { namespace: 12, ..query("bob@example.com") };
-    assert_eq!(look_up(&fixture, &elsewhere, LookupFlags::RETURN_ALL), Err(WsaCode::WSASERVICE_NOT_FOUND));
+    let mut fixture = after(&[Call {
+        namespace: 37,
+        ..call(REGISTER, 0, &[])
+    }]);
+    fixture
+        .set(&Call {
+            namespace: 0,
+            ..call(REGISTER, 0, &[])
+        })
+        .unwrap();
+    let elsewhere = QuerySet {
+        namespace: 12,
+        ..query("bob@example.com")
+    };
+    assert_eq!(
+        look_up(&fixture, &elsewhere, LookupFlags::RETURN_ALL),
+        Err(WsaCode::WSASERVICE_NOT_FOUND)
+    );
 }
 
 #[test]
 fn edge_31_an_oversize_item_is_invalid_and_a_full_store_is_out_of_memory() {
-    let limits = Limits { records: 2, addresses: 2, blob: 4, contexts: 2, ..Limits::DEFAULT };
+    let limits = Limits {
+        records: 2,
+        addresses: 2,
+        blob: 4,
+        contexts: 2,
+        ..Limits::DEFAULT
+    };
     let mut fixture = Fixture::with(limits);
     let three = ["192.0.2.1:1", "192.0.2.1:2", "192.0.2.1:3"];
     assert_eq!(fixture.set(&call(REGISTER, 0, &three)), Err(WsaCode::WSAEINVAL));
-    let blob = Call { blob: Some(std::vec![0; 5]), ..call(REGISTER, 0, &[]) };
+    let blob = Call {
+        blob: Some(std::vec![0; 5]),
+        ..call(REGISTER, 0, &[])
+    };
     assert_eq!(fixture.set(&blob), Err(WsaCode::WSAEINVAL));
     fixture.set(&call(REGISTER, 0, &three[..2])).unwrap();
-    assert_eq!(fixture.set(&call(REGISTER, MULTIPLE, &three[2..])), Err(WsaCode::WSA_NOT_ENOUGH_MEMORY));
-    let named = |name: &str| Call { name: name.to_string(), ..call(REGISTER, 0, &[]) };
+    assert_eq!(
+        fixture.set(&call(REGISTER, MULTIPLE, &three[2..])),
+        Err(WsaCode::WSA_NOT_ENOUGH_MEMORY)
+    );
+    let named = |name: &str| Call {
+        name: name.to_string(),
+        ..call(REGISTER, 0, &[])
+    };
     fixture.set(&named("eve@example.com")).unwrap();
-    assert_eq!(fixture.set(&named("mallory@example.com")), Err(WsaCode::WSA_NOT_ENOUGH_MEMORY));
-    assert_eq!(fixture.set(&named("eve@example.com")), Ok((0, 0)), "what is there may still change");
+    assert_eq!(
+        fixture.set(&named("mallory@example.com")),
+        Err(WsaCode::WSA_NOT_ENOUGH_MEMORY)
+    );
+    assert_eq!(
+        fixture.set(&named("eve@example.com")),
+        Ok((0, 0)),
+        "what is there may still change"
+    );
 }
 
 #[test]
 fn edge_31_a_name_has_a_limited_number_of_contexts() {
-    let mut fixture = Fixture::with(Limits { contexts: 3, ..Limits::DEFAULT });
-    let in_context = |context: &str| Call { context: Some(context.to_string()), ..call(REGISTER, 0, &[]) };
+    let mut fixture = Fixture::with(Limits {
+        contexts: 3,
+        ..Limits::DEFAULT
+    });
+    let in_context = |context: &str| Call {
+        context: Some(context.to_string()),
+        ..call(REGISTER, 0, &[])
+    };
     fixture.set(&in_context("1")).unwrap();
     fixture.stage(&in_context("2")).unwrap();
     fixture.stage(&in_context("3")).unwrap();
-    assert_eq!(fixture.stage(&in_context("4")), Err(WsaCode::WSA_NOT_ENOUGH_MEMORY));
+    assert_eq!(
+        fixture.stage(&in_context("4")),
+        Err(WsaCode::WSA_NOT_ENOUGH_MEMORY)
+    );
 }
 
 #[test]
 fn edge_31_the_bytes_of_a_store_are_limited_also_within_a_batch() {
-    let mut fixture = Fixture::with(Limits { bytes: 160, ..Limits::DEFAULT });
-    let named = |name: &str| Call { name: name.to_string(), ..call(REGISTER, 0, &[A]) };
+    let mut fixture = Fixture::with(Limits {
+        bytes: 160,
+        ..Limits::DEFAULT
+    });
+    let named = |name: &str| Call {
+        name: name.to_string(),
+        ..call(REGISTER, 0, &[A])
+    };
     fixture.stage(&named("alice@example.com")).unwrap();
     assert_eq!(fixture.stage(&named("bobby@example.com")), Ok((1, 0)));
-    assert_eq!(fixture.stage(&named("carol@example.com")), Err(WsaCode::WSA_NOT_ENOUGH_MEMORY));
+    assert_eq!(
+        fixture.stage(&named("carol@example.com")),
+        Err(WsaCode::WSA_NOT_ENOUGH_MEMORY)
+    );
     fixture.publish();
     assert_eq!(fixture.store.bytes(), 2 * (16 + 34 + 26));
-    fixture.set(&Call { name: "alice@example.com".to_string(), ..call(DELETE, 0, &[]) }).unwrap();
+    fixture
+        .set(&Call {
+            name: "alice@example.com".to_string(),
+            ..call(DELETE, 0, &[])
+        })
+        .unwrap();
     assert_eq!(fixture.store.bytes(), 16 + 34 + 26);
     fixture.set(&named("carol@example.com")).unwrap();
 }
@@ -352,9 +480,18 @@ fn edge_34_versions_are_compared_and_none_counts_as_zero() {
     let versioned = after(&[full()]);
     let plain = after(&[call(REGISTER, 0, &[A])]);
     let all = LookupFlags::RETURN_ALL;
-    for (version, comparator, finds) in [(3, 0, true), (2, 0, false), (2, 1, true), (3, 1, true), (4, 1, false)] {
+    for (version, comparator, finds) in [
+        (3, 0, true),
+        (2, 0, false),
+        (2, 1, true),
+        (3, 1, true),
+        (4, 1, false),
+    ] {
         let expected = if finds { Ok(1) } else { Err(WsaCode::WSANO_DATA) };
-        assert_eq!(look_up(&versioned, &asked(version, comparator), all).map(|found| found.len()), expected);
+        assert_eq!(
+            look_up(&versioned, &asked(version, comparator), all).map(|found| found.len()),
+            expected
+        );
     }
     assert_eq!(look_up(&plain, &asked(0, 0), all).map(|found| found.len()), Ok(1));
     assert_eq!(look_up(&plain, &asked(1, 1), all), Err(WsaCode::WSANO_DATA));
@@ -364,11 +501,23 @@ fn edge_34_versions_are_compared_and_none_counts_as_zero() {
 #[test]
 fn edge_35_a_protocol_filter_that_nothing_passes_answers_no_data() {
     let fixture = after(&[call(REGISTER, 0, &[A])]);
-    for (family, protocol, finds) in [(0, 0, true), (2, 0, true), (0, 6, true), (2, 17, false), (23, 6, false)] {
+    for (family, protocol, finds) in [
+        (0, 0, true),
+        (2, 0, true),
+        (0, 6, true),
+        (2, 17, false),
+        (23, 6, false),
+    ] {
         let filter = [Protocol { family, protocol }];
-        let asked = QuerySet { protocols: Protocols::new(&filter), ..query("bob@example.com") };
+        let asked = QuerySet {
+            protocols: Protocols::new(&filter),
+            ..query("bob@example.com")
+        };
         let expected = if finds { Ok(1) } else { Err(WsaCode::WSANO_DATA) };
-        assert_eq!(look_up(&fixture, &asked, LookupFlags::RETURN_ALL).map(|found| found.len()), expected);
+        assert_eq!(
+            look_up(&fixture, &asked, LookupFlags::RETURN_ALL).map(|found| found.len()),
+            expected
+        );
     }
 }
 
@@ -376,8 +525,13 @@ fn edge_35_a_protocol_filter_that_nothing_passes_answers_no_data() {
 fn edge_36_addresses_keep_the_order_of_their_insertion() {
     let mut fixture = after(&[call(REGISTER, 0, &["192.0.2.9:9", "192.0.2.1:1", "192.0.2.5:5"])]);
     fixture.set(&call(REGISTER, MULTIPLE, &["192.0.2.2:2"])).unwrap();
-    fixture.set(&call(DEREGISTER, MULTIPLE, &["192.0.2.1:1"])).unwrap();
-    assert_eq!(fixture.bob().unwrap().1, ["192.0.2.9:9/6", "192.0.2.5:5/6", "192.0.2.2:2/6"]);
+    fixture
+        .set(&call(DEREGISTER, MULTIPLE, &["192.0.2.1:1"]))
+        .unwrap();
+    assert_eq!(
+        fixture.bob().unwrap().1,
+        ["192.0.2.9:9/6", "192.0.2.5:5/6", "192.0.2.2:2/6"]
+    );
 }
 
 #[test]
@@ -385,9 +539,18 @@ fn containers_and_members_that_nothing_has_are_answered_at_once() {
     let bob = query("bob@example.com");
     let begin = |flags| Query::from_query(&bob, flags).map(|_| ());
     assert_eq!(begin(LookupFlags::CONTAINERS), Err(WsaCode::WSANO_DATA));
-    assert_eq!(begin(LookupFlags::RETURN_TYPE), Err(WsaCode::WSASERVICE_NOT_FOUND));
+    assert_eq!(
+        begin(LookupFlags::RETURN_TYPE),
+        Err(WsaCode::WSASERVICE_NOT_FOUND)
+    );
     assert_eq!(begin(LookupFlags::RETURN_TYPE | LookupFlags::RETURN_NAME), Ok(()));
     assert_eq!(begin(LookupFlags::empty()), Ok(()));
-    assert_eq!(Query::from_query(&query("bob"), LookupFlags::RETURN_ALL).unwrap_err(), WsaCode::WSASERVICE_NOT_FOUND);
-    assert_eq!(Query::from_query(&query("bob@"), LookupFlags::RETURN_ALL).unwrap_err(), WsaCode::WSAEINVAL);
+    assert_eq!(
+        Query::from_query(&query("bob"), LookupFlags::RETURN_ALL).unwrap_err(),
+        WsaCode::WSASERVICE_NOT_FOUND
+    );
+    assert_eq!(
+        Query::from_query(&query("bob@"), LookupFlags::RETURN_ALL).unwrap_err(),
+        WsaCode::WSAEINVAL
+    );
 }

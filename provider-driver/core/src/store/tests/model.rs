@@ -27,7 +27,13 @@ fn expect(model: &mut Model, call: &Call) -> Answer {
         (REGISTER, Some((_, mut addresses, version, comment, old_blob))) if multiple => {
             addresses.extend(given.into_iter().filter(|address| !before.contains(address)));
             let blob = if call.blob.is_some() { blob } else { old_blob };
-            Some((State::Registered, addresses, call.version.or(version), call.comment.clone().or(comment), blob))
+            Some((
+                State::Registered,
+                addresses,
+                call.version.or(version),
+                call.comment.clone().or(comment),
+                blob,
+            ))
         }
         (REGISTER, _) => Some((State::Registered, given, call.version, call.comment.clone(), blob)),
         (_, None) => return Err(WsaCode::WSASERVICE_NOT_FOUND),
@@ -49,36 +55,56 @@ fn expect(model: &mut Model, call: &Call) -> Answer {
         Some(new) => model.insert(key, new),
         None => model.remove(&key),
     };
-    let missing = |from: &[String], other: &[String]| from.iter().filter(|a| !other.contains(a)).count() as u16;
+    let missing =
+        |from: &[String], other: &[String]| from.iter().filter(|a| !other.contains(a)).count() as u16;
     Ok((missing(&after, &before), missing(&before, &after)))
 }
 
 fn any_call() -> impl Strategy<Value = Call> {
     let name = prop::sample::select(std::vec!["a@x", "A@X", "b@x", "c@y"]).prop_map(str::to_string);
     let context = prop::option::of(prop::sample::select(std::vec!["", "im", "IM"]).prop_map(str::to_string));
-    let addresses = prop::collection::vec((1..5_u8).prop_map(|n| (std::format!("192.0.2.{n}:{n}"), 1, 0)), 0..4);
+    let addresses = prop::collection::vec(
+        (1..5_u8).prop_map(|n| (std::format!("192.0.2.{n}:{n}"), 1, 0)),
+        0..4,
+    );
     let comment = prop::option::of(prop::sample::select(std::vec!["", "desk"]).prop_map(str::to_string));
     let blob = prop::option::of(prop::collection::vec(any::<u8>(), 0..3));
-    (0..3_u32, 0..2_u32, name, context, prop::option::of(0..3_u32), comment, blob, addresses).prop_map(
-        |(operation, flags, name, context, version, comment, blob, addresses)| Call {
-            operation,
-            flags,
-            name,
-            context,
-            version,
-            comment,
-            blob,
-            addresses,
-            namespace: 0,
-        },
+    (
+        0..3_u32,
+        0..2_u32,
+        name,
+        context,
+        prop::option::of(0..3_u32),
+        comment,
+        blob,
+        addresses,
     )
+        .prop_map(
+            |(operation, flags, name, context, version, comment, blob, addresses)| Call {
+                operation,
+                flags,
+                name,
+                context,
+                version,
+                comment,
+                blob,
+                addresses,
+                namespace: 0,
+            },
+        )
 }
 
 fn contents(store: &Store<Global>) -> Model {
     let records = store.snapshot(|_| true).unwrap();
     let objects = records.iter().map(|record| {
         let view = record.view();
-        ((view.name().to_string().to_lowercase(), view.context().to_string().to_lowercase()), see(&view))
+        (
+            (
+                view.name().to_string().to_lowercase(),
+                view.context().to_string().to_lowercase(),
+            ),
+            see(&view),
+        )
     });
     objects.collect()
 }

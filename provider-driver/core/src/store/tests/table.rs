@@ -13,7 +13,10 @@ const B_TCP: &str = "192.0.2.2:2/6";
 const C_TCP: &str = "[2001:db8::3]:3/6";
 
 fn bob(state: State, addresses: &[&str]) -> Option<(State, Vec<String>)> {
-    Some((state, addresses.iter().map(|address| address.to_string()).collect()))
+    Some((
+        state,
+        addresses.iter().map(|address| address.to_string()).collect(),
+    ))
 }
 
 /// A store with bob at A and B, or without him.
@@ -90,7 +93,10 @@ fn table_deregister_and_delete_do_not_find_what_does_not_exist() {
     for operation in [DEREGISTER, DELETE] {
         for flags in [0, MULTIPLE] {
             let mut fixture = with_bob(false);
-            assert_eq!(fixture.set(&call(operation, flags, &[A])), Err(WsaCode::WSASERVICE_NOT_FOUND));
+            assert_eq!(
+                fixture.set(&call(operation, flags, &[A])),
+                Err(WsaCode::WSASERVICE_NOT_FOUND)
+            );
             assert!(fixture.store.is_empty());
         }
     }
