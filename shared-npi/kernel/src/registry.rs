@@ -11,14 +11,17 @@ use wdk_sys::ntddk::{
     ZwSetValueKey,
 };
 use wdk_sys::{
-    _KEY_INFORMATION_CLASS, _KEY_VALUE_INFORMATION_CLASS, HANDLE, KEY_ALL_ACCESS, REG_BINARY, REG_DWORD,
-    REG_EXPAND_SZ, REG_SZ, WDFKEY, call_unsafe_wdf_function_binding,
+    _KEY_INFORMATION_CLASS, _KEY_VALUE_INFORMATION_CLASS, HANDLE, REG_BINARY, REG_DWORD, REG_EXPAND_SZ,
+    REG_SZ, WDFKEY, call_unsafe_wdf_function_binding,
 };
 
 use crate::irql::Passive;
 use crate::object::{Handle, attributes};
 use crate::status::{NtStatus, out_of_memory};
 use crate::unicode::UnicodeStr;
+
+/// `KEY_ALL_ACCESS` of wdm.h.
+pub(crate) const KEY_ALL_ACCESS: u32 = 0x000F_003F;
 
 /// The longest value that is read, in bytes.
 pub const MAX_VALUE_BYTES: usize = 64 * 1024;

@@ -168,3 +168,8 @@ fn events_wake_as_their_kind_says() {
 fn entropy_and_time_are_there() {
     check("entropy");
 }
+
+#[test]
+fn a_device_that_cannot_be_made_leaves_nothing() {
+    check("device");
+}

@@ -2,15 +2,15 @@
 
 use wdk_sys::ntddk::IoGetDriverDirectory;
 use wdk_sys::{
-    _DRIVER_DIRECTORY_TYPE, DRIVER_OBJECT, HANDLE, KEY_ALL_ACCESS, NTSTATUS, PCUNICODE_STRING, WDFDRIVER,
-    WDFKEY, WDFOBJECT, call_unsafe_wdf_function_binding,
+    _DRIVER_DIRECTORY_TYPE, DRIVER_OBJECT, HANDLE, NTSTATUS, PCUNICODE_STRING, WDFDRIVER, WDFKEY, WDFOBJECT,
+    call_unsafe_wdf_function_binding,
 };
 
 use super::config;
 use super::context::{self, Slot, attributes};
 use crate::file::Directory;
 use crate::irql::Passive;
-use crate::registry::Key;
+use crate::registry::{KEY_ALL_ACCESS, Key};
 use crate::status::NtStatus;
 
 /// What a driver is, from a successful `DriverEntry` to its unload.

@@ -10,7 +10,7 @@ use nsemail_kernel::lock::{PushLock, SpinLock};
 use nsemail_kernel::status::NtStatus;
 use nsemail_kernel::thread::Thread;
 use nsemail_kernel::time::Ticks;
-use nsemail_kernel::wdf::DriverHandle;
+use nsemail_kernel::wdf::{ControlDevice, ControlDeviceConfig, Device, DriverHandle, Request};
 use nsemail_kernel::{random, time, utf16};
 use pool_alloc::Arc;
 
@@ -27,6 +27,7 @@ pub fn run(name: &str, driver: DriverHandle, passive: Passive<'_>) -> Checked {
         "locks" => locks(passive),
         "events" => events(passive),
         "entropy" => entropy(passive),
+        "device" => device(driver, passive),
         _ => Err(format!("no check called {name}")),
     }
 }
@@ -279,5 +280,50 @@ fn entropy(passive: Passive<'_>) -> Checked {
         (132_223_104_000_000_000..157_469_184_000_000_000).contains(&now),
         true
     );
+    Ok(())
+}
+
+struct Other(StdArc<()>);
+
+impl Device for Other {
+    type File = ();
+
+    fn create(&self, _: Passive<'_>) -> Result<(), NtStatus> {
+        Ok(())
+    }
+
+    fn device_control(&self, _: Passive<'_>, request: Request<Self>) {
+        request.complete(NtStatus::SUCCESS);
+    }
+}
+
+/// Whatever step of making a device fails, nothing of it is left.
+fn device(driver: DriverHandle, passive: Passive<'_>) -> Checked {
+    let sddl = utf16!("D:P(A;;GA;;;SY)");
+    let (name, link) = (utf16!(r"\Device\Other"), utf16!(r"\DosDevices\Other"));
+    let (taken_name, taken_link) = (utf16!(r"\Device\Echo"), utf16!(r"\DosDevices\Echo"));
+    let alive = StdArc::new(());
+    let create = |name, link, sddl| {
+        let config = ControlDeviceConfig { name, link, sddl };
+        ControlDevice::create(driver, passive, config, Other(StdArc::clone(&alive)))
+    };
+    check!(
+        create(taken_name, link, sddl).err(),
+        Some(NtStatus::OBJECT_NAME_COLLISION)
+    );
+    check!(
+        create(name, taken_link, sddl).err(),
+        Some(NtStatus::OBJECT_NAME_COLLISION)
+    );
+    check!(create(name, link, utf16!("nonsense")).is_err(), true);
+    check!(StdArc::strong_count(&alive), 1);
+    let device = create(name, link, sddl).map_err(failed(line!()))?;
+    check!(
+        device.get().map(|other| StdArc::ptr_eq(&other.0, &alive)),
+        Some(true)
+    );
+    device.finish_initializing(passive);
+    device.delete(passive);
+    check!(StdArc::strong_count(&alive), 1);
     Ok(())
 }
