@@ -356,3 +356,30 @@ macro_rules! unsize_arc {
         unsafe { $crate::Arc::from_raw_in(raw, alloc) }
     }};
 }
+
+#[cfg(test)]
+mod tests {
+    use core::mem::ManuallyDrop;
+
+    use super::*;
+
+    #[test]
+    fn a_count_that_would_overflow_makes_the_value_immortal_instead() {
+        let arc = ManuallyDrop::new(
+            Arc::try_new_in(7, allocator_api2::alloc::Global)
+                .unwrap_or_else(|OutOfMemory| unreachable!("the test has memory")),
+        );
+        arc.block().count.store(SATURATED - 1, Ordering::Relaxed);
+        let last = (*arc).clone();
+        assert_eq!(Arc::count(&arc), SATURATED);
+        let beyond = (*arc).clone();
+        let far_beyond = (*arc).clone();
+        assert!(Arc::count(&arc) > SATURATED);
+        for owner in [last, beyond, far_beyond] {
+            drop(owner);
+        }
+        // Far from zero, and far from wrapping.
+        assert_eq!(Arc::count(&arc), SATURATED + SATURATED / 2);
+        assert_eq!(**arc, 7);
+    }
+}
