@@ -1,0 +1,467 @@
+//! Provider modules that do what a test says, on the real registrar layer.
+
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use nmr::{
+    ClientOffer, Decline, DropAtDispatch, ModuleId, Passive, Provider, ProviderAttach, ProviderCallGuard,
+    ProviderRegistration, RegistrationConfig, borrow_provider_binding,
+};
+use nsemail_contract::blob::{self, Level};
+use nsemail_contract::dispatch::{AsyncStatus, ProviderCharacteristics, ProviderDispatch, VERSION};
+use nsemail_contract::structures::{HANDLE, WSAQUERYSET2W};
+use nsemail_contract::{Domain, Guid, QuerySet, Text, WsaCode, ids};
+use nsemail_kernel::npi::{self, EmailNpi};
+use nsemail_kernel::pool::{Pool, tag};
+use nsemail_kernel::status::NtStatus;
+use nsemail_kernel::wdf::{Driver, DriverHandle, create};
+use nt_sim::{DRIVER_OBJECT, NTSTATUS, PCUNICODE_STRING};
+
+type TestPool = Pool<{ tag(b"TstX") }>;
+
+/// A record that a provider has.
+#[derive(Clone, Debug, Default)]
+pub struct Held {
+    pub name: String,
+    pub comment: String,
+}
+
+type Begin = dyn Fn(&str) -> Result<Vec<Held>, WsaCode> + Send + Sync;
+type Next = dyn Fn(Accepted) -> AsyncStatus + Send + Sync;
+type Set = dyn Fn(Accepted, u32) -> AsyncStatus + Send + Sync;
+type Startup = dyn Fn() -> WsaCode + Send + Sync;
+type Tweak = dyn Fn(&mut ProviderCharacteristics) + Send + Sync;
+
+/// One provider module, and what it does. What is not said is done as a well-behaved provider would.
+pub struct Module {
+    pub guid: Guid,
+    identifier: Vec<u16>,
+    blob: Vec<u8>,
+    table: &'static ProviderDispatch,
+    declines: bool,
+    startup: Option<Box<Startup>>,
+    begin: Option<Box<Begin>>,
+    next: Option<Box<Next>>,
+    set: Option<Box<Set>>,
+    tweak: Option<Box<Tweak>>,
+    look_ups: Mutex<Vec<(u64, Vec<Held>, usize)>>,
+    last: AtomicU64,
+    trace: Mutex<Vec<String>>,
+}
+
+/// A module with this number as its GUID, that claims the domains and has no names.
+pub fn module(number: u8, claims: &[(&str, Level)]) -> Module {
+    let domain = |text| Domain::parse(Text::from_str(text).unwrap()).unwrap();
+    let claims = claims.iter().map(|&(name, level)| (level, domain(name)));
+    let mut blob = vec![0; 1024];
+    let size = blob::write(1, false, claims, &mut blob).unwrap();
+    blob.truncate(size);
+    Module {
+        guid: Guid::from_u128(number.into()),
+        identifier: format!("Provider {number}").encode_utf16().collect(),
+        blob,
+        table: &FULL,
+        declines: false,
+        startup: None,
+        begin: None,
+        next: None,
+        set: None,
+        tweak: None,
+        look_ups: Mutex::default(),
+        last: AtomicU64::new(0),
+        trace: Mutex::default(),
+    }
+}
+
+/// A module that is primary for example.com.
+pub fn primary(number: u8) -> Module {
+    module(number, &[("example.com", Level::Primary)])
+}
+
+/// A module that is secondary for example.com.
+pub fn secondary(number: u8) -> Module {
+    module(number, &[("example.com", Level::Secondary)])
+}
+
+impl Module {
+    /// It has these names, each with one record.
+    pub fn has(self, names: &'static [&'static str]) -> Self {
+        self.on_begin(move |name| {
+            let found = names.iter().filter(|known| known.eq_ignore_ascii_case(name));
+            let found: Vec<_> =
+                found.map(|name| Held { name: (*name).to_owned(), ..Held::default() }).collect();
+            if found.is_empty() { Err(WsaCode::WSASERVICE_NOT_FOUND) } else { Ok(found) }
+        })
+    }
+
+    pub fn on_startup(mut self, startup: impl Fn() -> WsaCode + Send + Sync + 'static) -> Self {
+        self.startup = Some(Box::new(startup));
+        self
+    }
+
+    pub fn on_begin(
+        mut self,
+        begin: impl Fn(&str) -> Result<Vec<Held>, WsaCode> + Send + Sync + 'static,
+    ) -> Self {
+        self.begin = Some(Box::new(begin));
+        self
+    }
+
+    pub fn on_next(mut self, next: impl Fn(Accepted) -> AsyncStatus + Send + Sync + 'static) -> Self {
+        self.next = Some(Box::new(next));
+        self
+    }
+
+    pub fn on_set(mut self, set: impl Fn(Accepted, u32) -> AsyncStatus + Send + Sync + 'static) -> Self {
+        self.set = Some(Box::new(set));
+        self
+    }
+
+    pub fn on_register(
+        mut self,
+        tweak: impl Fn(&mut ProviderCharacteristics) + Send + Sync + 'static,
+    ) -> Self {
+        self.tweak = Some(Box::new(tweak));
+        self
+    }
+
+    pub const fn table(mut self, table: &'static ProviderDispatch) -> Self {
+        self.table = table;
+        self
+    }
+
+    pub const fn declines(mut self) -> Self {
+        self.declines = true;
+        self
+    }
+
+    pub fn build(self) -> Arc<Self> {
+        Arc::new(self)
+    }
+
+    fn note(&self, what: &str) {
+        self.trace.lock().unwrap().push(what.to_owned());
+    }
+
+    /// The entries that were called so far.
+    pub fn trace(&self) -> Vec<String> {
+        self.trace.lock().unwrap().clone()
+    }
+
+    /// How often an entry was called.
+    pub fn count(&self, entry: &str) -> usize {
+        self.trace.lock().unwrap().iter().filter(|called| *called == entry).count()
+    }
+}
+
+/// A call that a provider may complete later. It holds the provider's side of the binding.
+pub struct Accepted {
+    guard: Option<ProviderCallGuard<Instance>>,
+    call: usize,
+    length: usize,
+    results: usize,
+}
+
+impl Accepted {
+    /// Bytes that the client has room for.
+    pub fn room(&self) -> u32 {
+        // SAFETY: the client keeps length and buffer until the call is final.
+        unsafe { *(self.length as *const u32) }
+    }
+
+    /// Overwrites the length.
+    pub fn set_length(&self, length: u32) {
+        // SAFETY: as in `room`.
+        unsafe { *(self.length as *mut u32) = length };
+    }
+
+    /// Writes bytes over the results.
+    pub fn scribble(&self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.room() as usize);
+        // SAFETY: as in `room`; the assertion says that the bytes fit.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.results as *mut u8, bytes.len()) };
+    }
+
+    /// Writes a record by the buffer protocol.
+    pub fn write(&self, held: &Held) -> WsaCode {
+        let units: Vec<u16> = held.name.encode_utf16().collect();
+        let comment: Vec<u16> = held.comment.encode_utf16().collect();
+        let record = QuerySet {
+            name: Some(Text::from_units(&units).unwrap()),
+            comment: Some(Text::from_units(&comment).unwrap()).filter(|_| !comment.is_empty()),
+            namespace: ids::NS_EMAIL,
+            provider: Some(Guid::NIL),
+            ..QuerySet::default()
+        };
+        let needed = record.size().unwrap();
+        if needed > self.room() as usize {
+            self.set_length(needed.try_into().unwrap());
+            return WsaCode::WSAEFAULT;
+        }
+        let mut bytes = vec![0; needed];
+        record.write_kernel(&mut bytes, self.results as u64).unwrap();
+        self.scribble(&bytes);
+        WsaCode::NO_ERROR
+    }
+
+    /// Completes the call, as an accepted one.
+    pub fn complete(self, code: WsaCode, information: usize) {
+        let guard = self.guard.as_ref().expect("the provider was bound");
+        complete(guard, self.call, code, information);
+    }
+
+    /// Completes the call and keeps what it takes to do so again.
+    pub fn complete_early(&self, code: WsaCode, information: usize) {
+        complete(self.guard.as_ref().expect("the provider was bound"), self.call, code, information);
+    }
+
+    /// Gives the guard up without completing, which a provider must not.
+    pub fn forget(mut self) {
+        self.guard = None;
+    }
+}
+
+fn complete(guard: &ProviderCallGuard<Instance>, call: usize, code: WsaCode, information: usize) {
+    let entry = guard.peer_dispatch().and_then(|table| table.complete_async_call).unwrap();
+    // SAFETY: the guard keeps table and context; the call was accepted, or a test wants to see what happens.
+    unsafe { entry(guard.peer_context(), ptr::without_provenance_mut(call), code, information) };
+}
+
+/// A registered module.
+pub struct Instance {
+    module: Arc<Module>,
+}
+
+/// Nothing is kept for a client.
+pub struct Nothing;
+
+// SAFETY: there is nothing to drop.
+unsafe impl DropAtDispatch for Nothing {}
+
+impl Provider for Instance {
+    type Npi = EmailNpi;
+    type Binding = Nothing;
+    type Allocator = TestPool;
+
+    fn characteristics(&self) -> Option<ProviderCharacteristics> {
+        let module = &self.module;
+        let mut characteristics = ProviderCharacteristics {
+            version: VERSION,
+            size: ProviderCharacteristics::SIZE,
+            provider: module.guid,
+            namespace: ids::NS_EMAIL,
+            provider_version: 1,
+            identifier_length: module.identifier.len().try_into().unwrap(),
+            blob_length: module.blob.len().try_into().unwrap(),
+            identifier: module.identifier.as_ptr(),
+            blob: module.blob.as_ptr(),
+        };
+        if let Some(tweak) = &module.tweak {
+            tweak(&mut characteristics);
+        }
+        Some(characteristics)
+    }
+
+    fn attach<'o>(&self, _: Passive<'o>, offer: ClientOffer<'o, Self>) -> ProviderAttach<'o, Self> {
+        self.module.note("attach");
+        if self.module.declines {
+            return offer.decline(Decline::NotForMe);
+        }
+        offer.accept(Nothing, Some(self.module.table)).unwrap().attached()
+    }
+}
+
+// SAFETY: the GUID is all that is pointed to by raw pointers, and it is never changed.
+unsafe impl Send for Module {}
+// SAFETY: as above.
+unsafe impl Sync for Module {}
+
+/// All entries.
+pub static FULL: ProviderDispatch = ProviderDispatch {
+    version: VERSION,
+    size: ProviderDispatch::SIZE,
+    startup: Some(startup),
+    cleanup: Some(cleanup),
+    lookup_service_begin: Some(begin),
+    lookup_service_next_ex: Some(next),
+    lookup_service_end: Some(end),
+    set_service_ex: Some(set),
+    client_session_rundown: Some(rundown),
+};
+
+/// The required entries only.
+pub static MINIMAL: ProviderDispatch = ProviderDispatch {
+    startup: None,
+    cleanup: None,
+    set_service_ex: None,
+    client_session_rundown: None,
+    ..FULL
+};
+
+/// One that lacks a required entry.
+pub static BROKEN: ProviderDispatch = ProviderDispatch { lookup_service_end: None, ..FULL };
+
+fn of<'a>(binding: *mut c_void) -> &'a Module {
+    // SAFETY: the client passes the binding context of this provider.
+    let bound = unsafe { borrow_provider_binding::<Instance>(binding) };
+    &bound.module().module
+}
+
+fn accept(binding: *mut c_void, call: HANDLE, length: usize, results: usize) -> Accepted {
+    // SAFETY: as in `of`.
+    let bound = unsafe { borrow_provider_binding::<Instance>(binding) };
+    Accepted { guard: bound.enter(), call: call.addr(), length, results }
+}
+
+unsafe extern "system" fn startup(binding: *mut c_void, _: *const Guid, session: *mut *mut c_void) -> WsaCode {
+    let module = of(binding);
+    module.note("startup");
+    // SAFETY: the client gives a place for the session.
+    unsafe { *session = ptr::without_provenance_mut(7) };
+    module.startup.as_ref().map_or(WsaCode::NO_ERROR, |startup| startup())
+}
+
+unsafe extern "system" fn cleanup(binding: *mut c_void, _: *const Guid, session: *mut c_void) -> WsaCode {
+    assert_eq!(session.addr(), 7);
+    of(binding).note("cleanup");
+    WsaCode::NO_ERROR
+}
+
+unsafe extern "system" fn rundown(binding: *mut c_void, _: *const Guid, session: *mut c_void) {
+    assert_eq!(session.addr(), 7);
+    of(binding).note("rundown");
+}
+
+unsafe extern "system" fn begin(
+    binding: *mut c_void,
+    provider: *const Guid,
+    query: *const WSAQUERYSET2W,
+    _: u32,
+    _: *mut c_void,
+    look_up: *mut HANDLE,
+) -> WsaCode {
+    let module = of(binding);
+    module.note("begin");
+    // SAFETY: the client passes its provider's GUID.
+    assert_eq!(unsafe { *provider }, module.guid);
+    // SAFETY: the client passes a complete query.
+    let name = unsafe { (*query).lpszServiceInstanceName };
+    let mut units = Vec::new();
+    // SAFETY: as above; a name ends with NUL.
+    while !name.is_null() && unsafe { *name.add(units.len()) } != 0 {
+        // SAFETY: as above.
+        units.push(unsafe { *name.add(units.len()) });
+    }
+    let name = String::from_utf16(&units).unwrap();
+    match module.begin.as_ref().map_or(Ok(Vec::new()), |begin| begin(&name)) {
+        Ok(records) => {
+            let number = module.last.fetch_add(1, Ordering::Relaxed) + 1;
+            module.look_ups.lock().unwrap().push((number, records, 0));
+            // SAFETY: the client gives a place for the look-up.
+            unsafe { *look_up = ptr::without_provenance_mut(usize::try_from(number).unwrap()) };
+            WsaCode::NO_ERROR
+        }
+        Err(code) => code,
+    }
+}
+
+unsafe extern "system" fn next(
+    binding: *mut c_void,
+    call: HANDLE,
+    look_up: HANDLE,
+    flags: u32,
+    length: *mut u32,
+    results: *mut WSAQUERYSET2W,
+) -> AsyncStatus {
+    let module = of(binding);
+    module.note("next");
+    assert_eq!(results.addr() % 8, 0);
+    let accepted = accept(binding, call, length.addr(), results.addr());
+    if let Some(next) = &module.next {
+        return next(accepted);
+    }
+    let mut look_ups = module.look_ups.lock().unwrap();
+    let Some((_, records, at)) = look_ups.iter_mut().find(|it| it.0 == look_up.addr() as u64) else {
+        return WsaCode::WSA_INVALID_HANDLE.into();
+    };
+    let _ = flags;
+    let Some(record) = records.get(*at) else { return WsaCode::WSA_E_NO_MORE.into() };
+    let code = accepted.write(record);
+    if code.is_success() {
+        *at += 1;
+    }
+    code.into()
+}
+
+unsafe extern "system" fn end(binding: *mut c_void, look_up: HANDLE) -> WsaCode {
+    let module = of(binding);
+    module.note("end");
+    module.look_ups.lock().unwrap().retain(|it| it.0 != look_up.addr() as u64);
+    WsaCode::NO_ERROR
+}
+
+unsafe extern "system" fn set(
+    binding: *mut c_void,
+    call: HANDLE,
+    _: *const Guid,
+    registration: *const WSAQUERYSET2W,
+    operation: u32,
+    _: u32,
+    _: *mut c_void,
+) -> AsyncStatus {
+    let module = of(binding);
+    module.note("set");
+    // SAFETY: the client passes a complete registration.
+    assert_eq!(unsafe { (*registration).dwSize }, 112);
+    let accepted = accept(binding, call, 0, 0);
+    module.set.as_ref().map_or_else(|| WsaCode::NO_ERROR.into(), |set| set(accepted, operation))
+}
+
+/// A provider driver.
+struct TestDriver {
+    modules: Vec<Arc<Module>>,
+    registrations: Vec<ProviderRegistration<Instance>>,
+}
+
+impl Driver for TestDriver {
+    fn start(&mut self, _: DriverHandle, passive: Passive<'_>) -> Result<(), NtStatus> {
+        for module in &self.modules {
+            let config = RegistrationConfig::new(ModuleId::Guid(npi::guid(module.guid)));
+            let instance = Instance { module: module.clone() };
+            let registered = ProviderRegistration::register(passive, instance, config, TestPool::default());
+            self.registrations.push(registered.map_err(|error| error.status)?);
+        }
+        Ok(())
+    }
+
+    fn unload(self, passive: Passive<'_>) {
+        let waiting: Vec<_> = self.registrations.into_iter().map(|it| it.begin_deregister()).collect();
+        for registration in waiting {
+            drop(registration.wait(passive));
+        }
+    }
+}
+
+unsafe fn entry(driver: *mut DRIVER_OBJECT, path: PCUNICODE_STRING, index: usize) -> NTSTATUS {
+    let init = |_, _: Passive<'_>| {
+        Ok(TestDriver { modules: super::modules(index), registrations: Vec::new() })
+    };
+    // SAFETY: called from the entry points below, with their arguments.
+    unsafe { create(driver, path, tag(b"TstW"), init) }
+}
+
+unsafe extern "system" fn first(driver: *mut DRIVER_OBJECT, path: PCUNICODE_STRING) -> NTSTATUS {
+    // SAFETY: passed on to the caller.
+    unsafe { entry(driver, path, 0) }
+}
+
+unsafe extern "system" fn second(driver: *mut DRIVER_OBJECT, path: PCUNICODE_STRING) -> NTSTATUS {
+    // SAFETY: passed on to the caller.
+    unsafe { entry(driver, path, 1) }
+}
+
+/// The entry points of the two provider drivers.
+pub const ENTRIES: [unsafe extern "system" fn(*mut DRIVER_OBJECT, PCUNICODE_STRING) -> NTSTATUS; 2] =
+    [first, second];
