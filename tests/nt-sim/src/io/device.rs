@@ -265,6 +265,16 @@ impl FileObject {
         }
     }
 
+    /// Keeps the file object from being closed, as the I/O manager does while a thread is in a driver on
+    /// its behalf; `None` if it is being closed already.
+    pub(super) fn hold(self: &Arc<Self>) -> Option<Held> {
+        let held = self.state.with(|state| {
+            state.requests += usize::from(!state.closing);
+            !state.closing
+        });
+        held.then(|| Held(Arc::clone(self)))
+    }
+
     fn end_request(&self) -> bool {
         self.state.with(|state| {
             state.requests = state.requests.saturating_sub(1);
@@ -284,5 +294,17 @@ impl FileObject {
     /// Waits until the file object was closed.
     pub(super) fn wait_closed(&self) {
         self.closed.wait();
+    }
+}
+
+/// A file object that is not closed while this lives. Dropped at PASSIVE_LEVEL, on a thread of user mode.
+#[derive(Debug)]
+pub(super) struct Held(Arc<FileObject>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.0.end_request() {
+            self.0.close();
+        }
     }
 }

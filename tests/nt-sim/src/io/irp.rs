@@ -205,7 +205,10 @@ impl Irp {
             first
         });
         if first {
+            // The driver is not unloaded under this thread, even if it completes the request in here.
+            let held = self.file.hold();
             self.file.device().dispatch().cancel(self);
+            drop(held);
         }
         first
     }

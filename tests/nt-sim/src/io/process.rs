@@ -307,7 +307,10 @@ impl FileHandle {
             Err(status) => return refused(status),
         };
         irp.trace_sent();
+        // Should the process be killed meanwhile, this thread is out of the driver before close comes.
+        let held = self.file.hold();
         self.file.device().dispatch().device_control(&irp);
+        drop(held);
         PendingCall {
             machine: machine.clone(),
             call: Call::Sent(irp),
