@@ -332,22 +332,18 @@ impl Machine {
         &self.0.random
     }
 
-    #[allow(dead_code, reason = "the registry will use it")]
     pub(crate) fn registry_state(&self) -> &registry::State {
         &self.0.registry
     }
 
-    #[allow(dead_code, reason = "the file system will use it")]
     pub(crate) fn files_state(&self) -> &files::State {
         &self.0.files
     }
 
-    #[allow(dead_code, reason = "service control will use it")]
     pub(crate) fn scm_state(&self) -> &scm::State {
         &self.0.scm
     }
 
-    #[allow(dead_code, reason = "the I/O manager will use it")]
     pub(crate) fn io_state(&self) -> &io::State {
         &self.0.io
     }
@@ -356,7 +352,6 @@ impl Machine {
         &self.0.nmr
     }
 
-    #[allow(dead_code, reason = "the framework will use it")]
     pub(crate) fn wdf_state(&self) -> &wdf::State {
         &self.0.wdf
     }
