@@ -5,6 +5,8 @@
 //! registers is found by the next; the folder is locked while a machine uses it. A package that is
 //! installed already is left as it is, so an administrator's changes to the parameters last.
 
+mod ready;
+
 use std::{
     fmt,
     fs::{File, TryLockError},
@@ -49,6 +51,7 @@ pub struct Options {
     machine: MachineBuilder,
     state_dir: Option<PathBuf>,
     order: Order,
+    wait: bool,
 }
 
 impl Default for Options {
@@ -57,6 +60,7 @@ impl Default for Options {
             machine: Machine::builder(),
             state_dir: None,
             order: Order::default(),
+            wait: true,
         }
     }
 }
@@ -76,6 +80,13 @@ impl Options {
     /// Says which driver starts first.
     pub const fn order(mut self, order: Order) -> Self {
         self.order = order;
+        self
+    }
+
+    /// Whether [`Embedded::boot`] returns only when the namespace providers are attached, as a program
+    /// expects that is used by hand (the default), or as soon as both drivers have started.
+    pub const fn wait_until_ready(mut self, wait: bool) -> Self {
+        self.wait = wait;
         self
     }
 
@@ -152,6 +163,7 @@ impl Embedded {
             mut machine,
             state_dir,
             order,
+            wait,
         } = options;
         let mut lock = None;
         if let Some(folder) = &state_dir {
@@ -182,7 +194,16 @@ impl Embedded {
                 return Err(BootError::Start(service, error));
             }
         }
+        if wait && order != Order::InstallOnly {
+            embedded.wait_until_ready();
+        }
         Ok(embedded)
+    }
+
+    /// Waits until every namespace provider that the provider driver hosts is attached to the client
+    /// driver, or could not be loaded. Returns at once if one of the drivers is not running.
+    pub fn wait_until_ready(&self) {
+        ready::wait(&self.machine);
     }
 
     /// Returns the machine.
