@@ -172,7 +172,7 @@ impl<A: Allocator + Clone> Captured<A> {
 struct NonNullPeer<T>(*const T);
 
 impl<T: Copy> NonNullPeer<T> {
-    fn new(pointer: *const T) -> Result<Self, WsaCode> {
+    const fn new(pointer: *const T) -> Result<Self, WsaCode> {
         if pointer.is_null() {
             Err(WsaCode::WSAEINVAL)
         } else {
@@ -183,7 +183,7 @@ impl<T: Copy> NonNullPeer<T> {
     /// # Safety
     ///
     /// A valid `T` can be read there, whether aligned or not.
-    unsafe fn read(self) -> T {
+    const unsafe fn read(self) -> T {
         // SAFETY: passed on to the caller.
         unsafe { self.0.read_unaligned() }
     }
@@ -195,7 +195,7 @@ fn element<T: Copy>(array: *mut T, index: usize) -> Result<NonNullPeer<T>, WsaCo
     Ok(NonNullPeer(array.0.wrapping_add(index)))
 }
 
-fn counted(count: u32, cap: usize) -> Result<usize, WsaCode> {
+const fn counted(count: u32, cap: usize) -> Result<usize, WsaCode> {
     let count = count as usize;
     if count > cap {
         Err(WsaCode::WSAEINVAL)
@@ -265,7 +265,7 @@ unsafe fn copy_socket_address<'b>(
     Ok(target)
 }
 
-fn no_memory(_: OutOfMemory) -> WsaCode {
+const fn no_memory(_: OutOfMemory) -> WsaCode {
     WsaCode::WSA_NOT_ENOUGH_MEMORY
 }
 

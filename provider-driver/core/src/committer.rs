@@ -271,11 +271,9 @@ fn stage_one(
         Some(Written::Put(bytes)) => frame.try_push(Kind::Put, bytes),
         Some(Written::Remove(bytes)) => frame.try_push(Kind::Remove, bytes),
     };
-    match pushed {
-        Ok(()) => Ok(counts),
-        Err(_) => {
-            batch.unstage();
-            Err(WsaCode::WSA_NOT_ENOUGH_MEMORY)
-        }
+    if pushed.is_err() {
+        batch.unstage();
+        return Err(WsaCode::WSA_NOT_ENOUGH_MEMORY);
     }
+    Ok(counts)
 }

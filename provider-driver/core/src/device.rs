@@ -201,18 +201,16 @@ impl AdminDevice {
                 Err(code) => return (reply, code, Tail::Continued),
             }
         }
-        let code = match &*present {
-            Some(listing) => match listing.write_page(asked, &mut reply) {
-                Ok(next) => {
-                    ListReply::put_next(&mut reply, next);
-                    if next == 0 {
-                        *present = None;
-                    }
-                    WsaCode::NO_ERROR
+        let page = present.as_ref().ok_or(WsaCode::WSAEINVAL);
+        let code = match page.and_then(|listing| listing.write_page(asked, &mut reply)) {
+            Ok(next) => {
+                ListReply::put_next(&mut reply, next);
+                if next == 0 {
+                    *present = None;
                 }
-                Err(code) => code,
-            },
-            None => WsaCode::WSAEINVAL,
+                WsaCode::NO_ERROR
+            }
+            Err(code) => code,
         };
         (reply, code, Tail::Continued)
     }

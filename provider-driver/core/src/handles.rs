@@ -15,6 +15,11 @@ const PLACE_BITS: u32 = 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle(u64);
 
+const _: () = assert!(
+    size_of::<usize>() == size_of::<u64>(),
+    "a handle passes as a pointer"
+);
+
 impl Handle {
     /// The handle as a peer passes it; any value may come.
     #[must_use]
@@ -24,8 +29,11 @@ impl Handle {
 
     /// The handle as a peer gets it.
     #[must_use]
-    pub fn to_pointer(self) -> *mut c_void {
-        // On a 32-bit kernel the serial would lose its upper bits; handles would still be told apart for a while.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "kernels that this runs on have 64-bit pointers"
+    )]
+    pub const fn to_pointer(self) -> *mut c_void {
         core::ptr::without_provenance_mut(self.0 as usize)
     }
 
@@ -69,6 +77,12 @@ impl<T, A: Allocator> Handles<T, A> {
     #[must_use]
     pub const fn len(&self) -> usize {
         self.open
+    }
+
+    /// Whether nothing is open.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.open == 0
     }
 
     /// Opens a handle. The serial is not zero, and nothing else had it before.

@@ -18,6 +18,8 @@
 //!   store, journal, lookup, handles                              pure: no kernel, no unsafe
 //! ```
 //!
+//! The pure modules are public, for tools that read journals, for benches, and for fuzzing.
+//!
 //! # Threads
 //!
 //! - The driver's own thread ([`host`]) reads the registry, registers a module when its store is loaded, and takes
@@ -67,14 +69,14 @@ mod driver;
 mod entries;
 mod files;
 mod guid;
-mod handles;
+pub mod handles;
 mod host;
-mod journal;
-mod lookup;
+pub mod journal;
+pub mod lookup;
 mod memory;
 mod module;
 mod parameters;
 mod service;
-mod store;
+pub mod store;
 
 pub use driver::driver_entry;

@@ -213,12 +213,8 @@ fn malformed_calls_are_refused_and_change_nothing() {
     assert_eq!(session.begin(&elsewhere, ALL), Err(WsaCode::WSASERVICE_NOT_FOUND));
     assert_eq!(session.begin(&QuerySet::default(), ALL), Err(WsaCode::WSAEINVAL));
     // SAFETY: null is allowed.
-    assert_eq!(
-        unsafe { session.set_raw(ptr::null(), DELETE, 0) }
-            .unwrap()
-            .map(drop),
-        Err(WsaCode::WSAEINVAL)
-    );
+    let null = unsafe { session.set_raw(ptr::null(), DELETE, 0) };
+    assert_eq!(null.unwrap().map(drop), Err(WsaCode::WSAEINVAL));
     let mut stranger = session.clone();
     stranger.peer.provider = Guid::from_u128(1);
     assert_eq!(stranger.begin(&bob(), ALL), Err(WsaCode::WSAEINVAL));

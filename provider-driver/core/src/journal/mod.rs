@@ -9,7 +9,7 @@ pub mod generations;
 pub mod log;
 
 #[cfg(test)]
-pub mod memory;
+mod memory;
 
 /// What a journal needs of a file.
 pub trait JournalFile {

@@ -123,9 +123,13 @@ impl<A: Allocator + Clone> Batch<A> {
             .try_push(entry)
             .map_err(|_: OutOfMemory| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
         (self.records, self.bytes) = (records, bytes);
-        let written = self.entries.last().map(|entry| match entry.removed {
-            false => Written::Put(entry.record.as_bytes()),
-            true => Written::Remove(entry.record.as_bytes()),
+        let written = self.entries.last().map(|entry| {
+            let bytes = entry.record.as_bytes();
+            if entry.removed {
+                Written::Remove(bytes)
+            } else {
+                Written::Put(bytes)
+            }
         });
         Ok(Staged { written, counts })
     }
@@ -150,14 +154,14 @@ impl<A: Allocator + Clone> Batch<A> {
 
     /// The version of an object that is on top.
     fn latest<'s>(&'s self, store: &'s Store<A>, hash: u64, key: &Key<'_>) -> Option<&'s Record<A>> {
-        match self
+        let staged = self
             .staged(hash)
             .rev()
-            .find(|entry| Key::of(&entry.record.view()).same_object(key))
-        {
-            Some(entry) => (!entry.removed).then_some(&entry.record),
-            None => store.find(key),
-        }
+            .find(|entry| Key::of(&entry.record.view()).same_object(key));
+        staged.map_or_else(
+            || store.find(key),
+            |entry| (!entry.removed).then_some(&entry.record),
+        )
     }
 
     /// Whether the name may have one more context.

@@ -15,7 +15,7 @@
 //!
 //! and, where that is silent, the numbered decisions that the tests name.
 
-use nsemail_contract::address::Address;
+use nsemail_contract::address::{Address, AddressError};
 use nsemail_contract::codes::WsaCode;
 use nsemail_contract::dispatch::SetInformation;
 use nsemail_contract::flags::{Operation, SetFlags};
@@ -74,7 +74,7 @@ impl<A: Allocator + Clone> Change<A> {
         let operation = Operation::from_u32(operation).ok_or(WsaCode::WSAEOPNOTSUPP)?;
         let flags = SetFlags::from_bits(flags).ok_or(WsaCode::WSAEINVAL)?;
         let name = query.name.ok_or(WsaCode::WSAEINVAL)?;
-        Address::parse(name).map_err(|error| error.set_code())?;
+        Address::parse(name).map_err(AddressError::set_code)?;
         let oversize = query.over_limit().is_some()
             || query.addresses.len() > usize::from(limits.addresses)
             || query

@@ -19,6 +19,7 @@ pub struct Limits {
 
 impl Limits {
     /// What a store takes unless it is configured otherwise.
+    #[expect(clippy::cast_possible_truncation, reason = "the interface's caps are small")]
     pub const DEFAULT: Self = Self {
         records: 16_000_000,
         bytes: 4 << 30,

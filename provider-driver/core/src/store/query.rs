@@ -1,6 +1,6 @@
 //! What a look-up asks for and finds.
 
-use nsemail_contract::address::Address;
+use nsemail_contract::address::{Address, AddressError};
 use nsemail_contract::codes::WsaCode;
 use nsemail_contract::flags::{Comparator, LookupFlags};
 use nsemail_contract::ids;
@@ -62,7 +62,7 @@ impl<'a> Query<'a> {
             None => None,
             Some(_) if preferred => return Err(WsaCode::WSAEINVAL),
             Some(name) => {
-                Address::parse(name).map_err(|error| error.lookup_code())?;
+                Address::parse(name).map_err(AddressError::lookup_code)?;
                 Some(name)
             }
         };

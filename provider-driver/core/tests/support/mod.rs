@@ -77,7 +77,7 @@ pub fn stop(machine: &Machine) {
 }
 
 /// Tests run at `PASSIVE_LEVEL`.
-pub fn passive() -> Passive<'static> {
+pub const fn passive() -> Passive<'static> {
     // SAFETY: no test raises the level.
     unsafe { Passive::assume() }
 }
@@ -323,7 +323,7 @@ impl Form {
         Self(words)
     }
 
-    pub fn as_ptr(&self) -> *const WSAQUERYSET2W {
+    pub const fn as_ptr(&self) -> *const WSAQUERYSET2W {
         self.0.as_ptr().cast()
     }
 }

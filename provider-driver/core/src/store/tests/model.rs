@@ -55,8 +55,9 @@ fn expect(model: &mut Model, call: &Call) -> Answer {
         Some(new) => model.insert(key, new),
         None => model.remove(&key),
     };
-    let missing =
-        |from: &[String], other: &[String]| from.iter().filter(|a| !other.contains(a)).count() as u16;
+    let missing = |from: &[String], other: &[String]| {
+        u16::try_from(from.iter().filter(|a| !other.contains(a)).count()).unwrap()
+    };
     Ok((missing(&after, &before), missing(&before, &after)))
 }
 
