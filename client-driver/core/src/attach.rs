@@ -132,10 +132,10 @@ impl Client for Attacher {
             peer::is_usable(&guard)
         });
         if !usable {
+            // To fail after the provider has accepted is against NMR's rules, so the binding stays, and is not used.
             let status = Decline::InvalidPeer.status();
             self.declined(provider, status, format_args!("its dispatch table is not usable"));
-            drop(self.service.bindings(|bindings| bindings.give_up(number)));
-            return accepted.abandon(Decline::InvalidPeer);
+            return accepted.attached();
         }
         // Calls find the provider from here on. They cannot enter it before this callback has returned, and count it
         // as not available until then.

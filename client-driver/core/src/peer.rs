@@ -37,9 +37,12 @@ unsafe impl Send for Opaque {}
 // SAFETY: as above.
 unsafe impl Sync for Opaque {}
 
-impl Opaque {
-    /// What a provider without `Startup` has for a session.
-    pub const NONE: Self = Self(ptr::null_mut());
+/// What an entry gets for a session that may be none.
+const fn session_of(session: Option<Opaque>) -> *mut c_void {
+    match session {
+        Some(Opaque(value)) => value,
+        None => ptr::null_mut(),
+    }
 }
 
 /// The table that providers call.
@@ -79,21 +82,28 @@ pub fn is_usable(guard: &Guard) -> bool {
     table(guard).is_some()
 }
 
-/// `NSPv2Startup`. A provider that has no such entry, or whose entry says `WSAEOPNOTSUPP`, needs no session.
+/// `NSPv2Startup`. A provider that has no such entry, or whose entry says `WSAEOPNOTSUPP`, does not want to know of
+/// sessions: it is used without.
 ///
 /// # Errors
 /// The provider's code.
-pub fn startup(_: Passive<'_>, guard: &Guard, provider: &Guid) -> Result<Opaque, WsaCode> {
-    let Some(entry) = table(guard).and_then(|table| table.startup) else { return Ok(Opaque::NONE) };
+pub fn startup(_: Passive<'_>, guard: &Guard, provider: &Guid) -> Result<Option<Opaque>, WsaCode> {
+    let Some(entry) = table(guard).and_then(|table| table.startup) else { return Ok(None) };
     let mut session = ptr::null_mut();
     // SAFETY: the guard keeps table and context alive; the GUID and the place for the session outlive the call; the
     // thread is at PASSIVE_LEVEL.
     let code = unsafe { entry(guard.peer_context(), provider, &raw mut session) };
     match code {
-        WsaCode::NO_ERROR => Ok(Opaque(session)),
-        WsaCode::WSAEOPNOTSUPP => Ok(Opaque::NONE),
+        WsaCode::NO_ERROR => Ok(Some(Opaque(session))),
+        WsaCode::WSAEOPNOTSUPP => Ok(None),
         code => Err(code),
     }
+}
+
+/// Whether the provider wants to hear of `NSPv2ClientSessionRundown`.
+#[must_use]
+pub fn runs_down(guard: &Guard) -> bool {
+    table(guard).is_some_and(|table| table.client_session_rundown.is_some())
 }
 
 /// `NSPv2Cleanup`, if there is such an entry.
@@ -121,7 +131,7 @@ pub fn begin(
     provider: &Guid,
     query: &Query,
     flags: u32,
-    session: Opaque,
+    session: Option<Opaque>,
 ) -> Result<Opaque, WsaCode> {
     let entry = table(guard).and_then(|table| table.lookup_service_begin).ok_or(WsaCode::WSAEOPNOTSUPP)?;
     let mut look_up = ptr::null_mut();
@@ -132,7 +142,7 @@ pub fn begin(
             provider,
             query.as_ptr().cast(),
             flags,
-            session.0,
+            session_of(session),
             &raw mut look_up,
         )
     };
@@ -176,7 +186,7 @@ pub struct Registration<'a> {
 }
 
 /// `NSPv2SetServiceEx`. A provider without such an entry answers `WSAEOPNOTSUPP`.
-pub fn set(_: Passive<'_>, guard: &Guard, call: CallHandle, what: Registration<'_>, session: Opaque) -> AsyncStatus {
+pub fn set(_: Passive<'_>, guard: &Guard, call: CallHandle, what: Registration<'_>, session: Option<Opaque>) -> AsyncStatus {
     let Some(entry) = table(guard).and_then(|table| table.set_service_ex) else {
         return AsyncStatus::done(WsaCode::WSAEOPNOTSUPP);
     };
@@ -189,7 +199,7 @@ pub fn set(_: Passive<'_>, guard: &Guard, call: CallHandle, what: Registration<'
             what.query.as_ptr().cast(),
             what.operation,
             what.flags,
-            session.0,
+            session_of(session),
         )
     }
 }

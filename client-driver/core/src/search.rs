@@ -36,9 +36,9 @@ pub struct OpenQuery {
 }
 
 impl OpenQuery {
-    /// Closes it, unless provider or session are over, which closed it.
+    /// Closes it, unless the provider is gone or does so by itself in a rundown.
     pub fn end(&self, session: &Session, service: &Service, passive: Passive<'_>) {
-        if let Some(visit) = session.revisit(&self.binding, self.id) {
+        if let Some(visit) = session.revisit(&self.binding, self.id, true) {
             peer::end(passive, &visit.guard, self.look_up);
             session.leave(service, passive, visit);
         }
@@ -239,7 +239,7 @@ impl Search {
             self.machine.asked(Outcome::Failed(WsaCode::WSA_NOT_ENOUGH_MEMORY));
             return true;
         }
-        let visit = self.open.as_ref().and_then(|open| call.session.revisit(&open.binding, open.id));
+        let visit = self.open.as_ref().and_then(|open| call.session.revisit(&open.binding, open.id, false));
         let (Some(open), Some(visit)) = (&self.open, visit) else {
             self.provider_is_gone(call);
             return true;
@@ -302,9 +302,7 @@ impl Search {
 
     /// The provider of the open query is going away, or the session was run down.
     fn provider_is_gone(&mut self, call: &Context<'_>) {
-        if let Some(open) = self.open.take() {
-            call.session.look_up_closed(call.service, call.passive, open.id);
-        }
+        self.close(call.session, call.service, call.passive);
         self.machine.asked(Outcome::Unavailable);
     }
 

@@ -23,7 +23,7 @@ use crate::statistics::{down, up};
 use look_ups::LookUps;
 use uses::{Attached, Entry, Farewell, Goodbye, UseId, Uses};
 
-type SessionUses = Uses<BindingRef, Opaque, SessionPool>;
+type SessionUses = Uses<BindingRef, Option<Opaque>, SessionPool>;
 type SessionLookUps = LookUps<Arc<OpenLookUp, SessionPool>, SessionPool>;
 
 /// One open handle. Its locks are leaves, like those of the [`Service`].
@@ -39,8 +39,8 @@ pub struct Visit {
     pub guard: Guard,
     /// Which use of the provider it belongs to.
     pub id: UseId,
-    /// What the provider has for this session.
-    pub session: Opaque,
+    /// What the provider has for this session, if it wants to know of sessions.
+    pub session: Option<Opaque>,
 }
 
 /// Answer to a call that wants to enter a provider.
@@ -104,7 +104,9 @@ impl Session {
         let started = peer::startup(call.passive, &guard, &attached.provider);
         let code = started.err().unwrap_or(WsaCode::NO_ERROR);
         call.service.statistics.count(CounterKind::STARTUP, code);
-        let waiters = self.uses.with(|uses| uses.started(id, started.ok()));
+        // A provider that does not want to know of sessions does not hear of their end either.
+        let runs_down = matches!(started, Ok(Some(_))) && peer::runs_down(&guard);
+        let waiters = self.uses.with(|uses| uses.started(id, started.ok(), runs_down));
         for waiter in waiters {
             call.service.wake(waiter);
         }
@@ -114,14 +116,14 @@ impl Session {
         }
     }
 
-    /// A call wants to go back to the provider where a look-up is open. `None` if it cannot: the provider is going
-    /// away, or the session was run down; in either case the look-up is closed there.
+    /// A call wants to go back to the provider where a look-up is open, to ask it or to close it. `None` if it cannot:
+    /// the provider is going away, or the session was run down.
     #[must_use]
-    pub fn revisit(&self, binding: &BindingRef, id: UseId) -> Option<Visit> {
+    pub fn revisit(&self, binding: &BindingRef, id: UseId, to_close: bool) -> Option<Visit> {
         let guard = binding.enter()?;
-        let inside = self.uses.with(|uses| uses.reenter(id));
+        let inside = self.uses.with(|uses| uses.reenter(id, to_close));
         // The session's value is not needed for what is done with a look-up.
-        inside.then_some(Visit { guard, id, session: Opaque::NONE })
+        inside.then_some(Visit { guard, id, session: None })
     }
 
     /// A call leaves a provider, and says the farewell if it was the last to leave.
@@ -196,17 +198,19 @@ impl Session {
     }
 }
 
-/// Says the farewell, unless the provider is going away: then it forgets the session by itself.
-fn say(service: &Service, passive: Passive<'_>, goodbye: &Goodbye<BindingRef, Opaque>) {
+/// Says the farewell, unless the provider does not want to know of sessions, or is going away and forgets them by
+/// itself.
+fn say(service: &Service, passive: Passive<'_>, goodbye: &Goodbye<BindingRef, Option<Opaque>>) {
+    let Some(session) = goodbye.session else { return };
     let Some(guard) = goodbye.attached.binding.enter() else { return };
     let provider = &goodbye.attached.provider;
     match goodbye.farewell {
         Farewell::Cleanup => {
-            let code = peer::cleanup(passive, &guard, provider, goodbye.session);
+            let code = peer::cleanup(passive, &guard, provider, session);
             service.statistics.count(CounterKind::CLEANUP, code);
         }
         Farewell::Rundown => {
-            peer::rundown(passive, &guard, provider, goodbye.session);
+            peer::rundown(passive, &guard, provider, session);
             service.statistics.count(CounterKind::RUNDOWN, WsaCode::NO_ERROR);
         }
     }

@@ -8,7 +8,7 @@
 //! - the farewell waits for calls that are inside the provider's entries at that moment, and is then said by the last
 //!   of them. It does not wait for *accepted* calls: ending those is what a rundown is for;
 //! - a `Cleanup` also waits until the look-ups that the session has open there are closed. A rundown does not, because
-//!   it closes them itself;
+//!   it closes them itself; but not every provider has that entry, and of one that has not the look-ups are closed;
 //! - a rundown waits for a removal that is half done, see [`Uses::hold`].
 //!
 //! Two calls may need a provider at the same time when neither has been there before. `Startup` is called by one of
@@ -86,6 +86,8 @@ struct Use<R, S, A: Allocator> {
     inside: usize,
     /// Look-ups that are open there.
     look_ups: usize,
+    /// The provider closes them by itself when it hears of a rundown.
+    runs_down: bool,
     /// Set when the session ended; no new call finds this use then.
     farewell: Option<Farewell>,
 }
@@ -94,7 +96,9 @@ impl<R, S, A: Allocator> Use<R, S, A> {
     const fn is_due(&self, holds: usize) -> bool {
         match self.farewell {
             None => false,
-            Some(Farewell::Rundown) => self.inside == 0 && holds == 0,
+            Some(Farewell::Rundown) => {
+                self.inside == 0 && holds == 0 && (self.runs_down || self.look_ups == 0)
+            }
             Some(Farewell::Cleanup) => self.inside == 0 && self.look_ups == 0,
         }
     }
@@ -151,6 +155,7 @@ impl<R: Clone, S: Copy, A: Allocator + Clone> Uses<R, S, A> {
             phase: Phase::Starting(Vec::new_in(self.alloc.clone())),
             inside: 1,
             look_ups: 0,
+            runs_down: false,
             farewell: self.over.then_some(Farewell::Rundown),
         })?;
         self.next = self.next.wrapping_add(1);
@@ -158,13 +163,17 @@ impl<R: Clone, S: Copy, A: Allocator + Clone> Uses<R, S, A> {
     }
 
     /// `Startup` was called by a call that is inside, with this result; gives the calls that wait for it. With `None`
-    /// it failed: the use is over, and the call is not inside any more.
+    /// it failed: the use is over, and the call is not inside any more. `runs_down` says that the provider closes the
+    /// session's look-ups by itself when it hears of a rundown.
     #[must_use = "these calls must be woken"]
-    pub fn started(&mut self, id: UseId, session: Option<S>) -> Vec<CallHandle, A> {
+    pub fn started(&mut self, id: UseId, session: Option<S>, runs_down: bool) -> Vec<CallHandle, A> {
         let before = match session {
             Some(session) => {
                 let this = self.uses.iter_mut().find(|this| this.id == id);
-                this.map(|this| mem::replace(&mut this.phase, Phase::Started(session)))
+                this.map(|this| {
+                    this.runs_down = runs_down;
+                    mem::replace(&mut this.phase, Phase::Started(session))
+                })
             }
             None => {
                 let index = self.uses.iter().position(|this| this.id == id);
@@ -177,14 +186,15 @@ impl<R: Clone, S: Copy, A: Allocator + Clone> Uses<R, S, A> {
         }
     }
 
-    /// A call that concerns an open look-up wants to enter the provider where it is open. `false` if the session was
-    /// run down, which closed the look-up; else the call is inside and must leave again.
+    /// A call wants to enter the provider where a look-up is open, to ask it or to close it. `false` if it may not,
+    /// because the session was run down; else the call is inside and must leave again.
     #[must_use]
-    pub fn reenter(&mut self, id: UseId) -> bool {
-        if self.over {
+    pub fn reenter(&mut self, id: UseId, to_close: bool) -> bool {
+        let over = self.over;
+        let Some(this) = self.uses.iter_mut().find(|this| this.id == id) else { return false };
+        if over && (this.runs_down || !to_close) {
             return false;
         }
-        let Some(this) = self.uses.iter_mut().find(|this| this.id == id) else { return false };
         this.inside = this.inside.saturating_add(1);
         true
     }
@@ -279,7 +289,7 @@ mod tests {
     fn started() -> (Session, UseId) {
         let mut session = Session::new(Global);
         let Ok(Entry::Startup(id)) = session.enter(&PROVIDER, Some(handle(1))) else { panic!("a first use") };
-        assert!(session.started(id, Some(7)).is_empty());
+        assert!(session.started(id, Some(7), true).is_empty());
         assert!(session.leave(id).is_none());
         (session, id)
     }
@@ -293,7 +303,7 @@ mod tests {
         let mut session = Session::new(Global);
         let Ok(Entry::Startup(id)) = session.enter(&PROVIDER, Some(handle(1))) else { panic!("a first use") };
         assert_eq!(session.enter(&PROVIDER, Some(handle(2))), Ok(Entry::Wait));
-        assert_eq!(*session.started(id, Some(7)), [handle(2)]);
+        assert_eq!(*session.started(id, Some(7), true), [handle(2)]);
         assert_eq!(session.enter(&PROVIDER, Some(handle(2))), Ok(Entry::Inside(id, 7)));
     }
 
@@ -301,7 +311,7 @@ mod tests {
     fn a_failed_startup_is_tried_again_by_the_next_call() {
         let mut session = Session::new(Global);
         let Ok(Entry::Startup(id)) = session.enter(&PROVIDER, Some(handle(1))) else { panic!("a first use") };
-        assert!(session.started(id, None).is_empty());
+        assert!(session.started(id, None, true).is_empty());
         assert!(matches!(session.enter(&PROVIDER, Some(handle(2))), Ok(Entry::Startup(again)) if again != id));
     }
 
@@ -335,7 +345,7 @@ mod tests {
             assert_eq!(said(session.leave(id)), None);
             session.end(farewell);
             assert_eq!(said(session.next_due()).is_none(), waits);
-            assert_eq!(session.reenter(id), waits);
+            assert_eq!(session.reenter(id, false), waits);
             if waits {
                 assert_eq!(said(session.leave(id)), None);
                 assert_eq!(said(session.look_up_closed(id)), Some((7, Farewell::Cleanup)));
@@ -362,5 +372,20 @@ mod tests {
         session.unhold();
         assert_eq!(said(session.next_due()), Some((7, Farewell::Rundown)));
         assert!(!session.hold(), "it is over");
+    }
+
+    #[test]
+    fn of_a_provider_without_rundown_the_look_ups_are_closed_first() {
+        let mut session = Session::new(Global);
+        let Ok(Entry::Startup(id)) = session.enter(&PROVIDER, None) else { panic!("a first use") };
+        assert!(session.started(id, Some(7), false).is_empty());
+        session.look_up_opened(id);
+        assert_eq!(said(session.leave(id)), None);
+        session.end(Farewell::Rundown);
+        assert_eq!(said(session.next_due()), None);
+        assert!(!session.reenter(id, false), "nothing is asked any more");
+        assert!(session.reenter(id, true));
+        assert_eq!(said(session.leave(id)), None);
+        assert_eq!(said(session.look_up_closed(id)), Some((7, Farewell::Rundown)));
     }
 }

@@ -48,9 +48,8 @@ impl Rig {
             pool_tag_prefix: *b"Nsc",
         });
         machine.install(include_str!("../../../../inf/nsemail_client.inx")).unwrap();
-        for (service, entry) in PROVIDERS.into_iter().zip(provider::ENTRIES) {
-            let image =
-                DriverImage { file_name: format!("{service}.sys"), entry, pool_tag_prefix: *b"Tst" };
+        for ((service, entry), pool_tag_prefix) in PROVIDERS.into_iter().zip(provider::ENTRIES).zip(provider::TAGS) {
+            let image = DriverImage { file_name: format!("{service}.sys"), entry, pool_tag_prefix };
             machine.add_image(image);
             machine.install(&INF.replace("SERVICE", service)).unwrap();
         }

@@ -5,6 +5,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use allocator_api2::alloc::Global;
 use nmr::{
     ClientOffer, Decline, DropAtDispatch, ModuleId, Passive, Provider, ProviderAttach, ProviderCallGuard,
     ProviderRegistration, RegistrationConfig, borrow_provider_binding,
@@ -14,12 +15,10 @@ use nsemail_contract::dispatch::{AsyncStatus, ProviderCharacteristics, ProviderD
 use nsemail_contract::structures::{HANDLE, WSAQUERYSET2W};
 use nsemail_contract::{Domain, Guid, QuerySet, Text, WsaCode, ids};
 use nsemail_kernel::npi::{self, EmailNpi};
-use nsemail_kernel::pool::{Pool, tag};
+use nsemail_kernel::pool::tag;
 use nsemail_kernel::status::NtStatus;
 use nsemail_kernel::wdf::{Driver, DriverHandle, create};
-use nt_sim::{DRIVER_OBJECT, NTSTATUS, PCUNICODE_STRING};
-
-type TestPool = Pool<{ tag(b"TstX") }>;
+use nt_sim::{DRIVER_OBJECT, Machine, NTSTATUS, PCUNICODE_STRING};
 
 /// A record that a provider has.
 #[derive(Clone, Debug, Default)]
@@ -158,6 +157,7 @@ impl Module {
 
 /// A call that a provider may complete later. It holds the provider's side of the binding.
 pub struct Accepted {
+    machine: Machine,
     guard: Option<ProviderCallGuard<Instance>>,
     call: usize,
     length: usize,
@@ -207,19 +207,22 @@ impl Accepted {
     }
 
     /// Completes the call, as an accepted one.
-    pub fn complete(self, code: WsaCode, information: usize) {
-        let guard = self.guard.as_ref().expect("the provider was bound");
-        complete(guard, self.call, code, information);
+    pub fn complete(mut self, code: WsaCode, information: usize) {
+        self.complete_early(code, information);
+        self.forget();
     }
 
     /// Completes the call and keeps what it takes to do so again.
     pub fn complete_early(&self, code: WsaCode, information: usize) {
+        // A test's own thread stands for one of the provider.
+        let _entered = self.machine.enter();
         complete(self.guard.as_ref().expect("the provider was bound"), self.call, code, information);
     }
 
-    /// Gives the guard up without completing, which a provider must not.
-    pub fn forget(mut self) {
-        self.guard = None;
+    /// Gives the guard up; without completing first, a provider must not.
+    pub fn forget(&mut self) {
+        let _entered = self.machine.enter();
+        drop(self.guard.take());
     }
 }
 
@@ -243,7 +246,7 @@ unsafe impl DropAtDispatch for Nothing {}
 impl Provider for Instance {
     type Npi = EmailNpi;
     type Binding = Nothing;
-    type Allocator = TestPool;
+    type Allocator = Global;
 
     fn characteristics(&self) -> Option<ProviderCharacteristics> {
         let module = &self.module;
@@ -312,7 +315,7 @@ fn of<'a>(binding: *mut c_void) -> &'a Module {
 fn accept(binding: *mut c_void, call: HANDLE, length: usize, results: usize) -> Accepted {
     // SAFETY: as in `of`.
     let bound = unsafe { borrow_provider_binding::<Instance>(binding) };
-    Accepted { guard: bound.enter(), call: call.addr(), length, results }
+    Accepted { machine: Machine::current(), guard: bound.enter(), call: call.addr(), length, results }
 }
 
 unsafe extern "system" fn startup(binding: *mut c_void, _: *const Guid, session: *mut *mut c_void) -> WsaCode {
@@ -430,7 +433,7 @@ impl Driver for TestDriver {
         for module in &self.modules {
             let config = RegistrationConfig::new(ModuleId::Guid(npi::guid(module.guid)));
             let instance = Instance { module: module.clone() };
-            let registered = ProviderRegistration::register(passive, instance, config, TestPool::default());
+            let registered = ProviderRegistration::register(passive, instance, config, Global);
             self.registrations.push(registered.map_err(|error| error.status)?);
         }
         Ok(())
@@ -445,11 +448,12 @@ impl Driver for TestDriver {
 }
 
 unsafe fn entry(driver: *mut DRIVER_OBJECT, path: PCUNICODE_STRING, index: usize) -> NTSTATUS {
+    let tag = [tag(b"TsAW"), tag(b"TsBW")][index];
     let init = |_, _: Passive<'_>| {
         Ok(TestDriver { modules: super::modules(index), registrations: Vec::new() })
     };
     // SAFETY: called from the entry points below, with their arguments.
-    unsafe { create(driver, path, tag(b"TstW"), init) }
+    unsafe { create(driver, path, tag, init) }
 }
 
 unsafe extern "system" fn first(driver: *mut DRIVER_OBJECT, path: PCUNICODE_STRING) -> NTSTATUS {
@@ -462,6 +466,8 @@ unsafe extern "system" fn second(driver: *mut DRIVER_OBJECT, path: PCUNICODE_STR
     unsafe { entry(driver, path, 1) }
 }
 
+/// What the pool tags of the two provider drivers begin with.
+pub const TAGS: [[u8; 3]; 2] = [*b"TsA", *b"TsB"];
 /// The entry points of the two provider drivers.
 pub const ENTRIES: [unsafe extern "system" fn(*mut DRIVER_OBJECT, PCUNICODE_STRING) -> NTSTATUS; 2] =
     [first, second];
