@@ -19,6 +19,7 @@ mod irp;
 mod namespace;
 mod process;
 pub mod sddl;
+mod step;
 
 use std::sync::{
     Arc, Weak,
@@ -31,6 +32,7 @@ pub use irp::{Completion, Irp, IrpId, Major};
 use namespace::Namespace;
 use process::ProcessState;
 pub use process::{Access, FileHandle, PendingCall, Process};
+pub use step::{RequestEvent, RequestStep};
 
 use crate::{DriverName, Machine, machine::Config, ntstatus::NtStatus, sync::StateLock};
 

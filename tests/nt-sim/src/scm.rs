@@ -325,8 +325,9 @@ impl Machine {
     }
 
     fn trace_service(&self, service: &str, state: ServiceState) {
-        self.trace().record(|| Kind::Service {
-            what: format!("service {service}: {state}"),
+        self.trace().record(|| Kind::ServiceState {
+            service: service.to_owned(),
+            state,
         });
     }
 }

@@ -17,8 +17,11 @@ use std::{
 use sim_platform::ThreadId;
 
 use crate::{
-    DriverName, NTSTATUS, nmr,
+    DriverName, NTSTATUS,
+    io::RequestStep,
+    nmr,
     ntstatus::NtStatus,
+    scm::ServiceState,
     sync::StateLock,
     thread::{self},
 };
@@ -71,12 +74,21 @@ pub enum Kind {
     },
     /// The registrar did something: a registration, a step of a binding, a drain.
     Nmr(nmr::Step),
-    /// The framework or the I/O manager did something: a device, an open file, a request.
+    /// The I/O manager sent a request to a driver, gave it up, or got it back.
+    Request(RequestStep),
+    /// The framework or the I/O manager did something else: a device, an open file.
     Io {
         /// What it did, in KMDF's terms.
         what: String,
     },
-    /// Service control did something.
+    /// A service is doing something else than before.
+    ServiceState {
+        /// The service.
+        service: String,
+        /// What it is doing now.
+        state: ServiceState,
+    },
+    /// Service control did something else.
     Service {
         /// What it did.
         what: String,
@@ -107,6 +119,8 @@ impl fmt::Display for Kind {
             Self::ThreadStarted { thread } => write!(f, "thread {} started", thread.0),
             Self::ThreadEnded { thread } => write!(f, "thread {} ended", thread.0),
             Self::Nmr(step) => step.fmt(f),
+            Self::Request(step) => step.fmt(f),
+            Self::ServiceState { service, state } => write!(f, "service {service}: {state}"),
             Self::Io { what } | Self::Service { what } => f.write_str(what),
             Self::Debug { text } => write!(f, "prints: {text}"),
             Self::Broken { what } => write!(f, "RULE BROKEN: {what}"),

@@ -2,7 +2,7 @@
 //!
 //! Drivers call it through [`call_unsafe_wdf_function_binding!`](crate::call_unsafe_wdf_function_binding)
 //! as they do with `wdk-sys`; the I/O manager through the dispatch of each device; service control
-//! through [`bind`] and [`unbind`].
+//! through `bind` and `unbind`.
 
 mod dispatch;
 pub mod functions;

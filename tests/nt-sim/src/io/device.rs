@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::irp::{Irp, Major};
 use super::process::ProcessState;
 use super::sddl::SecurityDescriptor;
+use super::step::RequestEvent;
 use crate::{DriverName, Machine, ntstatus::NtStatus, scheduler::SchedulerEvent, sync::StateLock};
 
 /// Names a device object for as long as the machine runs.
@@ -204,7 +205,7 @@ impl FileObject {
     /// Sends a request that concerns the file object itself, and waits for its end.
     pub(super) fn send(self: &Arc<Self>, major: Major) -> NtStatus {
         let irp = Irp::new(&self.machine, self, major, &[], 0);
-        irp.trace_sent();
+        irp.trace(RequestEvent::Sent);
         let dispatch = self.device.dispatch();
         match major {
             Major::Create => dispatch.create(&irp),

@@ -1,9 +1,12 @@
 //! I/O request packets.
 
-use core::{cell::UnsafeCell, fmt};
+use core::cell::UnsafeCell;
 use std::sync::Arc;
 
-use super::device::{FileId, FileObject};
+use super::{
+    device::{FileId, FileObject},
+    step::{RequestEvent, RequestStep},
+};
 use crate::{
     Finding, Machine, Rule,
     ntstatus::NtStatus,
@@ -205,6 +208,7 @@ impl Irp {
             first
         });
         if first {
+            self.trace(RequestEvent::Cancelled);
             // The driver is not unloaded under this thread, even if it completes the request in here.
             let held = self.file.hold();
             self.file.device().dispatch().cancel(self);
@@ -322,42 +326,29 @@ impl SystemBuffer {
 }
 
 impl Irp {
-    /// Puts the request into the timeline.
-    pub(super) fn trace_sent(&self) {
-        self.machine.trace().record(|| Kind::Io {
-            what: format!("{self} sent"),
+    /// Puts what happens to the request into the timeline.
+    pub(super) fn trace(&self, what: RequestEvent) {
+        self.machine.trace().record(|| {
+            Kind::Request(RequestStep {
+                irp: self.id,
+                major: self.major,
+                file: self.file.id(),
+                what,
+            })
         });
     }
 
     /// Puts the end of the request into the timeline.
     pub(super) fn trace_done(&self) {
-        self.machine.trace().record(|| {
-            let result = self.state.with(|state| {
-                state
-                    .completion
-                    .as_ref()
-                    .map(|completion| (completion.status, completion.data.len()))
-            });
-            let (status, length) = result.unwrap_or((NtStatus::PENDING, 0));
-            Kind::Io {
-                what: format!("{self} completed: {status}, {length} bytes"),
-            }
+        let completed = self.state.with(|state| {
+            let completion = state.completion.as_ref()?;
+            Some(RequestEvent::Completed {
+                status: completion.status,
+                length: completion.data.len(),
+            })
         });
-    }
-}
-
-impl fmt::Display for Irp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}, file {}",
-            self.major.name(),
-            self.id.0,
-            self.file.id().0
-        )?;
-        if let Major::DeviceControl(code) = self.major {
-            write!(f, ", code 0x{code:08X}")?;
+        if let Some(completed) = completed {
+            self.trace(completed);
         }
-        Ok(())
     }
 }

@@ -14,6 +14,7 @@ use super::{
     identity::Identity,
     irp::{Completion, Irp, IrpId, Major},
     sddl::{self, Sid},
+    step::RequestEvent,
 };
 use crate::{Machine, ntstatus::NtStatus, sync::StateLock};
 
@@ -306,7 +307,7 @@ impl FileHandle {
             Ok(irp) => irp,
             Err(status) => return refused(status),
         };
-        irp.trace_sent();
+        irp.trace(RequestEvent::Sent);
         // Should the process be killed meanwhile, this thread is out of the driver before close comes.
         let held = self.file.hold();
         self.file.device().dispatch().device_control(&irp);
