@@ -12,7 +12,7 @@ use crate::{
     call::Call,
     file::File,
     handle::{Handle, Kind},
-    object, queue,
+    object, queue, queue_control,
     request::{self, Operation, Ownership, Request},
     state::{Data, Kept, Stage, State},
     types::PFN_WDF_FILE_CLOSE,
@@ -260,7 +260,7 @@ impl<H: Host> Kmdf<H> {
         if let Some((target, file)) =
             self.file_event(&call, device, file, "EvtFileCleanup", |events| events.cleanup)
         {
-            queue::flush_file(&call, target, file);
+            queue_control::flush_file(&call, target, file);
         }
     }
 

@@ -33,6 +33,7 @@ mod object;
 mod parameters;
 mod placed;
 mod queue;
+mod queue_control;
 mod registry;
 mod request;
 mod spinlock;
@@ -78,8 +79,8 @@ impl<H: Host> Kmdf<H> {
 /// The functions by their names.
 mod functions {
     pub use crate::{
-        device::*, driver::*, file::*, object::*, parameters::*, queue::*, registry::*, request::*,
-        spinlock::*,
+        device::*, driver::*, file::*, object::*, parameters::*, queue::*, queue_control::*, registry::*,
+        request::*, spinlock::*,
     };
 }
 

@@ -95,18 +95,21 @@ pub fn dispose<H: Host>(call: &Call<'_, H>, handle: Handle) {
     }
 }
 
-/// Deletes an object and its children. Nothing happens to one that is being deleted already.
-pub fn delete_tree<H: Host>(call: &Call<'_, H>, root: Handle) {
+/// Begins the deletion of an object and its children: lists them, children first. The list is empty
+/// if the deletion has begun already.
+pub fn mark<H: Host>(call: &Call<'_, H>, root: Handle) -> Vec<Handle> {
     let mut order = Vec::new();
     call.with(|state| mark_tree(state, root, &mut order));
-    delete_marked(call, &order);
+    order
 }
 
-fn delete_marked<H: Host>(call: &Call<'_, H>, order: &[Handle]) {
-    for &handle in order {
+/// Deletes an object and its children. Nothing happens to one that is being deleted already.
+pub fn delete_tree<H: Host>(call: &Call<'_, H>, root: Handle) {
+    let order = mark(call, root);
+    for &handle in &order {
         dispose(call, handle);
     }
-    for &handle in order {
+    for &handle in &order {
         finish_delete(call, handle);
     }
 }

@@ -9,9 +9,8 @@ use alloc::{boxed::Box, collections::VecDeque, sync::Arc, vec::Vec};
 use sim_platform::{
     Event, Platform, ThreadId,
     nt::{
-        NTSTATUS, PULONG, STATUS_CANCELLED, STATUS_INFO_LENGTH_MISMATCH, STATUS_INVALID_DEVICE_REQUEST,
-        STATUS_INVALID_DEVICE_STATE, STATUS_INVALID_HANDLE, STATUS_INVALID_PARAMETER, STATUS_NOT_SUPPORTED,
-        STATUS_SUCCESS, ULONG,
+        NTSTATUS, STATUS_INFO_LENGTH_MISMATCH, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_DEVICE_STATE,
+        STATUS_INVALID_HANDLE, STATUS_INVALID_PARAMETER, STATUS_NOT_SUPPORTED, STATUS_SUCCESS, ULONG,
     },
 };
 
@@ -21,17 +20,16 @@ use crate::{
     call::{Call, at_passive, write_out},
     handle::Handle,
     object,
-    request::{self, Operation, Ownership},
+    request::{Operation, Ownership},
     state::{Data, Kept, Stage, State},
     types::{
-        _WDF_IO_QUEUE_DISPATCH_TYPE, _WDF_IO_QUEUE_STATE, PFN_WDF_IO_QUEUE_IO_DEFAULT,
-        PFN_WDF_IO_QUEUE_IO_DEVICE_CONTROL, PFN_WDF_IO_QUEUE_STATE, PWDF_IO_QUEUE_CONFIG,
-        PWDF_OBJECT_ATTRIBUTES, WDF_IO_QUEUE_CONFIG, WDF_IO_QUEUE_STATE, WDFCONTEXT, WDFDEVICE, WDFQUEUE,
+        _WDF_IO_QUEUE_DISPATCH_TYPE, PFN_WDF_IO_QUEUE_IO_DEFAULT, PFN_WDF_IO_QUEUE_IO_DEVICE_CONTROL,
+        PWDF_IO_QUEUE_CONFIG, PWDF_OBJECT_ATTRIBUTES, WDF_IO_QUEUE_CONFIG, WDFCONTEXT, WDFDEVICE, WDFQUEUE,
     },
 };
 
 /// Who is to be told when the driver has no request of the queue any more.
-enum Waiter<H: Host> {
+pub enum Waiter<H: Host> {
     Callback(unsafe extern "C" fn(WDFQUEUE, WDFCONTEXT), Kept<WDFCONTEXT>),
     Thread(Arc<<H::Platform as Platform>::Event>),
 }
@@ -44,15 +42,15 @@ pub struct Queue<H: Host> {
     limit: usize,
     device_control: PFN_WDF_IO_QUEUE_IO_DEVICE_CONTROL,
     default: PFN_WDF_IO_QUEUE_IO_DEFAULT,
-    accepting: bool,
-    dispatching: bool,
+    pub accepting: bool,
+    pub dispatching: bool,
     /// Requests that the driver has not seen.
     pub waiting: VecDeque<Handle>,
     /// How many requests the driver has.
-    presented: usize,
+    pub presented: usize,
     /// Threads that are presenting, for each to come back to its own loop instead of nesting.
     pumping: Vec<ThreadId>,
-    waiters: Vec<Waiter<H>>,
+    pub waiters: Vec<Waiter<H>>,
 }
 
 impl<H: Host> Queue<H> {
@@ -249,7 +247,7 @@ pub fn request_done<H: Host>(call: &Call<'_, H>, queue_handle: Handle) {
 }
 
 /// Tells those who wait for the driver to have no request of the queue.
-fn tell_waiters<H: Host>(call: &Call<'_, H>, queue_handle: Handle) {
+pub fn tell_waiters<H: Host>(call: &Call<'_, H>, queue_handle: Handle) {
     let waiters = call.with(|state| {
         let object = state.find(queue_handle)?;
         let driver = object.driver;
@@ -392,170 +390,4 @@ fn limit_of<H: Host>(call: &Call<'_, H>, config: &WDF_IO_QUEUE_CONFIG) -> Result
 pub unsafe fn WdfIoQueueGetDevice<H: Host>(call: &Call<'_, H>, queue: WDFQUEUE) -> WDFDEVICE {
     call.checked(|state| Ok(state.queue(queue)?.1.device))
         .map_or(core::ptr::null_mut(), Handle::pointer)
-}
-
-/// # Safety
-/// See [`crate::Kmdf`].
-pub unsafe fn WdfIoQueueGetState<H: Host>(
-    call: &Call<'_, H>,
-    queue: WDFQUEUE,
-    queued: PULONG,
-    presented: PULONG,
-) -> WDF_IO_QUEUE_STATE {
-    let Some((accepting, dispatching, waiting, owned)) = call.checked(|state| {
-        let (_, queue) = state.queue(queue)?;
-        Ok((
-            queue.accepting,
-            queue.dispatching,
-            queue.waiting.len(),
-            queue.presented,
-        ))
-    }) else {
-        return 0;
-    };
-    // SAFETY: the caller's promise.
-    unsafe { write_out(queued, ULONG::try_from(waiting).unwrap_or(ULONG::MAX)) };
-    // SAFETY: the caller's promise.
-    unsafe { write_out(presented, ULONG::try_from(owned).unwrap_or(ULONG::MAX)) };
-    let flag = |set, flag| if set { flag } else { 0 };
-    flag(accepting, _WDF_IO_QUEUE_STATE::WdfIoQueueAcceptRequests)
-        | flag(dispatching, _WDF_IO_QUEUE_STATE::WdfIoQueueDispatchRequests)
-        | flag(waiting == 0, _WDF_IO_QUEUE_STATE::WdfIoQueueNoRequests)
-        | flag(owned == 0, _WDF_IO_QUEUE_STATE::WdfIoQueueDriverNoRequests)
-}
-
-/// # Safety
-/// See [`crate::Kmdf`].
-pub unsafe fn WdfIoQueueStart<H: Host>(call: &Call<'_, H>, queue: WDFQUEUE) {
-    let started = call.checked(|state| {
-        let (handle, queue) = state.queue(queue)?;
-        queue.accepting = true;
-        queue.dispatching = true;
-        Ok(handle)
-    });
-    if let Some(handle) = started {
-        pump(call, handle);
-    }
-}
-
-/// Makes a waiter for the thread that calls.
-fn own_waiter<H: Host>() -> (Arc<<H::Platform as Platform>::Event>, Waiter<H>) {
-    let event = Arc::new(<<H::Platform as Platform>::Event as Event>::new());
-    (Arc::clone(&event), Waiter::Thread(event))
-}
-
-fn stop<H: Host>(call: &Call<'_, H>, queue: WDFQUEUE, waiter: Option<Waiter<H>>) -> bool {
-    let stopped = call.checked(|state| {
-        let (handle, queue) = state.queue(queue)?;
-        queue.dispatching = false;
-        queue.waiters.extend(waiter);
-        Ok(handle)
-    });
-    if let Some(handle) = stopped {
-        tell_waiters(call, handle);
-    }
-    stopped.is_some()
-}
-
-/// # Safety
-/// See [`crate::Kmdf`].
-pub unsafe fn WdfIoQueueStop<H: Host>(
-    call: &Call<'_, H>,
-    queue: WDFQUEUE,
-    complete: PFN_WDF_IO_QUEUE_STATE,
-    context: WDFCONTEXT,
-) {
-    stop(
-        call,
-        queue,
-        complete.map(|complete| Waiter::Callback(complete, Kept(context))),
-    );
-}
-
-/// # Safety
-/// See [`crate::Kmdf`].
-pub unsafe fn WdfIoQueueStopSynchronously<H: Host>(call: &Call<'_, H>, queue: WDFQUEUE) {
-    let (event, waiter) = own_waiter();
-    if stop(call, queue, Some(waiter)) {
-        event.wait();
-    }
-}
-
-fn purge<H: Host>(call: &Call<'_, H>, queue: WDFQUEUE, waiter: Option<Waiter<H>>) -> bool {
-    let purged = call.checked(|state| {
-        let (handle, queue) = state.queue(queue)?;
-        queue.accepting = false;
-        queue.waiters.extend(waiter);
-        // Those that wait, and those that the driver has made cancelable.
-        let requests: Vec<_> = state.irps.values().copied().collect();
-        Ok((handle, requests))
-    });
-    let Some((handle, requests)) = purged else {
-        return false;
-    };
-    for request in requests {
-        let ours = call.with(|state| {
-            state
-                .find_request(request)
-                .is_some_and(|request| request.queue == Some(handle))
-        });
-        if ours {
-            request::cancel(call, request);
-        }
-    }
-    tell_waiters(call, handle);
-    true
-}
-
-/// # Safety
-/// See [`crate::Kmdf`].
-pub unsafe fn WdfIoQueuePurge<H: Host>(
-    call: &Call<'_, H>,
-    queue: WDFQUEUE,
-    complete: PFN_WDF_IO_QUEUE_STATE,
-    context: WDFCONTEXT,
-) {
-    purge(
-        call,
-        queue,
-        complete.map(|complete| Waiter::Callback(complete, Kept(context))),
-    );
-}
-
-/// # Safety
-/// See [`crate::Kmdf`].
-pub unsafe fn WdfIoQueuePurgeSynchronously<H: Host>(call: &Call<'_, H>, queue: WDFQUEUE) {
-    let (event, waiter) = own_waiter();
-    if purge(call, queue, Some(waiter)) {
-        event.wait();
-    }
-}
-
-/// Completes the requests of a file that its device's queues have not presented.
-pub fn flush_file<H: Host>(call: &Call<'_, H>, device: Handle, file: Handle) {
-    let done = call.with(|state| {
-        let queues = state.find_device(device).map(|device| device.queues.clone())?;
-        let waiting: Vec<_> = queues
-            .into_iter()
-            .filter_map(|queue| state.find_queue(queue).map(|queue| queue.waiting.clone()))
-            .flatten()
-            .collect();
-        Some(waiting)
-    });
-    for handle in done.into_iter().flatten() {
-        let done = call.with(|state| {
-            let request = state.find_request(handle)?;
-            if request.file != Some(file) || !matches!(request.ownership, Ownership::Queued) {
-                return None;
-            }
-            let queue = request.queue;
-            if let Some(queue) = queue.and_then(|queue| state.find_queue(queue)) {
-                queue.waiting.retain(|waiting| *waiting != handle);
-            }
-            state.complete_request(handle)
-        });
-        if let Some(done) = done {
-            request::finish(call, done, STATUS_CANCELLED, 0);
-        }
-    }
 }

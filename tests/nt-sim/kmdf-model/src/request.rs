@@ -170,14 +170,13 @@ pub fn create<H: Host>(
 
 /// Does what is left for a request that was marked as completed.
 ///
-/// The cleanup callbacks of its context come first, while the packet and its buffer still exist.
+/// The cleanup callbacks, its own and those of its children, come first, while the packet and its
+/// buffer still exist.
 pub fn finish<H: Host>(call: &Call<'_, H>, done: Completion, status: NTSTATUS, information: usize) {
-    call.with(|state| {
-        if let Some(object) = state.find(done.handle) {
-            object.stage = Stage::Deleting;
-        }
-    });
-    object::dispose(call, done.handle);
+    let order = object::mark(call, done.handle);
+    for &handle in &order {
+        object::dispose(call, handle);
+    }
     if matches!(done.operation, Operation::Create)
         && status < 0
         && let Some(file) = done.file
@@ -193,7 +192,9 @@ pub fn finish<H: Host>(call: &Call<'_, H>, done: Completion, status: NTSTATUS, i
     if let Some(queue) = done.queue {
         queue::request_done(call, queue);
     }
-    object::finish_delete(call, done.handle);
+    for &handle in &order {
+        object::finish_delete(call, handle);
+    }
 }
 
 /// Completes the packet of a request whose driver is gone.

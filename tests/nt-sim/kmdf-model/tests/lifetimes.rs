@@ -293,9 +293,9 @@ fn what_a_driver_leaves_behind_is_reported_and_removed() {
 fn calls_above_their_irql_are_reported() {
     let world = World::new();
     let driver = world.create_driver(None);
-    common::set_irql(2);
+    common::machine::set_irql(2);
     wdf!(world, WdfDriverGetRegistryPath, driver);
-    common::set_irql(0);
+    common::machine::set_irql(0);
     assert_eq!(world.violations(), [Rule::IrqlTooHigh { irql: 2, highest: 0 }]);
 }
 

@@ -4,7 +4,7 @@ mod common;
 
 use std::{ptr, sync::Arc, thread};
 
-use common::{World, evt_cancel, set_irql, size, wdf};
+use common::{World, evt_cancel, machine::set_irql, size, wdf};
 use kmdf_model::{DeviceId, FileId, Rule, types::*};
 use sim_platform::nt::*;
 

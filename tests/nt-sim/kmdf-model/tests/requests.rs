@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use common::{Ended, World, attributes, context_type, evt_cancel, size, wdf};
+use common::{World, attributes, context_type, evt_cancel, machine::Ended, size, wdf};
 use kmdf_model::{DeviceId, FileId, IrpId, Rule, types::*};
 use sim_platform::nt::*;
 
@@ -335,6 +335,33 @@ fn a_request_context_is_cleaned_up_before_its_packet_is_completed() {
         .filter(|line| !line.starts_with("Evt"))
         .collect();
     assert_eq!(log, ["cleanup", "IoCompleteRequest", "destroy"]);
+}
+
+#[test]
+fn the_children_of_a_request_go_with_it() {
+    extern "C" fn cleanup(_object: WDFOBJECT) {
+        World::current().seen().log.push("child".to_owned());
+    }
+    let (world, device, file) = opened();
+    world.send(device, file, 0);
+    let request = world.take_pended();
+    let mut attributes = attributes();
+    attributes.ParentObject = request.cast();
+    attributes.EvtCleanupCallback = Some(cleanup);
+    attributes.ContextTypeInfo = context_type(8);
+    let mut child = ptr::null_mut();
+    let status = wdf!(world, WdfObjectCreate, &raw mut attributes, &raw mut child);
+    assert_eq!(status, STATUS_SUCCESS);
+    world.seen().log.clear();
+    wdf!(world, WdfRequestComplete, request, STATUS_SUCCESS);
+    let log: Vec<_> = world
+        .log()
+        .into_iter()
+        .filter(|line| !line.starts_with("Evt"))
+        .collect();
+    assert_eq!(log, ["child", "IoCompleteRequest"]);
+    assert!(world.seen().memory.is_empty());
+    assert_eq!(world.violations(), []);
 }
 
 #[test]

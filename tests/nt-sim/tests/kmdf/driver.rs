@@ -1,26 +1,20 @@
-//! KMDF on a machine: a driver written against the raw functions, and what is said when it breaks rules.
-#![allow(missing_docs, clippy::missing_panics_doc, reason = "test code")]
+//! A driver against the raw functions of the framework; its device does what the control code says.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     ptr,
     sync::{Arc, Mutex},
 };
 
 use nt_sim::{
     _WDF_DRIVER_INIT_FLAGS, _WDF_EXECUTION_LEVEL, _WDF_FILEOBJECT_CLASS, _WDF_IO_QUEUE_DISPATCH_TYPE,
-    _WDF_SYNCHRONIZATION_SCOPE, _WDF_TRI_STATE, DRIVER_OBJECT, DriverImage, DriverName, Finding, Machine,
-    MachineBuilder, NTSTATUS, PCUNICODE_STRING, PWDF_OBJECT_ATTRIBUTES, Rule, STATUS_CANCELLED,
-    STATUS_SUCCESS, UNICODE_STRING, WDF_DRIVER_CONFIG, WDF_FILEOBJECT_CONFIG, WDF_IO_QUEUE_CONFIG,
-    WDF_OBJECT_ATTRIBUTES, WDFDEVICE, WDFDRIVER, WDFFILEOBJECT, WDFQUEUE, WDFREQUEST, WDFSPINLOCK,
-    call_unsafe_wdf_function_binding, frames,
+    _WDF_SYNCHRONIZATION_SCOPE, _WDF_TRI_STATE, DRIVER_OBJECT, DriverImage, DriverName, Machine,
+    MachineBuilder, NTSTATUS, PCUNICODE_STRING, PWDF_OBJECT_ATTRIBUTES, STATUS_CANCELLED, STATUS_SUCCESS,
+    UNICODE_STRING, WDF_DRIVER_CONFIG, WDF_FILEOBJECT_CONFIG, WDF_IO_QUEUE_CONFIG, WDF_OBJECT_ATTRIBUTES,
+    WDFDEVICE, WDFDRIVER, WDFFILEOBJECT, WDFQUEUE, WDFREQUEST, WDFSPINLOCK, call_unsafe_wdf_function_binding,
+    frames,
     io::{Access, FileHandle, Identity},
-    ntstatus::NtStatus,
     platform::SimEvent,
     registry::{SERVICES, Value},
-    scheduler::Controlled,
-    scm::{ServiceState, StopOutcome},
-    trace::Kind,
 };
 use sim_platform::Event;
 
@@ -30,21 +24,21 @@ const fn code(function: u32) -> u32 {
 }
 
 /// Gives back as many bytes as came in.
-const ECHO: u32 = code(0x801);
+pub const ECHO: u32 = code(0x801);
 /// Waits until it is cancelled.
-const PEND: u32 = code(0x802);
+pub const PEND: u32 = code(0x802);
 /// Is completed by another thread, unless it is cancelled before.
-const ANSWER_LATER: u32 = code(0x803);
+pub const ANSWER_LATER: u32 = code(0x803);
 /// As [`ANSWER_LATER`], without the lock that this takes.
-const ANSWER_CARELESSLY: u32 = code(0x808);
+pub const ANSWER_CARELESSLY: u32 = code(0x808);
 /// Completes twice.
-const TWICE: u32 = code(0x804);
+pub const TWICE: u32 = code(0x804);
 /// Waits until it is cancelled, and then calls what may not be called there.
-const PEND_AND_READ_REGISTRY: u32 = code(0x805);
+pub const PEND_AND_READ_REGISTRY: u32 = code(0x805);
 /// Takes the device's handle for the request's.
-const WRONG_HANDLE: u32 = code(0x806);
+pub const WRONG_HANDLE: u32 = code(0x806);
 /// Takes a reference on the file object and never gives it back.
-const LEAK_REFERENCE: u32 = code(0x807);
+pub const LEAK_REFERENCE: u32 = code(0x807);
 
 macro_rules! wdf {
     ($($call:tt)*) => {{
@@ -366,11 +360,11 @@ fn answer_later(request: WDFREQUEST, careful: bool) {
     });
 }
 
-const IMAGE: &str = "kmdftest.sys";
-const SERVICE: &str = "KmdfTest";
-const PATH: &str = r"\\.\KmdfTest";
+pub const IMAGE: &str = "kmdftest.sys";
+pub const SERVICE: &str = "KmdfTest";
+pub const PATH: &str = r"\\.\KmdfTest";
 
-fn installed(builder: MachineBuilder, fails: u32) -> Machine {
+pub fn installed(builder: MachineBuilder, fails: u32) -> Machine {
     let machine = builder.build().unwrap();
     machine.add_image(DriverImage {
         file_name: IMAGE.to_owned(),
@@ -393,215 +387,15 @@ fn installed(builder: MachineBuilder, fails: u32) -> Machine {
     machine
 }
 
-fn started() -> Machine {
+pub fn started() -> Machine {
     let machine = installed(Machine::builder(), 0);
     machine.start(SERVICE).unwrap();
     machine
 }
 
-fn open(machine: &Machine) -> FileHandle {
+pub fn open(machine: &Machine) -> FileHandle {
     machine
         .process(Identity::System)
         .open(PATH, Access::READ)
         .unwrap()
-}
-
-/// The findings of a machine that has shut down.
-fn findings(machine: &Machine) -> Vec<Finding> {
-    machine.shutdown().findings
-}
-
-#[test]
-fn a_framework_driver_serves_and_unloads() {
-    let machine = started();
-    let file = open(&machine);
-    let mut output = [0; 3];
-    assert_eq!(file.device_control(ECHO, b"abc", &mut output), Ok(3));
-    assert_eq!(&output, b"abc");
-    file.close_and_wait();
-    assert_eq!(machine.stop(SERVICE), Ok(StopOutcome::Stopped));
-    machine.shutdown().assert_clean();
-}
-
-#[test]
-fn a_driver_entry_that_fails_leaves_nothing_behind() {
-    let machine = installed(Machine::builder(), 1);
-    assert!(machine.start(SERVICE).is_err());
-    assert_eq!(machine.query(SERVICE), Ok(ServiceState::Stopped));
-    let opened = machine.process(Identity::System).open(PATH, Access::READ);
-    assert_eq!(opened.err(), Some(NtStatus::OBJECT_NAME_NOT_FOUND));
-    machine.shutdown().assert_clean();
-}
-
-#[test]
-fn a_stop_waits_for_the_last_handle_and_the_device_works_meanwhile() {
-    let machine = started();
-    let file = open(&machine);
-    assert_eq!(machine.stop(SERVICE), Ok(StopOutcome::StopPending));
-    let mut output = [0; 1];
-    assert_eq!(file.device_control(ECHO, b"x", &mut output), Ok(1));
-    file.close();
-    machine.wait_until_stopped(SERVICE);
-    machine.shutdown().assert_clean();
-}
-
-#[test]
-fn a_dying_process_has_its_requests_cancelled_then_cleanup_then_close() {
-    let machine = started();
-    let process = machine.process(Identity::System);
-    let file = process.open(PATH, Access::READ).unwrap();
-    let pending = [file.submit(PEND, &[], 0), file.submit(PEND, &[], 0)];
-    assert!(pending.iter().all(|call| !call.is_complete()));
-    process.kill();
-    for call in pending {
-        assert_eq!(call.wait().status, NtStatus::CANCELLED);
-    }
-    machine.stop(SERVICE).unwrap();
-    machine.wait_until_stopped(SERVICE);
-    let entered: Vec<_> = machine
-        .trace()
-        .events()
-        .into_iter()
-        .filter_map(|event| match event.kind {
-            Kind::CallbackEntered { callback } => Some(callback),
-            _ => None,
-        })
-        .skip_while(|callback| *callback != "EvtRequestCancel")
-        .collect();
-    assert_eq!(
-        entered,
-        [
-            "EvtRequestCancel",
-            "EvtRequestCancel",
-            "EvtFileCleanup",
-            "EvtFileClose",
-            "EvtDriverUnload"
-        ]
-    );
-    machine.shutdown().assert_clean();
-}
-
-#[test]
-fn a_second_completion_is_reported_with_who_did_it_and_where() {
-    let machine = started();
-    assert_eq!(open(&machine).call(TWICE, &[], 0).status, NtStatus::SUCCESS);
-    let findings = findings(&machine);
-    let [finding] = findings.as_slice() else {
-        panic!("one finding, not {findings:?}")
-    };
-    assert_eq!(finding.rule, Rule::Kmdf);
-    assert_eq!(finding.call, Some("WdfRequestComplete"));
-    assert_eq!(finding.callback, Some("EvtIoDeviceControl"));
-    assert_eq!(
-        finding.driver.as_ref().map(ToString::to_string).as_deref(),
-        Some(IMAGE)
-    );
-    let shown = finding.to_string();
-    assert!(
-        shown.contains("evt_device_control"),
-        "the place is named: {shown}"
-    );
-}
-
-#[test]
-fn a_wrong_handle_is_reported_by_its_type() {
-    let machine = started();
-    assert_eq!(
-        open(&machine).call(WRONG_HANDLE, &[], 0).status,
-        NtStatus::SUCCESS
-    );
-    let findings = findings(&machine);
-    assert_eq!(findings.len(), 1);
-    assert!(
-        findings[0]
-            .message
-            .contains("is a WDFDEVICE, and a WDFREQUEST is needed")
-    );
-}
-
-#[test]
-fn a_call_that_needs_passive_level_is_reported_in_a_cancel_callback() {
-    let machine = started();
-    let file = open(&machine);
-    let call = file.submit(PEND_AND_READ_REGISTRY, &[], 0);
-    assert!(call.cancel());
-    assert_eq!(call.wait().status, NtStatus::CANCELLED);
-    drop(file);
-    let findings = findings(&machine);
-    let calls: Vec<_> = findings
-        .iter()
-        .map(|finding| (finding.rule, finding.call))
-        .collect();
-    assert_eq!(
-        calls,
-        [
-            (Rule::IrqlTooHigh, Some("WdfRegistryOpenKey")),
-            (Rule::IrqlTooHigh, Some("WdfRegistryClose")),
-        ]
-    );
-}
-
-#[test]
-fn a_reference_that_is_never_given_back_is_reported_at_unload() {
-    let machine = started();
-    assert_eq!(
-        open(&machine).call(LEAK_REFERENCE, &[], 0).status,
-        NtStatus::SUCCESS
-    );
-    let findings = findings(&machine);
-    assert_eq!(findings.len(), 1);
-    assert!(
-        findings[0].message.contains("WDFFILEOBJECT"),
-        "{}",
-        findings[0].message
-    );
-}
-
-#[test]
-fn two_machines_run_the_same_driver_side_by_side() {
-    let (one, two) = (started(), started());
-    let (first, second) = (open(&one), open(&two));
-    let (pending, other) = (first.submit(PEND, &[], 0), second.submit(PEND, &[], 0));
-    pending.cancel();
-    assert_eq!(pending.wait().status, NtStatus::CANCELLED);
-    assert!(!other.is_complete());
-    first.close_and_wait();
-    assert_eq!(one.stop(SERVICE), Ok(StopOutcome::Stopped));
-    assert_eq!(two.query(SERVICE), Ok(ServiceState::Running));
-    other.cancel();
-    assert_eq!(other.wait().status, NtStatus::CANCELLED);
-    drop(second);
-    one.shutdown().assert_clean();
-    two.shutdown().assert_clean();
-}
-
-/// A request that another thread answers is cancelled meanwhile.
-fn answer_races_with_cancellation(code: u32) {
-    let machine = installed(Machine::builder().scheduler(Controlled::new()), 0);
-    machine.start(SERVICE).unwrap();
-    let file = open(&machine);
-    let call = file.submit(code, &[], 0);
-    call.cancel();
-    let status = call.wait().status;
-    assert!(
-        status == NtStatus::SUCCESS || status == NtStatus::CANCELLED,
-        "answered or cancelled, not {status}"
-    );
-    file.close_and_wait();
-    assert_eq!(machine.stop(SERVICE), Ok(StopOutcome::Stopped));
-    machine.shutdown().assert_clean();
-}
-
-#[test]
-fn no_schedule_completes_a_request_twice_or_never() {
-    shuttle::check_random(|| answer_races_with_cancellation(ANSWER_LATER), 300);
-    shuttle::check_pct(|| answer_races_with_cancellation(ANSWER_LATER), 300, 3);
-}
-
-#[test]
-fn some_schedule_shows_a_request_that_is_unmarked_too_late() {
-    let broken = catch_unwind(AssertUnwindSafe(|| {
-        shuttle::check_random(|| answer_races_with_cancellation(ANSWER_CARELESSLY), 300);
-    }));
-    assert!(broken.is_err(), "the checker tried only harmless schedules");
 }
