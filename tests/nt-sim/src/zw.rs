@@ -6,12 +6,16 @@
 //! in the context of any process.
 
 mod arguments;
+mod directory;
 mod file;
+mod file_information;
 mod file_object;
 mod key;
 pub(crate) mod key_object;
 
+pub use directory::*;
 pub use file::*;
+pub use file_information::*;
 pub use key::*;
 
 use crate::{

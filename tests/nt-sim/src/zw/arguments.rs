@@ -3,7 +3,8 @@
 use core::slice;
 
 use crate::{
-    HANDLE, NTSTATUS, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, PULONG, PVOID, ULONG, UNICODE_STRING,
+    HANDLE, IO_STATUS_BLOCK, NTSTATUS, OBJ_KERNEL_HANDLE, OBJECT_ATTRIBUTES, PIO_STATUS_BLOCK, PULONG, PVOID,
+    ULONG, ULONG_PTR, UNICODE_STRING,
     ntstatus::NtStatus,
     verifier::{self, Rule},
 };
@@ -115,4 +116,22 @@ pub(super) unsafe fn give(
 /// Turns a result into the status that a service returns.
 pub(super) fn status(result: Result<(), NtStatus>) -> NTSTATUS {
     result.map_or_else(|status| status.0, |()| NtStatus::SUCCESS.0)
+}
+
+/// Fills the status block of an operation, and returns its status.
+///
+/// # Safety
+///
+/// `block` can be written.
+pub(super) unsafe fn done(block: PIO_STATUS_BLOCK, result: Result<usize, NtStatus>) -> NTSTATUS {
+    let (status, information) = match result {
+        Ok(information) => (NtStatus::SUCCESS, information),
+        Err(status) => (status, 0),
+    };
+    let mut value = IO_STATUS_BLOCK::default();
+    value.__bindgen_anon_1.Status = status.0;
+    value.Information = ULONG_PTR::try_from(information).unwrap_or(ULONG_PTR::MAX);
+    // SAFETY: the caller vouches for the block.
+    unsafe { block.write(value) };
+    status.0
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::{
-    ACCESS_MASK, HANDLE, Machine, ULONG,
+    ACCESS_MASK, HANDLE, Machine, PIO_APC_ROUTINE, ULONG,
     files::{Disposition, Kind, OpenFile, OpenOptions, Rights},
     ntstatus::NtStatus,
     ob,
     sync::StateLock,
+    verifier::{self, Rule},
 };
 
 const FILE_READ_DATA: u32 = 0x1;
@@ -38,6 +39,25 @@ pub(super) fn file(machine: &Machine, handle: HANDLE) -> Result<Arc<FileObject>,
         return Err(NtStatus::INVALID_HANDLE);
     }
     ob::lookup_as(machine, handle).ok_or(NtStatus::OBJECT_TYPE_MISMATCH)
+}
+
+/// Finds a file for reading or writing, and reports a use that would not be synchronous.
+pub(super) fn synchronous_file(
+    call: &'static str,
+    file_handle: HANDLE,
+    event: HANDLE,
+    routine: PIO_APC_ROUTINE,
+) -> Result<Arc<FileObject>, NtStatus> {
+    let found = file(&Machine::current(), file_handle)?;
+    if !found.synchronous || !event.is_null() || routine.is_some() {
+        verifier::report(
+            Rule::BadParameter,
+            Some(call),
+            format!("{call} is asynchronous here, and may return before the operation is done"),
+            "open the file with FILE_SYNCHRONOUS_IO_NONALERT and SYNCHRONIZE, and pass no event or APC",
+        );
+    }
+    Ok(found)
 }
 
 /// Makes a handle to a file.
