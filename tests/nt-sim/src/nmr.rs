@@ -158,8 +158,7 @@ struct Watch;
 
 impl Observer for Watch {
     fn current_owner(&self) -> Owner {
-        thread::current_driver()
-            .map_or(NO_DRIVER, |driver| Machine::current().nmr_state().owner(&driver))
+        thread::current_driver().map_or(NO_DRIVER, |driver| Machine::current().nmr_state().owner(&driver))
     }
 
     fn callback<R>(&self, module: ModuleInfo, kind: CallbackKind, callback: impl FnOnce() -> R) -> R {
@@ -266,7 +265,13 @@ unsafe extern "system" fn NmrClientAttachProvider(
 ) -> raw::NTSTATUS {
     // SAFETY: the caller keeps the contract of the function.
     with(|nmr| unsafe {
-        nmr.attach_provider(binding, client_context, client_dispatch, provider_context, provider_dispatch)
+        nmr.attach_provider(
+            binding,
+            client_context,
+            client_dispatch,
+            provider_context,
+            provider_dispatch,
+        )
     })
 }
 
