@@ -70,7 +70,8 @@ impl Drop for Binding {
         // Both sides have detached, so nobody is left who could complete a call of this binding.
         self.service.abandon(self);
         if self.attached.load(Relaxed) {
-            self.service.event(EventKind::DETACHED, Some(self.provider), [self.number, 0], format_args!(""));
+            self.service
+                .event(EventKind::DETACHED, Some(self.provider), [0, 0], format_args!(""));
         }
     }
 }
@@ -85,9 +86,16 @@ impl Client for Attacher {
     }
 
     fn attach<'o>(&self, passive: Passive<'o>, offer: ProviderOffer<'o, Self>) -> ClientAttach<'o, Self> {
-        let offered = match offer.peer().characteristics.ok_or("no characteristics").and_then(Offered::read) {
+        let offered = match offer
+            .peer()
+            .characteristics
+            .ok_or("no characteristics")
+            .and_then(Offered::read)
+        {
             Ok(offered) => offered,
-            Err(reason) => return self.decline(offer, Guid::NIL, Decline::InvalidPeer, format_args!("{reason}")),
+            Err(reason) => {
+                return self.decline(offer, Guid::NIL, Decline::InvalidPeer, format_args!("{reason}"));
+            }
         };
         let provider = offered.provider;
         if let Err(fault) = InstallationBlob::parse(offered.blob) {
@@ -99,7 +107,12 @@ impl Client for Attacher {
             );
         }
         if Text::from_units(offered.identifier).is_err() {
-            return self.decline(offer, provider, Decline::InvalidPeer, format_args!("identifier is not a text"));
+            return self.decline(
+                offer,
+                provider,
+                Decline::InvalidPeer,
+                format_args!("identifier is not a text"),
+            );
         }
         let number = match self.service.bindings(|bindings| bindings.take_seat(provider)) {
             Ok(number) => number,
@@ -113,8 +126,12 @@ impl Client for Attacher {
             }
         };
         // From here on the seat is given up when the binding is dropped.
-        let binding =
-            Binding { service: self.service.clone(), number, provider, attached: AtomicBool::new(false) };
+        let binding = Binding {
+            service: self.service.clone(),
+            number,
+            provider,
+            attached: AtomicBool::new(false),
+        };
         if let Err(status) = store::seen(passive, &self.service, &offered) {
             let reason = format_args!("not put into the catalogue: {status}");
             return self.decline(offer, provider, Decline::OutOfMemory, reason);
@@ -141,7 +158,8 @@ impl Client for Attacher {
         // as not available until then.
         let reference = accepted.reference().clone();
         self.service.bindings(|bindings| bindings.fill(number, reference));
-        self.service.event(EventKind::ATTACHED, Some(provider), [number, 0], format_args!(""));
+        self.service
+            .event(EventKind::ATTACHED, Some(provider), [0, 0], format_args!(""));
         accepted.attached()
     }
 
@@ -149,10 +167,14 @@ impl Client for Attacher {
         // No call can enter any more. Giving up the seat lets a module with the same GUID attach at once, and saves
         // calls the attempt. Calls that the provider has accepted are for it to complete: it holds its own side of the
         // binding until it has.
-        let reference = self.service.bindings(|bindings| bindings.give_up(binding.number()));
+        let reference = self
+            .service
+            .bindings(|bindings| bindings.give_up(binding.number()));
         drop(reference);
+        let open = self.service.calls(|calls| calls.open_questions(binding.number()));
         let provider = Some(binding.provider());
-        self.service.event(EventKind::DETACHING, provider, [binding.number(), 0], format_args!(""));
+        self.service
+            .event(EventKind::DETACHING, provider, [open as u64, 0], format_args!(""));
     }
 }
 
@@ -171,6 +193,7 @@ impl Attacher {
     fn declined(&self, provider: Guid, status: nmr::NtStatus, reason: core::fmt::Arguments<'_>) {
         let provider = (!provider.is_nil()).then_some(provider);
         let code = u64::from(status.0.cast_unsigned());
-        self.service.event(EventKind::ATTACH_DECLINED, provider, [0, code], reason);
+        self.service
+            .event(EventKind::ATTACH_DECLINED, provider, [code, 0], reason);
     }
 }

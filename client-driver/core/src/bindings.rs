@@ -41,7 +41,11 @@ impl<R: Clone, A: Allocator> Bindings<R, A> {
     /// # Errors
     /// When there is no memory for that many.
     pub fn try_new(limit: usize, alloc: A) -> Result<Self, OutOfMemory> {
-        Ok(Self { seats: Vec::try_with_capacity_in(limit, alloc)?, limit, next: 1 })
+        Ok(Self {
+            seats: Vec::try_with_capacity_in(limit, alloc)?,
+            limit,
+            next: 1,
+        })
     }
 
     /// Takes a seat for a provider that is about to be accepted, and gives the number of the attachment.
@@ -56,7 +60,11 @@ impl<R: Clone, A: Allocator> Bindings<R, A> {
             return Err(NoSeat::Full);
         }
         let number = self.next;
-        let seat = Seat { number, provider, binding: None };
+        let seat = Seat {
+            number,
+            provider,
+            binding: None,
+        };
         self.seats.push_within_capacity(seat).map_err(|_| NoSeat::Full)?;
         self.next = self.next.wrapping_add(1);
         Ok(number)
@@ -64,7 +72,9 @@ impl<R: Clone, A: Allocator> Bindings<R, A> {
 
     /// The provider is attached: calls may find it. `false` if there is no such seat any more.
     pub fn fill(&mut self, number: u64, binding: R) -> bool {
-        let Some(seat) = self.seats.iter_mut().find(|seat| seat.number == number) else { return false };
+        let Some(seat) = self.seats.iter_mut().find(|seat| seat.number == number) else {
+            return false;
+        };
         seat.binding = Some(binding);
         true
     }
@@ -80,12 +90,16 @@ impl<R: Clone, A: Allocator> Bindings<R, A> {
     #[must_use]
     pub fn find(&self, provider: Guid) -> Option<Attached<R>> {
         let seat = self.seats.iter().find(|seat| seat.provider == provider)?;
-        Some(Attached { number: seat.number, provider, binding: seat.binding.clone()? })
+        Some(Attached {
+            number: seat.number,
+            provider,
+            binding: seat.binding.clone()?,
+        })
     }
 
     /// How many are attached.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn attached(&self) -> usize {
         self.seats.iter().filter(|seat| seat.binding.is_some()).count()
     }
 }
@@ -103,10 +117,19 @@ mod tests {
     fn of_two_modules_with_one_guid_the_second_finds_the_seat_taken() {
         let mut bindings = Bindings::try_new(4, Global).unwrap();
         let first = bindings.take_seat(A).unwrap();
-        assert_eq!(bindings.take_seat(A), Err(NoSeat::Taken), "also while the first is still attaching");
+        assert_eq!(
+            bindings.take_seat(A),
+            Err(NoSeat::Taken),
+            "also while the first is still attaching"
+        );
         assert!(bindings.find(A).is_none());
         assert!(bindings.fill(first, 'a'));
-        assert_eq!(bindings.find(A).map(|attached| (attached.number, attached.binding)), Some((first, 'a')));
+        assert_eq!(
+            bindings
+                .find(A)
+                .map(|attached| (attached.number, attached.binding)),
+            Some((first, 'a'))
+        );
         assert_eq!(bindings.give_up(first), Some('a'));
         let second = bindings.take_seat(A).unwrap();
         assert_ne!(first, second, "an attachment's number is never used twice");

@@ -34,11 +34,17 @@ impl Aligned {
     }
 
     fn get(&self) -> &[u8] {
-        self.bytes.get(self.start..).and_then(|rest| rest.get(..self.len)).unwrap_or_default()
+        self.bytes
+            .get(self.start..)
+            .and_then(|rest| rest.get(..self.len))
+            .unwrap_or_default()
     }
 
     fn get_mut(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(self.start..).and_then(|rest| rest.get_mut(..self.len)).unwrap_or_default()
+        self.bytes
+            .get_mut(self.start..)
+            .and_then(|rest| rest.get_mut(..self.len))
+            .unwrap_or_default()
     }
 }
 
@@ -55,7 +61,9 @@ impl Query {
         let size = query.size().map_err(|_: WriteError| OutOfMemory)?;
         let mut memory = Aligned::try_new(size)?;
         let base = memory.get().as_ptr().expose_provenance() as u64;
-        query.write_kernel(memory.get_mut(), base).map_err(|_: WriteError| OutOfMemory)?;
+        query
+            .write_kernel(memory.get_mut(), base)
+            .map_err(|_: WriteError| OutOfMemory)?;
         Ok(Self(memory))
     }
 
@@ -87,7 +95,14 @@ impl Room {
     #[must_use]
     pub const fn none() -> Self {
         let bytes = Vec::new_in(nsemail_kernel::pool::Pool);
-        Self { memory: Aligned { bytes, start: 0, len: 0 }, offered: 0 }
+        Self {
+            memory: Aligned {
+                bytes,
+                start: 0,
+                len: 0,
+            },
+            offered: 0,
+        }
     }
 
     /// Makes room for a record of `len` bytes, all zero, and sets the length that the provider is told.
@@ -119,7 +134,11 @@ impl Room {
     /// Where the record is to be written.
     #[must_use]
     pub fn record_ptr(&mut self) -> *mut u8 {
-        self.memory.get_mut().get_mut(LENGTH_CELL..).unwrap_or_default().as_mut_ptr()
+        self.memory
+            .get_mut()
+            .get_mut(LENGTH_CELL..)
+            .unwrap_or_default()
+            .as_mut_ptr()
     }
 
     /// The bytes that the provider was told of.
@@ -131,7 +150,10 @@ impl Room {
     /// The length as the provider left it.
     #[must_use]
     pub fn length(&self) -> usize {
-        self.memory.get().first_chunk().map_or(0, |cell| u32::from_ne_bytes(*cell) as usize)
+        self.memory
+            .get()
+            .first_chunk()
+            .map_or(0, |cell| u32::from_ne_bytes(*cell) as usize)
     }
 
     /// The record that a provider wrote. Whatever is there, every pointer is checked against the room.
@@ -139,7 +161,11 @@ impl Room {
     /// # Errors
     /// The first fault.
     pub fn read(&self) -> Result<QuerySet<'_>, Fault> {
-        let record = self.memory.get().get(LENGTH_CELL..).and_then(|rest| rest.get(..self.offered));
+        let record = self
+            .memory
+            .get()
+            .get(LENGTH_CELL..)
+            .and_then(|rest| rest.get(..self.offered));
         let record = record.unwrap_or_default();
         QuerySet::parse_kernel(record, record.as_ptr().addr() as u64)
     }

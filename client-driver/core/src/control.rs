@@ -15,9 +15,9 @@ use nsemail_kernel::status::NtStatus;
 use nsemail_kernel::wdf::{self, Device};
 use pool_alloc::{Arc, OutOfMemory};
 
-use crate::calls::reply::{self, Reply};
+use crate::calls;
+use crate::calls::reply;
 use crate::calls::work::{Batch, Next, OneShot, Work};
-use crate::calls::{self, NotStarted};
 use crate::look_up::OpenLookUp;
 use crate::memory::{ServicePool, SessionPool};
 use crate::query;
@@ -92,10 +92,11 @@ impl Device for Control {
         opened
     }
 
-    /// The program has closed its handle, or has died. Requests that wait were cancelled before, or are now answered by
-    /// what the rundown makes the providers say.
+    /// The program has closed its handle, or has died. When it died its requests were cancelled before; a handle may be
+    /// closed while another thread waits for an answer.
     fn cleanup(&self, passive: Passive<'_>, session: &Self::File) {
         session.end(&self.service, passive, Farewell::Rundown);
+        calls::cancel(&self.service, session);
         down(&self.service.statistics.sessions);
     }
 
@@ -112,7 +113,7 @@ impl Device for Control {
         };
         match decided {
             Ok(Decision::Code(code)) => reply::answer(request, code),
-            Ok(Decision::Call(work)) => self.call(passive, request, work),
+            Ok(Decision::Call(work)) => calls::start(&self.service, passive, request, work),
             Ok(Decision::Write(listing)) => self.write(request, listing),
             Ok(Decision::Begun(lookup)) => begun(request, lookup),
             Err(status) => {
@@ -135,11 +136,15 @@ impl Control {
             ioctl::LOOKUP => self.look_up(input),
             ioctl::LOOKUP_BATCH => self.batch(request, input),
             ioctl::SET_SERVICE => self.set(request, input),
-            ioctl::PROVIDERS => parsed(EmptyRequest::parse(input), |_| Decision::Write(Listing::Providers)),
-            ioctl::STATISTICS => parsed(EmptyRequest::parse(input), |_| Decision::Write(Listing::Statistics)),
-            ioctl::EVENTS => {
-                parsed(EventsRequest::parse(input), |it| Decision::Write(Listing::Events { after: it.after }))
-            }
+            ioctl::PROVIDERS => parsed(EmptyRequest::parse(input), |_| {
+                Decision::Write(Listing::Providers)
+            }),
+            ioctl::STATISTICS => parsed(EmptyRequest::parse(input), |_| {
+                Decision::Write(Listing::Statistics)
+            }),
+            ioctl::EVENTS => parsed(EventsRequest::parse(input), |it| {
+                Decision::Write(Listing::Events { after: it.after })
+            }),
             ioctl::END_SESSION => parsed(EmptyRequest::parse(input), |_| {
                 request.file().end(&self.service, passive, Farewell::Cleanup);
                 Decision::Code(WsaCode::NO_ERROR)
@@ -165,14 +170,19 @@ impl Control {
                 })
             })
         };
-        self.service.statistics.count(CounterKind::LOOKUP_BEGIN, begun.err().unwrap_or(WsaCode::NO_ERROR));
+        self.service.statistics.count(
+            CounterKind::LOOKUP_BEGIN,
+            begun.err().unwrap_or(WsaCode::NO_ERROR),
+        );
         Ok(begun.map_or_else(Decision::Code, Decision::Begun))
     }
 
     fn next(&self, request: &Request, input: &[u8]) -> Result<Decision, Malformed> {
         let NextRequest { lookup, flags } = NextRequest::parse(input)?;
         let Some(look_up) = request.file().look_ups(|look_ups| look_ups.get(lookup)) else {
-            self.service.statistics.count(CounterKind::LOOKUP_NEXT, WsaCode::WSA_INVALID_HANDLE);
+            self.service
+                .statistics
+                .count(CounterKind::LOOKUP_NEXT, WsaCode::WSA_INVALID_HANDLE);
             return Ok(Decision::Code(WsaCode::WSA_INVALID_HANDLE));
         };
         let capacity = request.output_len().min(limits::MESSAGE);
@@ -182,14 +192,12 @@ impl Control {
     fn end(&self, passive: Passive<'_>, request: &Request, input: &[u8]) -> Result<Decision, Malformed> {
         let EndRequest { lookup } = EndRequest::parse(input)?;
         let session = request.file();
-        let code = match session.look_ups(|look_ups| look_ups.remove(lookup)) {
-            Some(look_up) => {
-                down(&self.service.statistics.look_ups);
-                look_up.close(session, &self.service, passive);
-                WsaCode::NO_ERROR
-            }
-            None => WsaCode::WSA_INVALID_HANDLE,
-        };
+        let look_up = session.look_ups(|look_ups| look_ups.remove(lookup));
+        let code = look_up.map_or(WsaCode::WSA_INVALID_HANDLE, |look_up| {
+            down(&self.service.statistics.look_ups);
+            look_up.close(session, &self.service, passive);
+            WsaCode::NO_ERROR
+        });
         self.service.statistics.count(CounterKind::LOOKUP_END, code);
         Ok(Decision::Code(code))
     }
@@ -206,38 +214,27 @@ impl Control {
     }
 
     fn batch(&self, request: &Request, input: &[u8]) -> Result<Decision, Malformed> {
-        let flags = BatchRequest::parse(input)?.flags;
-        Ok(match Batch::try_new(input, flags, request.output_len()) {
-            Ok(batch) => Decision::Call(Work::Batch(batch)),
-            Err(OutOfMemory) => Decision::Code(WsaCode::WSA_NOT_ENOUGH_MEMORY),
-        })
+        let batch = BatchRequest::parse(input)?;
+        Ok(
+            match Batch::try_new(&self.service, &batch, request.output_len()) {
+                Ok(batch) => Decision::Call(Work::Batch(batch)),
+                Err(OutOfMemory) => Decision::Code(WsaCode::WSA_NOT_ENOUGH_MEMORY),
+            },
+        )
     }
 
     fn set(&self, request: &Request, input: &[u8]) -> Result<Decision, Malformed> {
-        let SetRequest { operation, flags, registration } = SetRequest::parse(input)?;
+        let SetRequest {
+            operation,
+            flags,
+            registration,
+        } = SetRequest::parse(input)?;
         // What was done cannot be asked for again, so there must be room to tell.
         if request.output_len() < SetReply::SIZE {
             return Ok(Decision::Code(WsaCode::WSAEFAULT));
         }
         let change = query::change(&self.service, &registration, operation, flags);
         Ok(change.map_or_else(Decision::Code, |set| Decision::Call(Work::Set(set))))
-    }
-
-    fn call(&self, passive: Passive<'_>, request: Request, work: Work) {
-        // The call may outlive the request, and so the borrow of its file.
-        let session = request.file().clone();
-        let reply = match Reply::try_new(request) {
-            Ok(reply) => reply,
-            Err(request) => return reply::answer(request, WsaCode::WSA_NOT_ENOUGH_MEMORY),
-        };
-        if let Err(NotStarted { code, mut reply, work }) = calls::start(&self.service, passive, &session, reply, work)
-        {
-            self.service.statistics.count(work.kind(), code);
-            drop(work);
-            if let Some(request) = reply.take() {
-                reply::answer(request, code);
-            }
-        }
     }
 
     fn write(&self, mut request: Request, listing: Listing) {
@@ -268,7 +265,10 @@ impl Control {
         for (order, entry) in (0_u32..).zip(catalogue.entries()) {
             let mut flags = ProviderFlags::empty();
             flags.set(ProviderFlags::ENABLED, entry.enabled());
-            flags.set(ProviderFlags::ATTACHED, self.service.attached(entry.provider()).is_some());
+            flags.set(
+                ProviderFlags::ATTACHED,
+                self.service.attached(entry.provider()).is_some(),
+            );
             let entry = ProviderEntry {
                 flags,
                 order,
@@ -289,7 +289,7 @@ impl Control {
             let _ = Counter { kind, code, value }.write(reply);
         }
         let catalogue = service.catalogue();
-        let attached = service.bindings(|bindings| bindings.len());
+        let attached = service.bindings(|bindings| bindings.attached());
         let in_use = service.calls(|calls| calls.in_use());
         for (kind, value) in [
             (CounterKind::SESSIONS, statistics.sessions.load(Relaxed)),
@@ -301,7 +301,12 @@ impl Control {
             (CounterKind::CANCELLED, statistics.cancelled.load(Relaxed)),
             (CounterKind::MALFORMED, statistics.malformed.load(Relaxed)),
         ] {
-            let _ = Counter { kind, code: WsaCode::NO_ERROR, value }.write(reply);
+            let _ = Counter {
+                kind,
+                code: WsaCode::NO_ERROR,
+                value,
+            }
+            .write(reply);
         }
     }
 
@@ -321,6 +326,8 @@ fn parsed<T>(request: Result<T, Fault>, next: impl FnOnce(T) -> Decision) -> Res
 }
 
 fn begun(mut request: Request, lookup: u64) {
-    let written = reply::write(&mut request, BeginReply::SIZE, |out| BeginReply { lookup }.write(out));
+    let written = reply::write(&mut request, BeginReply::SIZE, |out| {
+        BeginReply { lookup }.write(out)
+    });
     reply::complete(request, written);
 }

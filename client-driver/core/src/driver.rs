@@ -21,6 +21,7 @@ use nsemail_kernel::wdf::{ControlDevice, ControlDeviceConfig, Driver, DriverHand
 use pool_alloc::{Arc, Vec};
 
 use crate::attach::Attacher;
+use crate::calls::table::Table;
 use crate::control::Control;
 use crate::limits::{self, Limits};
 use crate::memory::{BindingPool, ServicePool};
@@ -46,8 +47,14 @@ impl ClientDriver {
         let service = Service::try_new(limits).map_err(out_of_memory)?;
         let service = Arc::try_new_in(service, ServicePool::default()).map_err(out_of_memory)?;
         store::load(passive, &service, &parameters)?;
-        let workers = Vec::try_with_capacity_in(limits.workers, ServicePool::default()).map_err(out_of_memory)?;
-        Ok(Self { service, workers, device: None, registration: None })
+        let workers =
+            Vec::try_with_capacity_in(limits.workers, ServicePool::default()).map_err(out_of_memory)?;
+        Ok(Self {
+            service,
+            workers,
+            device: None,
+            registration: None,
+        })
     }
 
     fn start_workers(&mut self, passive: Passive<'_>) -> Result<(), NtStatus> {
@@ -81,7 +88,7 @@ impl ClientDriver {
 /// A worker: goes on with calls that were parked.
 fn work(service: &Service, passive: Passive<'_>) {
     loop {
-        while let Some((wake, task)) = service.calls(|calls| calls.next_ready()) {
+        while let Some((wake, task)) = service.calls(Table::next_ready) {
             calls::run(service, passive, task, Some(wake));
         }
         if service.stopping.load(Ordering::Acquire) {
@@ -104,7 +111,9 @@ impl Driver for ClientDriver {
             sddl: &sddl,
         };
         let control = Control::new(self.service.clone());
-        let device = self.device.insert(ControlDevice::create(driver, passive, config, control)?);
+        let device = self
+            .device
+            .insert(ControlDevice::create(driver, passive, config, control)?);
         let module = RegistrationConfig::new(ModuleId::Guid(npi::guid(ids::CLIENT_MODULE_ID)));
         let attacher = Attacher::new(self.service.clone());
         match ClientRegistration::register(passive, attacher, module, BindingPool::default()) {
@@ -112,12 +121,14 @@ impl Driver for ClientDriver {
             Err(RegisterError { status, .. }) => return Err(status),
         }
         device.finish_initializing(passive);
-        self.service.event(EventKind::STARTED, None, [0, 0], format_args!(""));
+        self.service
+            .event(EventKind::STARTED, None, [0, 0], format_args!(""));
         Ok(())
     }
 
     fn unload(mut self, passive: Passive<'_>) {
-        self.service.event(EventKind::STOPPING, None, [0, 0], format_args!(""));
+        self.service
+            .event(EventKind::STOPPING, None, [0, 0], format_args!(""));
         if let Some(registration) = self.registration.take() {
             drop(registration.deregister(passive));
         }

@@ -49,7 +49,11 @@ impl Limits {
         let default = Self::default();
         Self {
             sessions: read(utf16!("MaxSessions"), default.sessions, 1 << 20),
-            look_ups_per_session: read(utf16!("MaxLookUpsPerSession"), default.look_ups_per_session, 1 << 16),
+            look_ups_per_session: read(
+                utf16!("MaxLookUpsPerSession"),
+                default.look_ups_per_session,
+                1 << 16,
+            ),
             calls: read(utf16!("MaxCalls"), default.calls, 1 << 16),
             providers: read(utf16!("MaxProviders"), default.providers, 1 << 10),
             workers: read(utf16!("Workers"), default.workers, 16),
@@ -63,7 +67,10 @@ impl Limits {
 ///
 /// # Errors
 /// When there is no memory.
-pub fn security(passive: Passive<'_>, parameters: &Key) -> Result<Vec<u16, ServicePool>, pool_alloc::OutOfMemory> {
+pub fn security(
+    passive: Passive<'_>,
+    parameters: &Key,
+) -> Result<Vec<u16, ServicePool>, pool_alloc::OutOfMemory> {
     let pool = ServicePool::default();
     let mut sddl = Vec::try_from_slice_in(utf16!("D:P(A;;GA;;;SY)(A;;GA;;;BA)(A;;GR;;;WD)"), pool)?;
     if let Ok(Some(group)) = parameters.string(passive, utf16!("WriteGroup"), pool)
@@ -82,7 +89,10 @@ fn is_sid(text: &[u16]) -> bool {
     let mut parts = text.split(|unit| is(*unit, b'-'));
     let starts = matches!(parts.next(), Some(&[letter]) if is(letter & !0x20, b'S'));
     let digits = |part: &[u16]| {
-        (1..=10).contains(&part.len()) && part.iter().all(|unit| (u16::from(b'0')..=u16::from(b'9')).contains(unit))
+        (1..=10).contains(&part.len())
+            && part
+                .iter()
+                .all(|unit| (u16::from(b'0')..=u16::from(b'9')).contains(unit))
     };
     let count = parts.clone().count();
     starts && (3..=16).contains(&count) && parts.all(digits)
@@ -98,7 +108,17 @@ mod tests {
         for sid in ["S-1-5-32-545", "s-1-5-21-1-2-3-1001"] {
             assert!(is(sid), "{sid}");
         }
-        for other in ["", "S", "S-", "S-1-5", "BU", "S-1-5-32-", "S-1-5-x", "S-1-5-32-545)(A;;GA;;;WD", "SS-1-5-32-545"] {
+        for other in [
+            "",
+            "S",
+            "S-",
+            "S-1-5",
+            "BU",
+            "S-1-5-32-",
+            "S-1-5-x",
+            "S-1-5-32-545)(A;;GA;;;WD",
+            "SS-1-5-32-545",
+        ] {
             assert!(!is(other), "{other}");
         }
     }

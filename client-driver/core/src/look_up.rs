@@ -58,7 +58,12 @@ impl OpenLookUp {
     #[must_use]
     pub const fn new(search: BoxedSearch) -> Self {
         let waiters = Vec::new_in(Pool);
-        Self(SpinLock::new(State { search: Some(search), pending: None, closed: false, waiters }))
+        Self(SpinLock::new(State {
+            search: Some(search),
+            pending: None,
+            closed: false,
+            waiters,
+        }))
     }
 
     fn take(&self, waiter: Option<CallHandle>) -> Result<Option<BoxedSearch>, Turn> {
@@ -70,7 +75,10 @@ impl OpenLookUp {
                 return Ok(Some(search));
             }
             if let Some(waiter) = waiter {
-                state.waiters.try_push(waiter).map_err(|OutOfMemory| Turn::OutOfMemory)?;
+                state
+                    .waiters
+                    .try_push(waiter)
+                    .map_err(|OutOfMemory| Turn::OutOfMemory)?;
             }
             Ok(None)
         })
@@ -84,7 +92,9 @@ impl OpenLookUp {
             Err(turn) => return turn,
         }
         // To wait, the call needs a handle; by the time it has one it may not have to wait any more.
-        let waiter = call.service.calls(|calls| calls.ask(call.ticket, Asked::Ourselves));
+        let waiter = call
+            .service
+            .calls(|calls| calls.ask(call.ticket, Asked::Ourselves));
         let turn = match self.take(Some(waiter)) {
             Ok(None) => return Turn::Wait,
             Ok(Some(search)) => Turn::Yours(search),

@@ -62,7 +62,12 @@ unsafe extern "system" fn complete_async_call(
     // SAFETY: the binding context is ours, as the provider got it from NMR, and the provider's own call guard keeps
     // the binding from being cleaned up before this call has returned (`dispatch`, rules of the interface).
     let bound = unsafe { borrow_client_binding::<Attacher>(binding) };
-    bound.module().service().completed(bound.binding(), CallHandle::from_u64(call.addr() as u64), code, information);
+    bound.module().service().completed(
+        bound.binding(),
+        CallHandle::from_u64(call.addr() as u64),
+        code,
+        information,
+    );
 }
 
 // SAFETY: dropping a binding takes spin locks and sets an event, and never frees the last reference to the service,
@@ -88,7 +93,9 @@ pub fn is_usable(guard: &Guard) -> bool {
 /// # Errors
 /// The provider's code.
 pub fn startup(_: Passive<'_>, guard: &Guard, provider: &Guid) -> Result<Option<Opaque>, WsaCode> {
-    let Some(entry) = table(guard).and_then(|table| table.startup) else { return Ok(None) };
+    let Some(entry) = table(guard).and_then(|table| table.startup) else {
+        return Ok(None);
+    };
     let mut session = ptr::null_mut();
     // SAFETY: the guard keeps table and context alive; the GUID and the place for the session outlive the call; the
     // thread is at PASSIVE_LEVEL.
@@ -107,8 +114,11 @@ pub fn runs_down(guard: &Guard) -> bool {
 }
 
 /// `NSPv2Cleanup`, if there is such an entry.
+#[must_use]
 pub fn cleanup(_: Passive<'_>, guard: &Guard, provider: &Guid, session: Opaque) -> WsaCode {
-    let Some(entry) = table(guard).and_then(|table| table.cleanup) else { return WsaCode::WSAEOPNOTSUPP };
+    let Some(entry) = table(guard).and_then(|table| table.cleanup) else {
+        return WsaCode::WSAEOPNOTSUPP;
+    };
     // SAFETY: as in `startup`; the session is one that the provider gave for this binding.
     unsafe { entry(guard.peer_context(), provider, session.0) }
 }
@@ -133,7 +143,9 @@ pub fn begin(
     flags: u32,
     session: Option<Opaque>,
 ) -> Result<Opaque, WsaCode> {
-    let entry = table(guard).and_then(|table| table.lookup_service_begin).ok_or(WsaCode::WSAEOPNOTSUPP)?;
+    let entry = table(guard)
+        .and_then(|table| table.lookup_service_begin)
+        .ok_or(WsaCode::WSAEOPNOTSUPP)?;
     let mut look_up = ptr::null_mut();
     // SAFETY: as in `cleanup`; the query is a complete structure that outlives the call, aligned to 8.
     let code = unsafe {
@@ -152,7 +164,14 @@ pub fn begin(
 /// `NSPv2LookupServiceNextEx`.
 ///
 /// Until the call is final, `room` belongs to the provider: the caller keeps it, and does not touch it.
-pub fn next(_: Passive<'_>, guard: &Guard, call: CallHandle, look_up: Opaque, flags: u32, room: &mut Room) -> AsyncStatus {
+pub fn next(
+    _: Passive<'_>,
+    guard: &Guard,
+    call: CallHandle,
+    look_up: Opaque,
+    flags: u32,
+    room: &mut Room,
+) -> AsyncStatus {
     let Some(entry) = table(guard).and_then(|table| table.lookup_service_next_ex) else {
         return AsyncStatus::done(WsaCode::WSAEOPNOTSUPP);
     };
@@ -161,7 +180,16 @@ pub fn next(_: Passive<'_>, guard: &Guard, call: CallHandle, look_up: Opaque, fl
     // SAFETY: as in `cleanup`; the look-up is one that the provider gave for this binding. Length and record are in
     // memory that stays in place until its owner drops it, which is not before the call is final: a task that waits
     // for a provider is dropped only when it was answered or when the provider's binding is gone.
-    unsafe { entry(guard.peer_context(), handle(call), look_up.0, flags, length, record.cast()) }
+    unsafe {
+        entry(
+            guard.peer_context(),
+            handle(call),
+            look_up.0,
+            flags,
+            length,
+            record.cast(),
+        )
+    }
 }
 
 /// `NSPv2LookupServiceEnd`.
@@ -186,7 +214,14 @@ pub struct Registration<'a> {
 }
 
 /// `NSPv2SetServiceEx`. A provider without such an entry answers `WSAEOPNOTSUPP`.
-pub fn set(_: Passive<'_>, guard: &Guard, call: CallHandle, what: Registration<'_>, session: Option<Opaque>) -> AsyncStatus {
+#[must_use]
+pub fn set(
+    _: Passive<'_>,
+    guard: &Guard,
+    call: CallHandle,
+    what: Registration<'_>,
+    session: Option<Opaque>,
+) -> AsyncStatus {
     let Some(entry) = table(guard).and_then(|table| table.set_service_ex) else {
         return AsyncStatus::done(WsaCode::WSAEOPNOTSUPP);
     };
@@ -217,6 +252,8 @@ pub struct Offered<'o> {
     pub identifier: &'o [u16],
     /// Its installation blob, not parsed.
     pub blob: &'o [u8],
+    /// The version of its implementation.
+    pub version: u32,
 }
 
 impl<'o> Offered<'o> {
@@ -259,6 +296,11 @@ impl<'o> Offered<'o> {
             // SAFETY: as above, for bytes.
             unsafe { core::slice::from_raw_parts(this.blob, blob) }
         };
-        Ok(Self { provider: this.provider, identifier, blob })
+        Ok(Self {
+            provider: this.provider,
+            identifier,
+            blob,
+            version: this.provider_version,
+        })
     }
 }

@@ -10,10 +10,10 @@ use nsemail_kernel::pool::Pool;
 use pool_alloc::{Box, OutOfMemory};
 
 use crate::buffer::Query;
+use crate::calls::work::Set;
 use crate::catalogue::change::{Change, Kind};
 use crate::catalogue::lookup::{Authority, LookUp};
 use crate::catalogue::{Selection, Snapshot};
-use crate::calls::work::Set;
 use crate::look_up::BoxedSearch;
 use crate::search::Search;
 use crate::service::Service;
@@ -26,12 +26,12 @@ use crate::service::Service;
 pub fn search(service: &Service, query: &QuerySet<'_>, flags: LookupFlags) -> Result<BoxedSearch, WsaCode> {
     let selection = look_up(query, flags)?;
     let chain = Snapshot::chain(&service.catalogue(), selection)?;
-    let authority = if flags.contains(LookupFlags::NON_AUTHORITATIVE) || matches!(selection, Selection::PreferredNames)
-    {
-        Authority::NonAuthoritative
-    } else {
-        Authority::Authoritative
-    };
+    let authority =
+        if flags.contains(LookupFlags::NON_AUTHORITATIVE) || matches!(selection, Selection::PreferredNames) {
+            Authority::NonAuthoritative
+        } else {
+            Authority::Authoritative
+        };
     let query = Query::try_new(query).map_err(no_memory)?;
     let search = Search::new(LookUp::new(chain, authority), flags, query);
     Box::try_new_in(search, Pool).map_err(no_memory)
@@ -44,10 +44,17 @@ fn look_up<'a>(query: &QuerySet<'a>, flags: LookupFlags) -> Result<Selection<'a>
     if !is_ours(query) {
         return Err(WsaCode::WSASERVICE_NOT_FOUND);
     }
-    if query.version.is_some_and(|version| Comparator::from_u32(version.comparator).is_none()) {
+    if query
+        .version
+        .is_some_and(|version| Comparator::from_u32(version.comparator).is_none())
+    {
         return Err(WsaCode::WSAEINVAL);
     }
-    let address = query.name.map(Address::parse).transpose().map_err(AddressError::lookup_code)?;
+    let address = query
+        .name
+        .map(Address::parse)
+        .transpose()
+        .map_err(AddressError::lookup_code)?;
     let preferred_names = flags.contains(LookupFlags::RETURN_PREFERRED_NAMES);
     if address.is_none() && !preferred_names {
         return Err(WsaCode::WSAEINVAL);
@@ -94,7 +101,9 @@ fn set<'a>(
     }
     let name = registration.name.ok_or(WsaCode::WSAEINVAL)?;
     let address = Address::parse(name).map_err(AddressError::set_code)?;
-    let selection = registration.provider.map_or(Selection::Domain(address.domain()), Selection::Provider);
+    let selection = registration
+        .provider
+        .map_or_else(|| Selection::Domain(address.domain()), Selection::Provider);
     Ok((operation, selection))
 }
 
@@ -113,7 +122,10 @@ mod tests {
     use nsemail_contract::{Guid, Text};
 
     fn named(name: &str) -> QuerySet<'_> {
-        QuerySet { name: Some(Text::from_str(name).unwrap()), ..QuerySet::default() }
+        QuerySet {
+            name: Some(Text::from_str(name).unwrap()),
+            ..QuerySet::default()
+        }
     }
 
     #[test]
@@ -127,20 +139,39 @@ mod tests {
             (named("@example.com"), nothing, W::WSAEINVAL),
             (named("ann@exa mple.com"), nothing, W::WSAEINVAL),
             (QuerySet { namespace: 12, ..ok }, nothing, W::WSASERVICE_NOT_FOUND),
-            (QuerySet { version: Some(Version { version: 1, comparator: 2 }), ..ok }, nothing, W::WSAEINVAL),
+            (
+                QuerySet {
+                    version: Some(Version {
+                        version: 1,
+                        comparator: 2,
+                    }),
+                    ..ok
+                },
+                nothing,
+                W::WSAEINVAL,
+            ),
             (ok, LookupFlags::CONTAINERS, W::WSANO_DATA),
         ] {
             assert_eq!(look_up(&query, flags).err(), Some(code), "{query:?}");
         }
         assert!(matches!(look_up(&ok, nothing), Ok(Selection::Domain(_))));
-        assert!(matches!(look_up(&QuerySet { namespace: 37, ..ok }, nothing), Ok(Selection::Domain(_))));
+        assert!(matches!(
+            look_up(&QuerySet { namespace: 37, ..ok }, nothing),
+            Ok(Selection::Domain(_))
+        ));
     }
 
     #[test]
     fn a_query_without_a_name_asks_for_preferred_names_or_nothing() {
         let flags = LookupFlags::RETURN_PREFERRED_NAMES;
-        assert!(matches!(look_up(&QuerySet::default(), flags), Ok(Selection::PreferredNames)));
-        let directed = QuerySet { provider: Some(Guid::from_u128(1)), ..QuerySet::default() };
+        assert!(matches!(
+            look_up(&QuerySet::default(), flags),
+            Ok(Selection::PreferredNames)
+        ));
+        let directed = QuerySet {
+            provider: Some(Guid::from_u128(1)),
+            ..QuerySet::default()
+        };
         assert!(matches!(look_up(&directed, flags), Ok(Selection::Provider(_))));
     }
 
@@ -155,8 +186,15 @@ mod tests {
             (QuerySet::default(), 2, 0, W::WSAEINVAL),
             (QuerySet { namespace: 12, ..ok }, 0, 0, W::WSAEINVAL),
         ] {
-            assert_eq!(set(&query, operation, flags).err(), Some(code), "{query:?} {operation} {flags}");
+            assert_eq!(
+                set(&query, operation, flags).err(),
+                Some(code),
+                "{query:?} {operation} {flags}"
+            );
         }
-        assert!(matches!(set(&ok, 1, 1), Ok((Operation::Deregister, Selection::Domain(_)))));
+        assert!(matches!(
+            set(&ok, 1, 1),
+            Ok((Operation::Deregister, Selection::Domain(_)))
+        ));
     }
 }

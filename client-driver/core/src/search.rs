@@ -10,8 +10,8 @@ use nsemail_contract::{Guid, LookupFlags, WsaCode, ids, limits};
 use nsemail_kernel::irql::Passive;
 
 use crate::buffer::{Query, Room};
-use crate::calls::table::{Asked, Wake};
 use crate::calls::Context;
+use crate::calls::table::{Asked, Wake};
 use crate::catalogue::Reason;
 use crate::catalogue::lookup::{LookUp, Outcome, Step};
 use crate::memory::CatalogPool;
@@ -36,6 +36,11 @@ pub struct OpenQuery {
 }
 
 impl OpenQuery {
+    /// Whether the provider is going away.
+    fn is_gone(&self) -> bool {
+        self.binding.enter().is_none()
+    }
+
     /// Closes it, unless the provider is gone or does so by itself in a rundown.
     pub fn end(&self, session: &Session, service: &Service, passive: Passive<'_>) {
         if let Some(visit) = session.revisit(&self.binding, self.id, true) {
@@ -106,6 +111,8 @@ pub struct Search {
     flags: LookupFlags,
     query: Query,
     open: Option<OpenQuery>,
+    /// How far along the chain it is.
+    place: usize,
     room: Room,
     /// The place of the chain whose provider wrote what is in the room.
     held: Option<usize>,
@@ -129,6 +136,7 @@ impl Search {
             flags,
             query,
             open: None,
+            place: 0,
             room: Room::none(),
             held: None,
             refused: false,
@@ -187,7 +195,7 @@ impl Search {
         loop {
             match self.machine.step() {
                 Step::Open(place) => {
-                    if place > 0 {
+                    if core::mem::replace(&mut self.place, place) < place {
                         up(&call.service.statistics.fall_throughs);
                     }
                     match self.begin(call, place) {
@@ -211,7 +219,9 @@ impl Search {
 
     /// Opens the query at a place of the chain. `None` if it has to wait.
     fn begin(&mut self, call: &Context<'_>, place: usize) -> Option<Outcome> {
-        let Some(candidate) = self.machine.candidate(place) else { return Some(Outcome::Unavailable) };
+        let Some(candidate) = self.machine.candidate(place) else {
+            return Some(Outcome::Unavailable);
+        };
         let provider = candidate.entry.provider_ref();
         let visit = match call.session.visit(call, provider) {
             Admission::Inside(visit) => visit,
@@ -220,10 +230,21 @@ impl Search {
             Admission::OutOfMemory => return Some(Outcome::Failed(WsaCode::WSA_NOT_ENOUGH_MEMORY)),
         };
         let Visit { guard, id, session } = &visit;
-        let begun = peer::begin(call.passive, guard, provider, &self.query, self.flags.bits(), *session);
+        let begun = peer::begin(
+            call.passive,
+            guard,
+            provider,
+            &self.query,
+            self.flags.bits(),
+            *session,
+        );
         if let Ok(look_up) = begun {
             call.session.look_up_opened(*id);
-            self.open = Some(OpenQuery { binding: guard.reference(), id: *id, look_up });
+            self.open = Some(OpenQuery {
+                binding: guard.reference(),
+                id: *id,
+                look_up,
+            });
         }
         call.session.leave(call.service, call.passive, visit);
         Some(Outcome::Code(begun.err().unwrap_or(WsaCode::NO_ERROR)))
@@ -236,16 +257,22 @@ impl Search {
             Fit::Any => self.needed.max(FIRST_ROOM),
         };
         if self.room.prepare(length).is_err() {
-            self.machine.asked(Outcome::Failed(WsaCode::WSA_NOT_ENOUGH_MEMORY));
+            self.machine
+                .asked(Outcome::Failed(WsaCode::WSA_NOT_ENOUGH_MEMORY));
             return true;
         }
-        let visit = self.open.as_ref().and_then(|open| call.session.revisit(&open.binding, open.id, false));
+        let visit = self
+            .open
+            .as_ref()
+            .and_then(|open| call.session.revisit(&open.binding, open.id, false));
         let (Some(open), Some(visit)) = (&self.open, visit) else {
             self.provider_is_gone(call);
             return true;
         };
         let number = visit.guard.binding().number();
-        let question = call.service.calls(|calls| calls.ask(call.ticket, Asked::Provider(number)));
+        let question = call
+            .service
+            .calls(|calls| calls.ask(call.ticket, Asked::Provider(number)));
         let status = peer::next(
             call.passive,
             &visit.guard,
@@ -260,7 +287,10 @@ impl Search {
             return false;
         };
         if call.service.calls(|calls| calls.settle(call.ticket)) {
-            self.fault(call, format_args!("completed a call that it also answered at once"));
+            self.fault(
+                call,
+                format_args!("completed a call that it also answered at once"),
+            );
         }
         self.answered(call, code, fit);
         true
@@ -268,6 +298,11 @@ impl Search {
 
     /// A question has its final code.
     fn answered(&mut self, call: &Context<'_>, code: WsaCode, fit: Fit) {
+        if code.is_cancelled() && self.open.as_ref().is_some_and(OpenQuery::is_gone) {
+            // It was the provider that gave the call up, because it is going away.
+            self.provider_is_gone(call);
+            return;
+        }
         let outcome = match code {
             WsaCode::NO_ERROR => match self.room.read() {
                 Ok(_) => {
@@ -348,7 +383,9 @@ impl Search {
 
     fn fault(&self, call: &Context<'_>, text: core::fmt::Arguments<'_>) {
         let place = self.machine.open_position();
-        let provider = place.and_then(|place| self.machine.candidate(place)).map(|it| it.entry.provider());
+        let provider = place
+            .and_then(|place| self.machine.candidate(place))
+            .map(|it| it.entry.provider());
         call.service.event(EventKind::PEER_FAULT, provider, [0, 0], text);
     }
 

@@ -106,7 +106,9 @@ impl Service {
     /// worker goes on with the call, or the thread that is still inside the provider's entry.
     pub fn completed(&self, binding: &Binding, call: Option<CallHandle>, code: WsaCode, information: usize) {
         let wake = Wake::Completed { code, information };
-        let delivered = call.map_or(Delivered::Unasked, |call| self.calls.with(|calls| calls.answer(call, wake)));
+        let delivered = call.map_or(Delivered::Unasked, |call| {
+            self.calls.with(|calls| calls.answer(call, wake))
+        });
         match delivered {
             Delivered::ToRunner => {}
             Delivered::ToWorker => {
@@ -116,7 +118,7 @@ impl Service {
                 self.event(
                     EventKind::PEER_FAULT,
                     Some(binding.provider()),
-                    [0, u64::from(code.0)],
+                    [u64::from(code.0), 0],
                     format_args!("completed a call that is not open"),
                 );
             }
@@ -146,7 +148,13 @@ impl Service {
     }
 
     /// Records an event: detail and code are its numbers.
-    pub fn event(&self, kind: EventKind, provider: Option<Guid>, numbers: [u64; 2], text: fmt::Arguments<'_>) {
+    pub fn event(
+        &self,
+        kind: EventKind,
+        provider: Option<Guid>,
+        numbers: [u64; 2],
+        text: fmt::Arguments<'_>,
+    ) {
         self.events.record(kind, provider, numbers, text);
     }
 

@@ -64,8 +64,14 @@ impl Statistics {
 
     /// Counts a result.
     pub fn count(&self, kind: CounterKind, code: WsaCode) {
-        let row = BY_RESULT.iter().position(|known| *known == kind).and_then(|row| self.results.get(row));
-        let column = WsaCode::ALL.iter().position(|known| *known == code).unwrap_or(CODES);
+        let row = BY_RESULT
+            .iter()
+            .position(|known| *known == kind)
+            .and_then(|row| self.results.get(row));
+        let column = WsaCode::ALL
+            .iter()
+            .position(|known| *known == code)
+            .unwrap_or(CODES);
         if let Some(counter) = row.and_then(|row| row.get(column)) {
             counter.fetch_add(1, Relaxed);
         }
@@ -73,11 +79,16 @@ impl Statistics {
 
     /// The counters by result that are not zero.
     pub fn results(&self) -> impl Iterator<Item = (CounterKind, WsaCode, u64)> {
-        BY_RESULT.iter().zip(&self.results).flat_map(|(kind, row)| {
-            let codes = WsaCode::ALL.iter().copied().chain([OTHER]);
-            codes.zip(row).map(|(code, counter)| (*kind, code, counter.load(Relaxed)))
-        })
-        .filter(|(_, _, value)| *value > 0)
+        BY_RESULT
+            .iter()
+            .zip(&self.results)
+            .flat_map(|(kind, row)| {
+                let codes = WsaCode::ALL.iter().copied().chain([OTHER]);
+                codes
+                    .zip(row)
+                    .map(|(code, counter)| (*kind, code, counter.load(Relaxed)))
+            })
+            .filter(|(_, _, value)| *value > 0)
     }
 }
 

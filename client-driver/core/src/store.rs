@@ -4,7 +4,8 @@
 //! - `Identifier` (`REG_SZ`): the display name,
 //! - `Blob` (`REG_BINARY`): a copy of the installation blob,
 //! - `Enabled` (`REG_DWORD`): 0 if the provider may not be used,
-//! - `Order` (`REG_DWORD`): the place in the catalogue order.
+//! - `Order` (`REG_DWORD`): the place in the catalogue order,
+//! - `Version` (`REG_DWORD`): the version of the provider's implementation.
 //!
 //! The driver appends a provider when it sees it for the first time, and refreshes name and blob when the provider
 //! comes back with others. Whether it is enabled, and its place, are the administrator's. An entry that cannot be read
@@ -21,7 +22,7 @@ use nsemail_kernel::unicode::guid_text;
 use nsemail_kernel::utf16;
 use pool_alloc::{Arc, Vec};
 
-use crate::catalogue::entry::EntryError;
+use crate::catalogue::entry::{Description, EntryError};
 use crate::catalogue::{Entry, Snapshot};
 use crate::memory::CatalogPool;
 use crate::peer::Offered;
@@ -47,7 +48,12 @@ pub fn load(passive: Passive<'_>, service: &Service, parameters: &Key) -> Result
     while let Some(name) = catalog.subkey_name(passive, index, POOL)? {
         index = index.saturating_add(1);
         let Some(provider) = guid_from(&name) else {
-            service.event(EventKind::ENTRY_SKIPPED, None, [0, 0], format_args!("Catalog: a key is not a GUID"));
+            service.event(
+                EventKind::ENTRY_SKIPPED,
+                None,
+                [0, 0],
+                format_args!("Catalog: a key is not a GUID"),
+            );
             continue;
         };
         let entry = match read(passive, &catalog, &name, provider) {
@@ -56,8 +62,8 @@ pub fn load(passive: Passive<'_>, service: &Service, parameters: &Key) -> Result
             Err(status) => {
                 let code = u64::from(status.0.cast_unsigned());
                 let text = format_args!("Catalog: the entry is damaged and counts as disabled");
-                service.event(EventKind::ENTRY_SKIPPED, Some(provider), [0, code], text);
-                Entry::try_new(provider, &[], &NO_CLAIMS, false, u32::MAX, POOL).map_err(status_of)?
+                service.event(EventKind::ENTRY_SKIPPED, Some(provider), [code, 0], text);
+                Entry::try_new(damaged(provider), POOL).map_err(status_of)?
             }
         };
         let entry = Arc::try_new_in(entry, POOL).map_err(out_of_memory)?;
@@ -69,14 +75,42 @@ pub fn load(passive: Passive<'_>, service: &Service, parameters: &Key) -> Result
     Ok(())
 }
 
-fn read(passive: Passive<'_>, catalog: &Key, name: &[u16], provider: Guid) -> Result<Entry<CatalogPool>, NtStatus> {
-    let key = catalog.open(passive, name)?.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+fn read(
+    passive: Passive<'_>,
+    catalog: &Key,
+    name: &[u16],
+    provider: Guid,
+) -> Result<Entry<CatalogPool>, NtStatus> {
+    let key = catalog
+        .open(passive, name)?
+        .ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
     let missing = NtStatus::OBJECT_NAME_NOT_FOUND;
     let identifier = key.string(passive, utf16!("Identifier"), POOL)?.ok_or(missing)?;
     let blob = key.binary(passive, utf16!("Blob"), POOL)?.ok_or(missing)?;
     let enabled = key.dword(passive, utf16!("Enabled"))?.ok_or(missing)? != 0;
     let order = key.dword(passive, utf16!("Order"))?.ok_or(missing)?;
-    Entry::try_new(provider, &identifier, &blob, enabled, order, POOL).map_err(status_of)
+    let version = key.dword(passive, utf16!("Version"))?.ok_or(missing)?;
+    let description = Description {
+        provider,
+        identifier: &identifier,
+        blob: &blob,
+        version,
+        enabled,
+        order,
+    };
+    Entry::try_new(description, POOL).map_err(status_of)
+}
+
+/// What stands in for an entry that cannot be read.
+const fn damaged(provider: Guid) -> Description<'static> {
+    Description {
+        provider,
+        identifier: &[],
+        blob: &NO_CLAIMS,
+        version: 0,
+        enabled: false,
+        order: u32::MAX,
+    }
 }
 
 const fn status_of(error: EntryError) -> NtStatus {
@@ -108,22 +142,39 @@ pub fn seen(passive: Passive<'_>, service: &Service, offered: &Offered<'_>) -> R
     let current = service.catalogue();
     let provider = offered.provider;
     let (enabled, order, text) = match current.entry(provider) {
-        Some(known) if known.describes(offered.identifier, offered.blob) => return Ok(()),
+        Some(known) if known.describes(offered.identifier, offered.blob, offered.version) => return Ok(()),
         Some(known) => (known.enabled(), known.order(), "changed its description"),
         None => (true, current.next_order(), "appended"),
     };
-    let entry = Entry::try_new(provider, offered.identifier, offered.blob, enabled, order, POOL);
-    let entry = Arc::try_new_in(entry.map_err(status_of)?, POOL).map_err(out_of_memory)?;
+    let description = Description {
+        provider,
+        identifier: offered.identifier,
+        blob: offered.blob,
+        version: offered.version,
+        enabled,
+        order,
+    };
+    let entry = Entry::try_new(description, POOL).map_err(status_of)?;
+    let entry = Arc::try_new_in(entry, POOL).map_err(out_of_memory)?;
     let changed = current.with(entry.clone(), POOL).map_err(out_of_memory)?;
     let changed = Arc::try_new_in(changed, POOL).map_err(out_of_memory)?;
-    let written = store.as_ref().map_or(Err(NtStatus::OBJECT_NAME_NOT_FOUND), |store| write(passive, store, &entry));
+    let written = store
+        .as_ref()
+        .map_or(Err(NtStatus::OBJECT_NAME_NOT_FOUND), |store| {
+            write(passive, store, &entry)
+        });
     service.set_catalogue(changed);
     drop(store);
-    service.event(EventKind::CATALOGUE_ADDED, Some(provider), [u64::from(order), 0], format_args!("{text}"));
+    service.event(
+        EventKind::CATALOGUE_ADDED,
+        Some(provider),
+        [u64::from(order), 0],
+        format_args!("{text}"),
+    );
     if let Err(status) = written {
         let code = u64::from(status.0.cast_unsigned());
         let text = format_args!("Catalog: the entry could not be stored");
-        service.event(EventKind::ENTRY_SKIPPED, Some(provider), [0, code], text);
+        service.event(EventKind::ENTRY_SKIPPED, Some(provider), [code, 0], text);
     }
     Ok(())
 }
@@ -132,6 +183,7 @@ fn write(passive: Passive<'_>, store: &Key, entry: &Entry<CatalogPool>) -> Resul
     let key = store.create(passive, &guid_text(entry.provider_ref()))?;
     key.set_binary(passive, utf16!("Blob"), entry.blob())?;
     key.set_string(passive, utf16!("Identifier"), entry.identifier(), POOL)?;
+    key.set_dword(passive, utf16!("Version"), entry.version())?;
     key.set_dword(passive, utf16!("Order"), entry.order())?;
     // Last: without it, what was cut off here counts as damaged.
     key.set_dword(passive, utf16!("Enabled"), u32::from(entry.enabled()))?;

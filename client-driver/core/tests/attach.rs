@@ -1,5 +1,11 @@
 //! Which providers the driver attaches to, and what it keeps of them.
-#![allow(missing_docs, clippy::missing_panics_doc, clippy::unwrap_used, clippy::expect_used, reason = "test code")]
+#![allow(
+    missing_docs,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "test code"
+)]
 
 mod support;
 
@@ -14,7 +20,8 @@ use support::{PROVIDERS, Rig};
 const ANN: &str = "ann@example.com";
 const ATTACHED: u32 = 2;
 const ENABLED: u32 = 1;
-const CATALOG: &str = r"\Registry\Machine\System\CurrentControlSet\Services\nsemail_client\Parameters\Catalog";
+const CATALOG: &str =
+    r"\Registry\Machine\System\CurrentControlSet\Services\nsemail_client\Parameters\Catalog";
 
 fn key(number: u8) -> String {
     format!(r"{CATALOG}\{}", nsemail_contract::Guid::from_u128(number.into()))
@@ -24,11 +31,17 @@ fn key(number: u8) -> String {
 fn malformed_characteristics_are_declined_with_an_event() {
     type Tweak = fn(&mut ProviderCharacteristics);
     let tweaks: [(Tweak, &str); 9] = [
-        (|it| it.version = 0x0002_0000, "characteristics of another version or size"),
+        (
+            |it| it.version = 0x0002_0000,
+            "characteristics of another version or size",
+        ),
         (|it| it.size -= 8, "characteristics of another version or size"),
         (|it| it.provider = nsemail_contract::Guid::NIL, "no provider GUID"),
         (|it| it.namespace = 12, "another namespace"),
-        (|it| it.identifier_length = 257, "identifier too long or misaligned"),
+        (
+            |it| it.identifier_length = 257,
+            "identifier too long or misaligned",
+        ),
         (|it| it.blob_length = 0x1_0001, "installation blob too large"),
         (|it| it.blob = std::ptr::null(), "a pointer is null"),
         (|it| it.blob_length = 0, "installation blob: "),
@@ -39,7 +52,10 @@ fn malformed_characteristics_are_declined_with_an_event() {
         let rig = Rig::new(vec![module.clone(), secondary(2).has(&[ANN]).build()]);
         let program = rig.program();
         let declined = program.events(EventKind::ATTACH_DECLINED);
-        assert!(matches!(&declined[..], [text] if text.starts_with(reason)), "{reason}: {declined:?}");
+        assert!(
+            matches!(&declined[..], [text] if text.starts_with(reason)),
+            "{reason}: {declined:?}"
+        );
         assert_eq!(module.trace(), [] as [&str; 0], "the provider heard nothing");
         assert_eq!(program.providers(), [(2, ENABLED | ATTACHED)]);
         assert_eq!(program.look_up(ANN).unwrap()[0].1, 2);
@@ -54,11 +70,14 @@ fn a_provider_that_declines_or_has_no_usable_table_is_in_the_catalogue_and_not_a
     let broken = secondary(2).has(&[ANN]).table(&BROKEN).build();
     let rig = Rig::new(vec![declining, broken, secondary(3).has(&[ANN]).build()]);
     let program = rig.program();
-    assert_eq!(program.events(EventKind::ATTACH_DECLINED), [
-        "the provider declined",
-        "its dispatch table is not usable"
-    ]);
-    assert_eq!(program.providers(), [(1, ENABLED), (2, ENABLED), (3, ENABLED | ATTACHED)]);
+    assert_eq!(
+        program.events(EventKind::ATTACH_DECLINED),
+        ["the provider declined", "its dispatch table is not usable"]
+    );
+    assert_eq!(
+        program.providers(),
+        [(1, ENABLED), (2, ENABLED), (3, ENABLED | ATTACHED)]
+    );
     assert_eq!(program.look_up(ANN).unwrap()[0].1, 3);
     drop(program);
     rig.shutdown();
@@ -108,25 +127,37 @@ fn the_device_works_before_any_provider_exists_and_after_the_last_is_gone() {
 
 #[test]
 fn the_catalogue_outlives_the_driver_and_keeps_the_order_of_first_sight() {
-    let rig = Rig::installed(vec![secondary(2).has(&[ANN]).build()], vec![secondary(1).has(&[ANN]).build()]);
+    let rig = Rig::installed(
+        vec![secondary(2).has(&[ANN]).build()],
+        vec![secondary(1).has(&[ANN]).build()],
+    );
     for service in [CLIENT_SERVICE, PROVIDERS[0], PROVIDERS[1]] {
         rig.machine.start(service).unwrap();
     }
     let program = rig.program();
-    assert_eq!(program.events(EventKind::CATALOGUE_ADDED), ["appended", "appended"]);
+    assert_eq!(
+        program.events(EventKind::CATALOGUE_ADDED),
+        ["appended", "appended"]
+    );
     assert_eq!(program.look_up(ANN).unwrap()[0].1, 2, "first seen");
     program.handle.close_and_wait();
     for service in [PROVIDERS[0], PROVIDERS[1], CLIENT_SERVICE] {
         rig.stop(service);
     }
     // An administrator swaps them.
-    rig.machine.registry().put(&key(2), "Order", Value::dword(5)).unwrap();
+    rig.machine
+        .registry()
+        .put(&key(2), "Order", Value::dword(5))
+        .unwrap();
     for service in [PROVIDERS[0], PROVIDERS[1], CLIENT_SERVICE] {
         rig.machine.start(service).unwrap();
     }
     let program = rig.program();
     assert!(program.events(EventKind::CATALOGUE_ADDED).is_empty());
-    assert_eq!(program.providers(), [(1, ENABLED | ATTACHED), (2, ENABLED | ATTACHED)]);
+    assert_eq!(
+        program.providers(),
+        [(1, ENABLED | ATTACHED), (2, ENABLED | ATTACHED)]
+    );
     assert_eq!(program.look_up(ANN).unwrap()[0].1, 1);
     drop(program);
     rig.shutdown();
@@ -134,9 +165,15 @@ fn the_catalogue_outlives_the_driver_and_keeps_the_order_of_first_sight() {
 
 #[test]
 fn a_disabled_provider_is_attached_and_not_asked() {
-    let rig = Rig::new(vec![primary(1).has(&[ANN]).build(), secondary(2).has(&[ANN]).build()]);
+    let rig = Rig::new(vec![
+        primary(1).has(&[ANN]).build(),
+        secondary(2).has(&[ANN]).build(),
+    ]);
     rig.stop(CLIENT_SERVICE);
-    rig.machine.registry().put(&key(1), "Enabled", Value::dword(0)).unwrap();
+    rig.machine
+        .registry()
+        .put(&key(1), "Enabled", Value::dword(0))
+        .unwrap();
     rig.machine.start(CLIENT_SERVICE).unwrap();
     let program = rig.program();
     assert_eq!(program.providers(), [(1, ATTACHED), (2, ENABLED | ATTACHED)]);
@@ -147,10 +184,19 @@ fn a_disabled_provider_is_attached_and_not_asked() {
 
 #[test]
 fn a_damaged_entry_counts_as_disabled_and_harms_no_other() {
-    let rig = Rig::new(vec![primary(1).has(&[ANN]).build(), secondary(2).has(&[ANN]).build()]);
+    let rig = Rig::new(vec![
+        primary(1).has(&[ANN]).build(),
+        secondary(2).has(&[ANN]).build(),
+    ]);
     rig.stop(CLIENT_SERVICE);
-    rig.machine.registry().put(&key(1), "Blob", Value::binary(vec![1, 2, 3])).unwrap();
-    rig.machine.registry().create_path(&format!(r"{CATALOG}\not a GUID")).unwrap();
+    rig.machine
+        .registry()
+        .put(&key(1), "Blob", Value::binary(vec![1, 2, 3]))
+        .unwrap();
+    rig.machine
+        .registry()
+        .create_path(&format!(r"{CATALOG}\not a GUID"))
+        .unwrap();
     rig.machine.start(CLIENT_SERVICE).unwrap();
     let program = rig.program();
     assert_eq!(program.events(EventKind::ENTRY_SKIPPED).len(), 2);

@@ -1,5 +1,11 @@
 //! Calls through the driver on the simulated machine, to providers that answer at once, later, or never.
-#![allow(missing_docs, clippy::missing_panics_doc, clippy::unwrap_used, clippy::expect_used, reason = "test code")]
+#![allow(
+    missing_docs,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "test code"
+)]
 
 mod support;
 
@@ -14,7 +20,10 @@ use support::{PROVIDERS, Rig, eventually, program};
 const ANN: &str = "ann@example.com";
 
 fn held() -> Held {
-    Held { name: ANN.to_owned(), ..Held::default() }
+    Held {
+        name: ANN.to_owned(),
+        ..Held::default()
+    }
 }
 
 fn found(provider: u8) -> Result<Vec<program::Seen>, WsaCode> {
@@ -38,7 +47,10 @@ fn the_primary_answers_and_the_secondary_is_not_asked() {
     let rig = Rig::new(vec![first.clone(), second.clone()]);
     let program = rig.program();
     assert_eq!(program.look_up("Ann@EXAMPLE.com"), found(1));
-    assert_eq!(first.trace(), ["attach", "startup", "begin", "next", "next", "end"]);
+    assert_eq!(
+        first.trace(),
+        ["attach", "startup", "begin", "next", "next", "end"]
+    );
     assert_eq!(second.trace(), ["attach"]);
     drop(program);
     rig.shutdown();
@@ -46,11 +58,20 @@ fn the_primary_answers_and_the_secondary_is_not_asked() {
 
 #[test]
 fn a_name_that_the_primary_does_not_know_is_asked_of_the_secondary() {
-    let rig = Rig::new(vec![primary(1).has(&[]).build(), secondary(2).has(&[ANN]).build()]);
+    let rig = Rig::new(vec![
+        primary(1).has(&[]).build(),
+        secondary(2).has(&[ANN]).build(),
+    ]);
     let program = rig.program();
     assert_eq!(program.look_up(ANN), found(2));
-    assert_eq!(program.look_up("bob@example.com"), Err(WsaCode::WSASERVICE_NOT_FOUND));
-    assert_eq!(program.look_up("bob@example.org"), Err(WsaCode::WSASERVICE_NOT_FOUND));
+    assert_eq!(
+        program.look_up("bob@example.com"),
+        Err(WsaCode::WSASERVICE_NOT_FOUND)
+    );
+    assert_eq!(
+        program.look_up("bob@example.org"),
+        Err(WsaCode::WSASERVICE_NOT_FOUND)
+    );
     drop(program);
     rig.shutdown();
 }
@@ -96,7 +117,10 @@ fn a_call_may_be_completed_before_its_entry_returns() {
 fn the_client_asks_for_more_room_until_the_record_fits() {
     let comment = "x".repeat(900);
     let module = primary(1).on_begin(move |name| {
-        Ok(vec![Held { name: name.to_owned(), comment: comment.clone() }])
+        Ok(vec![Held {
+            name: name.to_owned(),
+            comment: comment.clone(),
+        }])
     });
     let module = module.build();
     let rig = Rig::new(vec![module.clone()]);
@@ -114,7 +138,10 @@ fn absent_entries_are_no_obstacle_and_changes_fall_through() {
     let rig = Rig::new(vec![first.clone(), second.clone()]);
     let program = rig.program();
     assert_eq!(program.look_up(ANN), found(2));
-    assert_eq!(program.set(Operation::Register, ANN).map(|done| done.provider), Ok(second.guid));
+    assert_eq!(
+        program.set(Operation::Register, ANN).map(|done| done.provider),
+        Ok(second.guid)
+    );
     drop(program);
     assert_eq!(first.trace(), ["attach", "begin"]);
     rig.shutdown();
@@ -122,7 +149,10 @@ fn absent_entries_are_no_obstacle_and_changes_fall_through() {
 
 #[test]
 fn a_startup_that_is_not_supported_does_not_make_a_provider_unavailable() {
-    let stub = primary(1).has(&[ANN]).on_startup(|| WsaCode::WSAEOPNOTSUPP).build();
+    let stub = primary(1)
+        .has(&[ANN])
+        .on_startup(|| WsaCode::WSAEOPNOTSUPP)
+        .build();
     let rig = Rig::new(vec![stub.clone()]);
     let program = rig.program();
     assert_eq!(program.look_up(ANN), found(1));
@@ -274,10 +304,14 @@ fn a_provider_that_stops_completes_its_calls_and_the_next_one_is_asked() {
     let asked = accepted.recv().unwrap();
     let machine = rig.machine.clone();
     let stop = std::thread::spawn(move || machine.stop(PROVIDERS[0]));
-    eventually("detach", || !program.events(nsemail_contract::wire::EventKind::DETACHING).is_empty());
+    eventually("detach", || {
+        !program
+            .events(nsemail_contract::wire::EventKind::DETACHING)
+            .is_empty()
+    });
     asked.complete(WsaCode::WSA_E_CANCELLED, 0);
-    // Cancelled by the provider: the caller may ask again, and is answered by the other one.
-    assert_eq!(program::code(&call.wait().data), WsaCode::WSA_E_CANCELLED);
+    // The provider gave the call up, not the caller: the other provider is asked.
+    assert_eq!(program::records(&call.wait().data), found(2));
     stop.join().unwrap().unwrap();
     assert_eq!(program.look_up(ANN), found(2));
     assert_eq!(module.count("begin"), 1);
@@ -318,7 +352,10 @@ fn a_stray_completion_changes_nothing() {
     let program = rig.program();
     assert_eq!(program.look_up(ANN), Err(WsaCode::WSANO_DATA));
     let faults = program.events(nsemail_contract::wire::EventKind::PEER_FAULT);
-    let both = ["completed a call that is not open", "completed a call that it also answered at once"];
+    let both = [
+        "completed a call that is not open",
+        "completed a call that it also answered at once",
+    ];
     assert_eq!(faults, both);
     drop(program);
     rig.shutdown();
@@ -396,10 +433,16 @@ fn a_removal_sweeps_the_chain_and_goes_on_when_its_process_dies_in_the_middle() 
     assert_eq!(first.count("set"), 1);
     program.process.kill();
     drop(call);
-    assert_eq!(first.count("rundown"), 0, "the session is needed until the removal is done");
+    assert_eq!(
+        first.count("rundown"),
+        0,
+        "the session is needed until the removal is done"
+    );
     asked.complete(WsaCode::NO_ERROR, 0);
     eventually("the third provider is told", || third.count("set") == 1);
-    eventually("rundown", || third.count("rundown") == 1 && first.count("rundown") == 1);
+    eventually("rundown", || {
+        third.count("rundown") == 1 && first.count("rundown") == 1
+    });
     drop(program);
     rig.shutdown();
 }
@@ -420,7 +463,10 @@ fn a_cancelled_registration_goes_no_further() {
     assert!(call.cancel());
     assert_eq!(program::code(&call.wait().data), WsaCode::WSA_E_CANCELLED);
     asked.complete(WsaCode::WSAEACCES, 0);
-    assert_eq!(program.set(Operation::Register, "bob@example.org"), Err(WsaCode::WSASERVICE_NOT_FOUND));
+    assert_eq!(
+        program.set(Operation::Register, "bob@example.org"),
+        Err(WsaCode::WSASERVICE_NOT_FOUND)
+    );
     assert_eq!(second.count("set"), 0);
     drop(program);
     rig.shutdown();
@@ -430,8 +476,15 @@ fn a_cancelled_registration_goes_no_further() {
 fn what_a_change_did_is_told() {
     use nsemail_contract::dispatch::SetInformation;
     let counting = |number: u8| {
-        let module = if number == 1 { primary(1) } else { secondary(number) };
-        let done = SetInformation { added: 0, removed: number.into() };
+        let module = if number == 1 {
+            primary(1)
+        } else {
+            secondary(number)
+        };
+        let done = SetInformation {
+            added: 0,
+            removed: number.into(),
+        };
         module.on_set(move |call, _| {
             call.complete(WsaCode::NO_ERROR, done.pack());
             AsyncStatus::PENDING
@@ -444,5 +497,29 @@ fn what_a_change_did_is_told() {
     let done = program.set(Operation::Register, ANN).unwrap();
     assert_eq!((done.providers, done.removed), (1, 1));
     drop(program);
+    rig.shutdown();
+}
+
+#[test]
+fn a_handle_that_is_closed_takes_its_calls_with_it() {
+    let (module, accepted) = pending(primary(1).has(&[ANN]).table(&MINIMAL));
+    let rig = Rig::new(vec![module.clone()]);
+    let program = rig.program();
+    let lookup = program.begin(ANN).unwrap();
+    let calls = [
+        program.submit_next(lookup),
+        program.submit_look_up(ANN),
+        program.submit_next(lookup),
+    ];
+    let asked = [accepted.recv().unwrap(), accepted.recv().unwrap()];
+    // The provider does not want to know of sessions, so nothing hurries it up.
+    program.handle.close();
+    for call in calls {
+        assert_eq!(program::code(&call.wait().data), WsaCode::WSA_E_CANCELLED);
+    }
+    for call in asked {
+        call.complete(WsaCode::WSASERVICE_NOT_FOUND, 0);
+    }
+    eventually("the queries are closed", || module.count("end") == 2);
     rig.shutdown();
 }

@@ -1,5 +1,11 @@
 //! Sessions, look-up handles and the buffer protocol through the device.
-#![allow(missing_docs, clippy::missing_panics_doc, clippy::unwrap_used, clippy::expect_used, reason = "test code")]
+#![allow(
+    missing_docs,
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "test code"
+)]
 
 mod support;
 
@@ -28,8 +34,8 @@ fn an_ended_session_sends_cleanup_after_its_look_ups_and_may_begin_anew() {
     assert_eq!(
         module.trace(),
         [
-            "attach", "startup", "begin", "next", "end", "cleanup", "startup", "begin", "next", "next", "end",
-            "rundown",
+            "attach", "startup", "begin", "next", "end", "cleanup", "startup", "begin", "next", "next",
+            "end", "rundown",
         ]
     );
     rig.shutdown();
@@ -71,9 +77,15 @@ fn the_size_that_is_needed_is_exact_and_the_record_stays() {
     let none = LookupFlags::empty();
     let (code, needed) = program.next_within(lookup, none, REPLY_HEADER).unwrap_err();
     assert_eq!(code, WsaCode::WSAEFAULT);
-    assert_eq!(program.next_within(lookup, none, needed - 1), Err((WsaCode::WSAEFAULT, needed)));
+    assert_eq!(
+        program.next_within(lookup, none, needed - 1),
+        Err((WsaCode::WSAEFAULT, needed))
+    );
     assert_eq!(program.next_within(lookup, none, needed), Ok((ANN.to_owned(), 1)));
-    assert_eq!(program.next_within(lookup, none, needed).unwrap_err().0, WsaCode::WSA_E_NO_MORE);
+    assert_eq!(
+        program.next_within(lookup, none, needed).unwrap_err().0,
+        WsaCode::WSA_E_NO_MORE
+    );
 
     let request = program::look_up_request(ANN, LookupFlags::RETURN_ALL);
     let whole = program.request(ioctl::LOOKUP, &request, needed);
@@ -87,7 +99,12 @@ fn the_size_that_is_needed_is_exact_and_the_record_stays() {
 #[test]
 fn several_records_come_in_one_reply_or_one_by_one() {
     let module = primary(1).on_begin(|name| {
-        Ok((0..3).map(|_| Held { name: name.to_owned(), ..Held::default() }).collect())
+        Ok((0..3)
+            .map(|_| Held {
+                name: name.to_owned(),
+                ..Held::default()
+            })
+            .collect())
     });
     let rig = Rig::new(vec![module.build()]);
     let program = rig.program();
@@ -108,8 +125,16 @@ fn a_batch_answers_each_name_by_itself_as_far_as_the_output_goes() {
     use nsemail_contract::{QuerySet, Text};
     let rig = Rig::new(vec![primary(1).has(&[ANN, "bob@example.com"]).build()]);
     let program = rig.program();
-    let named = |name| QuerySet { name: Some(Text::from_str(name).unwrap()), ..QuerySet::default() };
-    let queries = [named(ANN), named("nobody@example.com"), named("no address"), named("bob@example.com")];
+    let named = |name| QuerySet {
+        name: Some(Text::from_str(name).unwrap()),
+        ..QuerySet::default()
+    };
+    let queries = [
+        named(ANN),
+        named("nobody@example.com"),
+        named("no address"),
+        named("bob@example.com"),
+    ];
     let mut request = vec![0; 4096];
     let size = BatchRequest::write(LookupFlags::RETURN_ALL, queries, &mut request).unwrap();
     let answers = |output| {
@@ -117,7 +142,9 @@ fn a_batch_answers_each_name_by_itself_as_far_as_the_output_goes() {
         let reply = Reply::parse(&reply).unwrap();
         let needed = reply.needed;
         let answers = BatchReply::read(&reply).unwrap().answers().map(Result::unwrap);
-        let answers: Vec<_> = answers.map(|answer| (answer.code, answer.records().count())).collect();
+        let answers: Vec<_> = answers
+            .map(|answer| (answer.code, answer.records().count()))
+            .collect();
         (reply.code, needed, answers)
     };
     let all = [
@@ -147,16 +174,33 @@ fn malformed_requests_fail_and_are_counted() {
         let ours = code != ioctl::LIST && code != ioctl::HOSTED;
         for input in [&[][..], &[0xFF; 7], &[0; 8], &[0xFF; 64], &[64; 64]] {
             let completion = program.handle.call(code, input, 4096);
-            let expected = if ours { NtStatus::INVALID_PARAMETER } else { NtStatus::INVALID_DEVICE_REQUEST };
-            assert_eq!((completion.status, completion.information), (expected, 0), "{code:X}");
+            let expected = if ours {
+                NtStatus::INVALID_PARAMETER
+            } else {
+                NtStatus::INVALID_DEVICE_REQUEST
+            };
+            assert_eq!(
+                (completion.status, completion.information),
+                (expected, 0),
+                "{code:X}"
+            );
             malformed += u64::from(ours);
         }
-        let short = program.handle.call(code, &program::empty_request(), REPLY_HEADER - 1);
-        assert_eq!((short.status, short.information), (NtStatus::BUFFER_TOO_SMALL, 0), "{code:X}");
+        let short = program
+            .handle
+            .call(code, &program::empty_request(), REPLY_HEADER - 1);
+        assert_eq!(
+            (short.status, short.information),
+            (NtStatus::BUFFER_TOO_SMALL, 0),
+            "{code:X}"
+        );
     }
     let unknown = program.handle.call(0x8037_6FFC, &[], 4096);
     assert_eq!(unknown.status, NtStatus::INVALID_DEVICE_REQUEST);
-    assert_eq!(program.counter(CounterKind::MALFORMED, WsaCode::NO_ERROR), malformed);
+    assert_eq!(
+        program.counter(CounterKind::MALFORMED, WsaCode::NO_ERROR),
+        malformed
+    );
     assert!(program.look_up(ANN).is_ok());
     drop(program);
     rig.shutdown();
@@ -169,15 +213,27 @@ fn damaged_requests_are_answered_or_refused() {
     let program = rig.program();
     let look_up = program::look_up_request(ANN, LookupFlags::RETURN_ALL);
     let set = program::set_request(Operation::Register, ANN);
-    for (code, request) in [(ioctl::LOOKUP, &look_up), (ioctl::LOOKUP_BEGIN, &look_up), (ioctl::SET_SERVICE, &set)] {
+    for (code, request) in [
+        (ioctl::LOOKUP, &look_up),
+        (ioctl::LOOKUP_BEGIN, &look_up),
+        (ioctl::SET_SERVICE, &set),
+    ] {
         for at in 0..request.len() {
             for damaged in [
                 request[..at].to_vec(),
-                request.iter().enumerate().map(|(i, byte)| if i == at { byte ^ 0x81 } else { *byte }).collect(),
+                request
+                    .iter()
+                    .enumerate()
+                    .map(|(i, byte)| if i == at { byte ^ 0x81 } else { *byte })
+                    .collect(),
             ] {
                 let completion = program.handle.call(code, &damaged, 4096);
                 let refused = completion.status == NtStatus::INVALID_PARAMETER;
-                assert!(refused || completion.status.is_success(), "{:?}", completion.status);
+                assert!(
+                    refused || completion.status.is_success(),
+                    "{:?}",
+                    completion.status
+                );
             }
         }
     }
@@ -214,7 +270,10 @@ fn everyone_reads_and_not_everyone_writes() {
     let reply = handle.call(ioctl::LOOKUP, &request, 4096);
     assert_eq!(program::records(&reply.data).unwrap().len(), 1);
     let request = program::set_request(Operation::Register, ANN);
-    assert_eq!(handle.call(ioctl::SET_SERVICE, &request, 4096).status, NtStatus::ACCESS_DENIED);
+    assert_eq!(
+        handle.call(ioctl::SET_SERVICE, &request, 4096).status,
+        NtStatus::ACCESS_DENIED
+    );
     handle.close();
     rig.shutdown();
 }
@@ -225,13 +284,18 @@ fn limits_of_sessions_and_look_ups_hold() {
     let rig = Rig::installed(vec![primary(1).has(&[ANN]).build()], Vec::new());
     let parameters = r"\Registry\Machine\System\CurrentControlSet\Services\nsemail_client\Parameters";
     for (name, value) in [("MaxSessions", 2), ("MaxLookUpsPerSession", 3), ("MaxCalls", 1)] {
-        rig.machine.registry().put(parameters, name, Value::dword(value)).unwrap();
+        rig.machine
+            .registry()
+            .put(parameters, name, Value::dword(value))
+            .unwrap();
     }
     rig.machine.start(PROVIDERS[0]).unwrap();
     rig.machine.start(CLIENT_SERVICE).unwrap();
     let (one, two) = (rig.program(), rig.program());
     let process = rig.machine.process(Identity::Administrator);
-    let refused = process.open(nsemail_contract::ids::CLIENT_PATH, Access::READ).map(drop);
+    let refused = process
+        .open(nsemail_contract::ids::CLIENT_PATH, Access::READ)
+        .map(drop);
     assert_eq!(refused, Err(NtStatus::INSUFFICIENT_RESOURCES));
     for _ in 0..3 {
         one.begin(ANN).unwrap();
@@ -239,7 +303,10 @@ fn limits_of_sessions_and_look_ups_hold() {
     assert_eq!(one.begin(ANN), Err(WsaCode::WSA_NOT_ENOUGH_MEMORY));
     assert!(two.begin(ANN).is_ok());
     two.handle.close_and_wait();
-    process.open(nsemail_contract::ids::CLIENT_PATH, Access::READ).unwrap().close_and_wait();
+    process
+        .open(nsemail_contract::ids::CLIENT_PATH, Access::READ)
+        .unwrap()
+        .close_and_wait();
     drop(one);
     rig.shutdown();
 }

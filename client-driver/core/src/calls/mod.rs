@@ -19,8 +19,10 @@
 //!   began no guard is given out, so nothing is sent to the provider; the call goes on with the next one.
 //! - *Detach without completion*, against the interface: when both sides are detached nobody can complete any more, so
 //!   the binding's end wakes what still waits for it.
-//! - *Close against a call*: see [`Session::end`]. The framework closes a file when all its requests are completed; an
-//!   orphaned task keeps the session as a value, and finds every provider of it barred.
+//! - *Close against a call*: when the last handle is closed, another thread may still have a call in progress. The
+//!   session is over first; then the calls that wait are cancelled ([`cancel`]). A call that was running meanwhile sees
+//!   that the session is over after it has parked: the table's lock decides which of the two finds the other. The
+//!   orphaned task keeps the session as a value, and finds every provider of it barred, see [`Session::end`].
 //! - *Unload against a call*: unload waits until every binding is detached, thus until every accepted call was
 //!   completed, then for the workers, which end when no task is ready.
 
@@ -28,18 +30,21 @@ pub mod reply;
 pub mod table;
 pub mod work;
 
+use core::mem::MaybeUninit;
+
 use nsemail_contract::WsaCode;
 use nsemail_kernel::irql::Passive;
 use nsemail_kernel::pool::Pool;
 use pool_alloc::{Arc, Box};
 
-use crate::memory::SessionPool;
+use crate::control::Request;
+use crate::memory::{CallPool, SessionPool};
 use crate::search::Progress;
 use crate::service::{BoxedTask, Service};
 use crate::session::Session;
 use crate::statistics::up;
-use reply::Reply;
-use table::{Ticket, Wake};
+use reply::{Reply, Waiting};
+use table::{Table, Ticket, Wake};
 use work::Work;
 
 /// One request that needs providers.
@@ -63,55 +68,77 @@ pub struct Context<'a> {
     pub ticket: &'a Ticket,
 }
 
-/// Why a call is not started; the request must be answered otherwise.
-pub struct NotStarted {
-    /// What to answer.
-    pub code: WsaCode,
-    /// The request.
-    pub reply: Reply,
-    /// What was to be done.
-    pub work: Work,
+/// Starts a call, and runs it as far as it goes. With too many calls in progress, or without memory, the request is
+/// answered so.
+pub fn start(service: &Service, passive: Passive<'_>, request: Request, work: Work) {
+    // The call may outlive the request, and so the borrow of its file.
+    let session = request.file().clone();
+    if let Some((memory, waiting, ticket)) = place(service) {
+        let reply = Reply::new(request, waiting);
+        let task = Task {
+            ticket,
+            session,
+            reply,
+            work,
+        };
+        run(service, passive, Box::write(memory, task), None);
+    } else {
+        let code = WsaCode::WSA_NOT_ENOUGH_MEMORY;
+        if let Some(kind) = work.kind() {
+            service.statistics.count(kind, code);
+        }
+        // Before the request is completed, so that what it held is free by then.
+        drop(work);
+        reply::answer(request, code);
+    }
 }
 
-/// Starts a call, and runs it as far as it goes.
-///
-/// # Errors
-/// When there are too many calls in progress, or no memory.
-pub fn start(
-    service: &Service,
-    passive: Passive<'_>,
-    session: &Arc<Session, SessionPool>,
-    reply: Reply,
-    work: Work,
-) -> Result<(), NotStarted> {
-    let code = WsaCode::WSA_NOT_ENOUGH_MEMORY;
-    let Ok(memory) = Box::try_new_uninit_in(Pool) else { return Err(NotStarted { code, reply, work }) };
-    let Some(ticket) = service.calls(table::Table::reserve) else {
+/// What a call needs before it can start: memory for the task, the place where its request can wait, the ticket.
+type Place = (Box<MaybeUninit<Task>, CallPool>, Arc<Waiting, CallPool>, Ticket);
+
+fn place(service: &Service) -> Option<Place> {
+    let memory = Box::try_new_uninit_in(Pool).ok()?;
+    let waiting = Arc::try_new_in(Waiting::default(), Pool).ok()?;
+    let ticket = service.calls(Table::reserve);
+    if ticket.is_none() {
         service.limit_hit("calls in progress");
-        return Err(NotStarted { code, reply, work });
-    };
-    let task = Task { ticket, session: session.clone(), reply, work };
-    run(service, passive, Box::write(memory, task), None);
-    Ok(())
+    }
+    Some((memory, waiting, ticket?))
 }
 
 /// Runs a task until it is answered or parked.
 pub fn run(service: &Service, passive: Passive<'_>, mut task: BoxedTask, mut wake: Option<Wake>) {
     loop {
-        let Task { ticket, session, reply, work } = &mut *task;
-        let call = Context { service, session, passive, ticket };
+        let Task {
+            ticket,
+            session,
+            reply,
+            work,
+        } = &mut *task;
+        let call = Context {
+            service,
+            session,
+            passive,
+            ticket,
+        };
         match work.advance(&call, wake, reply.is_orphaned()) {
             Progress::Reply(code) => {
-                service.statistics.count(work.kind(), code);
                 finish(&call, reply, work, code);
                 break;
             }
             Progress::Wait => {
                 work.waits(&call);
-                reply.pend();
+                let waiting = reply.pend();
                 let slot = ticket.slot();
+                let session = session.clone();
                 match service.calls(|calls| calls.park(slot, task)) {
-                    Ok(()) => return,
+                    Ok(()) => {
+                        // If the handle was closed before the task could be found in the table.
+                        if session.is_over() {
+                            waiting.cancel();
+                        }
+                        return;
+                    }
                     Err((answer, back)) => {
                         wake = Some(answer);
                         task = back;
@@ -124,10 +151,30 @@ pub fn run(service: &Service, passive: Passive<'_>, mut task: BoxedTask, mut wak
     service.calls(|calls| calls.release(ticket));
 }
 
+/// A handle is closed: the calls of its session that wait are cancelled. Those that run find out before they wait, or
+/// are answered.
+pub fn cancel(service: &Service, session: &Arc<Session, SessionPool>) {
+    let of_session = |task: &BoxedTask| Arc::ptr_eq(&task.session, session).then(|| task.reply.waiting());
+    let mut slot = 0;
+    while let Some((found, waiting)) = service.calls(|calls| calls.find_parked(slot, of_session)) {
+        waiting.cancel();
+        slot = found.saturating_add(1);
+    }
+}
+
 /// Answers the request, unless it was cancelled. The request is completed last, so that what the call had is free when
 /// the program makes its next one.
 fn finish(call: &Context<'_>, reply: &mut Reply, work: &mut Work, code: WsaCode) {
-    let Some(mut request) = reply.take() else {
+    let answered = reply.take();
+    let seen = if answered.is_some() {
+        code
+    } else {
+        WsaCode::WSA_E_CANCELLED
+    };
+    if let Some(kind) = work.kind() {
+        call.service.statistics.count(kind, seen);
+    }
+    let Some(mut request) = answered else {
         up(&call.service.statistics.cancelled);
         work.end(call, false);
         return;

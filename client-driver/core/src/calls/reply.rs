@@ -29,6 +29,15 @@ impl CancelTarget<Control> for Waiting {
     }
 }
 
+impl Waiting {
+    /// Cancels the request, unless somebody else has it.
+    pub fn cancel(&self) {
+        if let Some(request) = self.request.retrieve() {
+            answer(request, WsaCode::WSA_E_CANCELLED);
+        }
+    }
+}
+
 /// The request of a call.
 pub struct Reply {
     /// Here as long as nobody else can complete it.
@@ -38,25 +47,32 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Takes a request in.
-    ///
-    /// # Errors
-    /// The request, when there is no memory.
-    pub fn try_new(request: Request) -> Result<Self, Request> {
-        match Arc::try_new_in(Waiting::default(), CallPool::default()) {
-            Ok(waiting) => Ok(Self { request: Some(request), waiting, pended: false }),
-            Err(pool_alloc::OutOfMemory) => Err(request),
+    /// Takes a request in, and the place where it can wait.
+    #[must_use]
+    pub const fn new(request: Request, waiting: Arc<Waiting, CallPool>) -> Self {
+        Self {
+            request: Some(request),
+            waiting,
+            pended: false,
         }
     }
 
-    /// Lets the request wait, cancelable. Once it does, it does so until it is answered.
-    pub fn pend(&mut self) {
-        let Some(request) = self.request.take() else { return };
-        self.pended = true;
-        // It was cancelled before it could wait: this answers it, and the task goes on orphaned.
-        if let Err(NotPended { request, .. }) = request.pend(&self.waiting) {
-            answer(request, WsaCode::WSA_E_CANCELLED);
+    /// Lets the request wait, cancelable, and says where. Once it waits, it does so until it is answered.
+    pub fn pend(&mut self) -> Arc<Waiting, CallPool> {
+        if let Some(request) = self.request.take() {
+            self.pended = true;
+            // It was cancelled before it could wait: this answers it, and the task goes on orphaned.
+            if let Err(NotPended { request, .. }) = request.pend(&self.waiting) {
+                answer(request, WsaCode::WSA_E_CANCELLED);
+            }
         }
+        self.waiting()
+    }
+
+    /// Where the request waits.
+    #[must_use]
+    pub fn waiting(&self) -> Arc<Waiting, CallPool> {
+        self.waiting.clone()
     }
 
     /// Whether nobody waits for the answer any more.
@@ -89,7 +105,9 @@ pub fn write(
     needed: usize,
     write: impl FnOnce(&mut [u8]) -> Option<usize>,
 ) -> Result<usize, NtStatus> {
-    let room = needed.clamp(REPLY_HEADER, limits::MESSAGE).min(request.output_len());
+    let room = needed
+        .clamp(REPLY_HEADER, limits::MESSAGE)
+        .min(request.output_len());
     write(request.output(room)?).ok_or(NtStatus::BUFFER_TOO_SMALL)
 }
 

@@ -86,7 +86,10 @@ impl CallHandle {
         Self(NonZeroU64::new(number).unwrap_or(NonZeroU64::MAX))
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "each cast takes the half that holds the part")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "each cast takes the half that holds the part"
+    )]
     const fn parts(self) -> (usize, u32) {
         let number = self.0.get();
         ((number as u32).wrapping_sub(1) as usize, (number >> 32) as u32)
@@ -141,10 +144,20 @@ impl<T, A: Allocator> Table<T, A> {
         let mut slots = Vec::try_with_capacity_in(capacity, alloc)?;
         for index in 1..=capacity {
             let next = (index < capacity).then_some(index);
-            slots.try_push(Slot { generation: 0, next, state: State::Free })?;
+            slots.try_push(Slot {
+                generation: 0,
+                next,
+                state: State::Free,
+            })?;
         }
         let free = (capacity > 0).then_some(0);
-        Ok(Self { slots, free, first_ready: None, last_ready: None, in_use: 0 })
+        Ok(Self {
+            slots,
+            free,
+            first_ready: None,
+            last_ready: None,
+            in_use: 0,
+        })
     }
 
     /// How many calls there are.
@@ -166,7 +179,9 @@ impl<T, A: Allocator> Table<T, A> {
     /// Gives the slot of a finished call back.
     #[expect(clippy::needless_pass_by_value, reason = "the ticket ends here")]
     pub fn release(&mut self, ticket: Ticket) {
-        let Some(slot) = self.slots.get_mut(ticket.slot) else { return };
+        let Some(slot) = self.slots.get_mut(ticket.slot) else {
+            return;
+        };
         slot.state = State::Free;
         slot.next = self.free.replace(ticket.slot);
         self.in_use = self.in_use.saturating_sub(1);
@@ -174,19 +189,20 @@ impl<T, A: Allocator> Table<T, A> {
 
     /// Begins a question. Its handle can be given to whom it is put to.
     pub fn ask(&mut self, ticket: &Ticket, asked: Asked) -> CallHandle {
-        let mut generation = 0;
-        if let Some(slot) = self.slots.get_mut(ticket.slot) {
+        let generation = self.slots.get_mut(ticket.slot).map_or(0, |slot| {
             slot.generation = slot.generation.wrapping_add(1);
             slot.state = State::Asked(asked);
-            generation = slot.generation;
-        }
+            slot.generation
+        });
         CallHandle::new(ticket.slot, generation)
     }
 
     /// Ends a question that needs no answer any more, because the entry's return value was final. Answers whether an
     /// answer had come all the same, which is a provider's fault.
     pub fn settle(&mut self, ticket: &Ticket) -> bool {
-        let Some(slot) = self.slots.get_mut(ticket.slot) else { return false };
+        let Some(slot) = self.slots.get_mut(ticket.slot) else {
+            return false;
+        };
         slot.generation = slot.generation.wrapping_add(1);
         matches!(mem::replace(&mut slot.state, State::Held), State::Answered(_))
     }
@@ -196,7 +212,9 @@ impl<T, A: Allocator> Table<T, A> {
     /// # Errors
     /// If the answer came already, it and the task are given back.
     pub fn park(&mut self, slot: usize, task: T) -> Result<(), (Wake, T)> {
-        let Some(slot) = self.slots.get_mut(slot) else { return Err((Wake::Gone, task)) };
+        let Some(slot) = self.slots.get_mut(slot) else {
+            return Err((Wake::Gone, task));
+        };
         match slot.state {
             State::Answered(wake) => {
                 slot.state = State::Held;
@@ -214,7 +232,11 @@ impl<T, A: Allocator> Table<T, A> {
     /// Answers a question.
     pub fn answer(&mut self, handle: CallHandle, wake: Wake) -> Delivered {
         let (index, generation) = handle.parts();
-        let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.generation == generation) else {
+        let Some(slot) = self
+            .slots
+            .get_mut(index)
+            .filter(|slot| slot.generation == generation)
+        else {
             return Delivered::Unasked;
         };
         match mem::replace(&mut slot.state, State::Free) {
@@ -238,7 +260,9 @@ impl<T, A: Allocator> Table<T, A> {
     pub fn abandon(&mut self, attachment: u64) -> usize {
         let mut count = 0_usize;
         for index in 0..self.slots.len() {
-            let Some(slot) = self.slots.get_mut(index) else { break };
+            let Some(slot) = self.slots.get_mut(index) else {
+                break;
+            };
             match mem::replace(&mut slot.state, State::Free) {
                 State::Parked(Asked::Provider(number), task) if number == attachment => {
                     slot.state = State::Ready(Wake::Gone, task);
@@ -250,6 +274,23 @@ impl<T, A: Allocator> Table<T, A> {
             }
         }
         count
+    }
+
+    /// The first parked task from a slot on for which `look` finds something, with its slot.
+    pub fn find_parked<F>(&self, from: usize, mut look: impl FnMut(&T) -> Option<F>) -> Option<(usize, F)> {
+        let parked = |(index, slot): (usize, &Slot<T>)| match &slot.state {
+            State::Parked(_, task) => look(task).map(|found| (index, found)),
+            _ => None,
+        };
+        self.slots.iter().enumerate().skip(from).find_map(parked)
+    }
+
+    /// How many questions one provider has that it has not answered.
+    #[must_use]
+    pub fn open_questions(&self, attachment: u64) -> usize {
+        let provider = Asked::Provider(attachment);
+        let open = |slot: &&Slot<T>| matches!(&slot.state, State::Asked(asked) | State::Parked(asked, _) if *asked == provider);
+        self.slots.iter().filter(open).count()
     }
 
     /// Takes the task that has been ready for longest.
@@ -270,7 +311,11 @@ impl<T, A: Allocator> Table<T, A> {
     }
 
     fn make_ready(&mut self, index: usize) {
-        match self.last_ready.replace(index).and_then(|last| self.slots.get_mut(last)) {
+        match self
+            .last_ready
+            .replace(index)
+            .and_then(|last| self.slots.get_mut(last))
+        {
             Some(last) => last.next = Some(index),
             None => self.first_ready = Some(index),
         }
@@ -293,12 +338,17 @@ mod tests {
 
     type Tasks = Table<(Ticket, u32), Global>;
 
-    const DONE: Wake = Wake::Completed { code: WsaCode::NO_ERROR, information: 7 };
+    const DONE: Wake = Wake::Completed {
+        code: WsaCode::NO_ERROR,
+        information: 7,
+    };
 
     fn parked(table: &mut Tasks, name: u32, attachment: u64) -> CallHandle {
         let ticket = table.reserve().expect("a free slot");
         let handle = table.ask(&ticket, Asked::Provider(attachment));
-        table.park(ticket.slot(), (ticket, name)).expect("nothing answered yet");
+        table
+            .park(ticket.slot(), (ticket, name))
+            .expect("nothing answered yet");
         handle
     }
 
@@ -330,7 +380,10 @@ mod tests {
 
         let both = table.ask(&ticket, Asked::Provider(1));
         assert_eq!(table.answer(both, DONE), Delivered::ToRunner);
-        assert!(table.settle(&ticket), "the provider answered a call that it also finished at once");
+        assert!(
+            table.settle(&ticket),
+            "the provider answered a call that it also finished at once"
+        );
         assert_eq!(table.next_ready().map(|_| ()), None);
     }
 
@@ -341,11 +394,15 @@ mod tests {
         let other = parked(&mut table, 2, 20);
         parked(&mut table, 3, 10);
         assert!(table.reserve().is_none(), "the table is full");
+        assert_eq!((table.open_questions(10), table.open_questions(20)), (2, 1));
+        assert_eq!(table.find_parked(1, |task| Some(task.1)), Some((1, 2)));
         assert_eq!(table.abandon(10), 2);
+        assert_eq!(table.find_parked(2, |task| Some(task.1)), None);
         assert_eq!(table.answer(first, DONE), Delivered::Unasked);
         assert_eq!(table.answer(other, DONE), Delivered::ToWorker);
-        let woken: std::vec::Vec<_> =
-            core::iter::from_fn(|| table.next_ready()).map(|(wake, (_, name))| (name, wake)).collect();
+        let woken: std::vec::Vec<_> = core::iter::from_fn(|| table.next_ready())
+            .map(|(wake, (_, name))| (name, wake))
+            .collect();
         assert_eq!(woken, [(1, Wake::Gone), (3, Wake::Gone), (2, DONE)]);
     }
 

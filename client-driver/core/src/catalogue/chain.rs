@@ -97,7 +97,10 @@ impl<A: Allocator + Clone> Chain<A> {
     pub fn get(&self, position: usize) -> Option<Candidate<'_, A>> {
         let member = self.members().get(position)?;
         let entry = self.snapshot.entries().get(member.entry)?;
-        Some(Candidate { entry, reason: member.reason })
+        Some(Candidate {
+            entry,
+            reason: member.reason,
+        })
     }
 
     /// The providers in order.

@@ -50,7 +50,14 @@ impl<A: Allocator + Clone> Change<A> {
             Kind::Registration => Ranking::Registration,
             Kind::Removal => Ranking::Removal,
         };
-        Self { chain, kind, position: 0, succeeded: false, verdict: Verdict::new(ranking), reply: None }
+        Self {
+            chain,
+            kind,
+            position: 0,
+            succeeded: false,
+            verdict: Verdict::new(ranking),
+            reply: None,
+        }
     }
 
     /// The provider at a place of the chain.
@@ -75,7 +82,11 @@ impl<A: Allocator + Clone> Change<A> {
         if self.position < self.chain.len() {
             return Step::Tell(self.position);
         }
-        Step::Reply(if self.succeeded { WsaCode::NO_ERROR } else { self.verdict.code() })
+        Step::Reply(if self.succeeded {
+            WsaCode::NO_ERROR
+        } else {
+            self.verdict.code()
+        })
     }
 
     /// What came of [`Step::Tell`].

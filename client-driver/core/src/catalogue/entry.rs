@@ -54,31 +54,52 @@ impl From<OutOfMemory> for EntryError {
     }
 }
 
+/// What an entry is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Description<'a> {
+    /// The provider's GUID.
+    pub provider: Guid,
+    /// Its display name.
+    pub identifier: &'a [u16],
+    /// Its installation blob.
+    pub blob: &'a [u8],
+    /// The version of its implementation.
+    pub version: u32,
+    /// Whether it may be used.
+    pub enabled: bool,
+    /// Its place in the catalogue order.
+    pub order: u32,
+}
+
 impl<A: Allocator + Clone> Entry<A> {
-    /// Makes an entry with copies of `identifier` and `blob`.
+    /// Makes an entry with copies of what is described.
     ///
     /// # Errors
     /// When there is no memory, or when the blob is malformed.
-    pub fn try_new(
-        provider: Guid,
-        identifier: &[u16],
-        blob: &[u8],
-        enabled: bool,
-        order: u32,
-        alloc: A,
-    ) -> Result<Self, EntryError> {
+    pub fn try_new(description: Description<'_>, alloc: A) -> Result<Self, EntryError> {
+        let Description {
+            provider,
+            identifier,
+            blob,
+            version,
+            enabled,
+            order,
+        } = description;
         let parsed = InstallationBlob::parse(blob).map_err(EntryError::Blob)?;
         let mut claims = Vec::try_with_capacity_in(parsed.count() as usize, alloc.clone())?;
         for claim in parsed.claims() {
             let domain = Vec::try_from_iter_in(claim.domain.key_units(), alloc.clone())?;
-            claims.try_push(Claim { domain, level: claim.level })?;
+            claims.try_push(Claim {
+                domain,
+                level: claim.level,
+            })?;
         }
         Ok(Self {
             provider,
             identifier: Vec::try_from_slice_in(identifier, alloc.clone())?,
             blob: Vec::try_from_slice_in(blob, alloc)?,
             claims,
-            version: parsed.version,
+            version,
             wildcard: parsed.wildcard,
             enabled,
             order,
@@ -115,7 +136,7 @@ impl<A: Allocator + Clone> Entry<A> {
         &self.claims
     }
 
-    /// The version that the provider gave its blob.
+    /// The version of the provider's implementation.
     #[must_use]
     pub const fn version(&self) -> u32 {
         self.version
@@ -141,8 +162,8 @@ impl<A: Allocator + Clone> Entry<A> {
 
     /// Whether the entry says the same of the provider as these.
     #[must_use]
-    pub fn describes(&self, identifier: &[u16], blob: &[u8]) -> bool {
-        *self.identifier == *identifier && *self.blob == *blob
+    pub fn describes(&self, identifier: &[u16], blob: &[u8], version: u32) -> bool {
+        *self.identifier == *identifier && *self.blob == *blob && self.version == version
     }
 
     /// The level at which the provider claims a domain.

@@ -127,7 +127,11 @@ impl<A: Allocator + Clone> LookUp<A> {
         match self.phase {
             Phase::Unopened if self.position < self.chain.len() => Step::Open(self.position),
             Phase::Unopened => {
-                let code = if self.any_found { WsaCode::WSA_E_NO_MORE } else { self.verdict.code() };
+                let code = if self.any_found {
+                    WsaCode::WSA_E_NO_MORE
+                } else {
+                    self.verdict.code()
+                };
                 self.phase = Phase::Ended(code);
                 Step::Reply(code)
             }
@@ -183,8 +187,14 @@ impl<A: Allocator + Clone> LookUp<A> {
         } else if code.is_cancelled() {
             self.reply = Some(WsaCode::WSA_E_CANCELLED);
         } else if found && self.authority == Authority::Authoritative {
-            let code = if code.is_no_more() { WsaCode::WSA_E_NO_MORE } else { code };
-            self.phase = Phase::Closing { then: Then::End(code) };
+            let code = if code.is_no_more() {
+                WsaCode::WSA_E_NO_MORE
+            } else {
+                code
+            };
+            self.phase = Phase::Closing {
+                then: Then::End(code),
+            };
         } else {
             if code.is_no_more() {
                 // It took the query and had nothing: as good as not having the name.
@@ -198,7 +208,9 @@ impl<A: Allocator + Clone> LookUp<A> {
 
     /// [`Step::Close`] was done; what the provider said to it does not matter.
     pub const fn closed(&mut self) {
-        let Phase::Closing { then } = self.phase else { return };
+        let Phase::Closing { then } = self.phase else {
+            return;
+        };
         match then {
             Then::Advance => self.advance(),
             Then::End(code) => self.end(code),

@@ -80,7 +80,10 @@ impl<A: Allocator + Clone> Snapshot<A> {
                 unique.try_push(entry)?;
             }
         }
-        let mut snapshot = Self { entries: unique, ..Self::empty(alloc.clone()) };
+        let mut snapshot = Self {
+            entries: unique,
+            ..Self::empty(alloc.clone())
+        };
         snapshot.route(alloc)?;
         Ok(snapshot)
     }
@@ -90,7 +93,10 @@ impl<A: Allocator + Clone> Snapshot<A> {
     /// # Errors
     /// When there is no memory.
     pub fn with(&self, entry: Arc<Entry<A>, A>, alloc: A) -> Result<Self, OutOfMemory> {
-        let others = self.entries.iter().filter(|known| known.provider() != entry.provider());
+        let others = self
+            .entries
+            .iter()
+            .filter(|known| known.provider() != entry.provider());
         let mut entries = Vec::try_with_capacity_in(self.entries.len().saturating_add(1), alloc.clone())?;
         entries.try_extend(others.cloned())?;
         entries.try_push(entry)?;
@@ -112,7 +118,9 @@ impl<A: Allocator + Clone> Snapshot<A> {
     /// The `order` that puts a new entry last.
     #[must_use]
     pub fn next_order(&self) -> u32 {
-        self.entries.last().map_or(0, |last| last.order().saturating_add(1))
+        self.entries
+            .last()
+            .map_or(0, |last| last.order().saturating_add(1))
     }
 
     /// The chain for a query.
@@ -123,23 +131,35 @@ impl<A: Allocator + Clone> Snapshot<A> {
     pub fn chain(this: &Arc<Self, A>, selection: Selection<'_>) -> Result<Chain<A>, WsaCode> {
         let route = match selection {
             Selection::Provider(provider) => {
-                let found = this.entries.iter().enumerate().find(|(_, entry)| entry.provider() == provider);
+                let found = this
+                    .entries
+                    .iter()
+                    .enumerate()
+                    .find(|(_, entry)| entry.provider() == provider);
                 let (index, entry) = found.ok_or(WsaCode::WSAEINVAL)?;
                 if !entry.enabled() {
                     return Err(WsaCode::WSASERVICE_NOT_FOUND);
                 }
-                Route::One([Member { entry: index, reason: Reason::Named }])
+                Route::One([Member {
+                    entry: index,
+                    reason: Reason::Named,
+                }])
             }
             Selection::Domain(domain) => {
                 let order = |claimed: &Claimed<A>| claimed.domain.iter().copied().cmp(domain.key_units());
-                this.claimed.binary_search_by(order).map_or(Route::Unclaimed, Route::Claimed)
+                this.claimed
+                    .binary_search_by(order)
+                    .map_or(Route::Unclaimed, Route::Claimed)
             }
             Selection::PreferredNames => Route::Everyone,
         };
         if this.members(&route).is_empty() {
             return Err(WsaCode::WSASERVICE_NOT_FOUND);
         }
-        Ok(Chain { snapshot: this.clone(), route })
+        Ok(Chain {
+            snapshot: this.clone(),
+            route,
+        })
     }
 
     /// What part each provider has in the chain for a domain, in catalogue order: those that are asked and those
@@ -168,23 +188,44 @@ impl<A: Allocator + Clone> Snapshot<A> {
 
     /// Works out all chains.
     fn route(&mut self, alloc: A) -> Result<(), OutOfMemory> {
-        for (entry, installed) in self.entries.iter().enumerate().filter(|(_, entry)| entry.enabled()) {
-            self.everyone.try_push(Member { entry, reason: Reason::PreferredNames })?;
+        for (entry, installed) in self
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.enabled())
+        {
+            self.everyone.try_push(Member {
+                entry,
+                reason: Reason::PreferredNames,
+            })?;
             if installed.wildcard() {
-                self.unclaimed.try_push(Member { entry, reason: Reason::Wildcard })?;
+                self.unclaimed.try_push(Member {
+                    entry,
+                    reason: Reason::Wildcard,
+                })?;
             }
         }
 
         let mut claimed = Vec::new_in(alloc.clone());
         let mut claims: Vec<(&[u16], usize, Level), A> = Vec::new_in(alloc.clone());
-        for (index, entry) in self.entries.iter().enumerate().filter(|(_, entry)| entry.enabled()) {
-            let of_entry = entry.claims().iter().map(|claim| (claim.domain(), index, claim.level()));
+        for (index, entry) in self
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.enabled())
+        {
+            let of_entry = entry
+                .claims()
+                .iter()
+                .map(|claim| (claim.domain(), index, claim.level()));
             claims.try_extend(of_entry)?;
         }
         claims.sort_unstable_by(|a, b| a.0.cmp(b.0).then(a.1.cmp(&b.1)));
 
         for claims in claims.chunk_by(|a, b| a.0 == b.0) {
-            let Some(&(domain, ..)) = claims.first() else { continue };
+            let Some(&(domain, ..)) = claims.first() else {
+                continue;
+            };
             let members = self.members_for(claims, alloc.clone())?;
             let domain = Vec::try_from_slice_in(domain, alloc.clone())?;
             claimed.try_push(Claimed { domain, members })?;
@@ -194,14 +235,27 @@ impl<A: Allocator + Clone> Snapshot<A> {
     }
 
     /// The chain for one domain, whose claims are given in catalogue order.
-    fn members_for(&self, claims: &[(&[u16], usize, Level)], alloc: A) -> Result<Vec<Member, A>, OutOfMemory> {
-        let primary = claims.iter().find(|claim| claim.2 == Level::Primary).map(|claim| claim.1);
+    fn members_for(
+        &self,
+        claims: &[(&[u16], usize, Level)],
+        alloc: A,
+    ) -> Result<Vec<Member, A>, OutOfMemory> {
+        let primary = claims
+            .iter()
+            .find(|claim| claim.2 == Level::Primary)
+            .map(|claim| claim.1);
         let mut members = Vec::new_in(alloc);
         if let Some(entry) = primary {
-            members.try_push(Member { entry, reason: Reason::Primary })?;
+            members.try_push(Member {
+                entry,
+                reason: Reason::Primary,
+            })?;
         }
         for &(_, entry, _) in claims.iter().filter(|claim| claim.2 == Level::Secondary) {
-            members.try_push(Member { entry, reason: Reason::Secondary })?;
+            members.try_push(Member {
+                entry,
+                reason: Reason::Secondary,
+            })?;
         }
         // Both lists are in catalogue order, so one pass over both finds each wildcard provider's claim.
         let mut claims = claims.iter().peekable();
@@ -215,11 +269,16 @@ impl<A: Allocator + Clone> Snapshot<A> {
                 }
                 claims.next();
             }
-            let Some(installed) = self.entries.get(wildcard.entry) else { continue };
+            let Some(installed) = self.entries.get(wildcard.entry) else {
+                continue;
+            };
             if let Role::Asked(reason) = role(installed, level, primary == Some(wildcard.entry))
                 && !matches!(reason, Reason::Primary | Reason::Secondary)
             {
-                members.try_push(Member { entry: wildcard.entry, reason })?;
+                members.try_push(Member {
+                    entry: wildcard.entry,
+                    reason,
+                })?;
             }
         }
         Ok(members)
@@ -227,7 +286,7 @@ impl<A: Allocator + Clone> Snapshot<A> {
 }
 
 /// The part of a provider that claims a domain at `level`, and whether its claim as primary is the first.
-fn role<A: Allocator + Clone>(entry: &Entry<A>, level: Option<Level>, first: bool) -> Role {
+const fn role<A: Allocator + Clone>(entry: &Entry<A>, level: Option<Level>, first: bool) -> Role {
     if !entry.enabled() {
         return Role::Skipped(Excuse::Disabled);
     }

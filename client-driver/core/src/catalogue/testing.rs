@@ -8,6 +8,7 @@ use nsemail_contract::{Domain, Guid, Text};
 use pool_alloc::{Arc, Vec};
 
 use super::chain::{Chain, Reason, Role};
+use super::entry::Description;
 use super::{Entry, Selection, Snapshot};
 
 /// A provider to install.
@@ -21,7 +22,12 @@ pub struct Provider {
 
 /// A provider named by one letter, without any claim.
 pub fn provider(name: char) -> Provider {
-    Provider { name: u8::try_from(name).unwrap(), wildcard: false, enabled: true, claims: StdVec::new() }
+    Provider {
+        name: u8::try_from(name).unwrap(),
+        wildcard: false,
+        enabled: true,
+        claims: StdVec::new(),
+    }
 }
 
 impl Provider {
@@ -65,7 +71,12 @@ impl Provider {
             let units: StdVec<u16> = domain.encode_utf16().collect();
             let last = index + 1 == self.claims.len();
             let next = if last { 0 } else { 20 + 16 * (index + 1) };
-            words.extend([*level as u32, units.len() as u32, next as u32, (names_at + names.len()) as u32]);
+            words.extend([
+                *level as u32,
+                units.len() as u32,
+                next as u32,
+                (names_at + names.len()) as u32,
+            ]);
             names.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
         }
         let mut blob: StdVec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -74,8 +85,15 @@ impl Provider {
     }
 
     pub fn entry(&self, order: u32) -> Entry<Global> {
-        let identifier = [u16::from(self.name)];
-        Entry::try_new(self.guid(), &identifier, &self.blob(), self.enabled, order, Global).unwrap()
+        let description = Description {
+            provider: self.guid(),
+            identifier: &[u16::from(self.name)],
+            blob: &self.blob(),
+            version: 1,
+            enabled: self.enabled,
+            order,
+        };
+        Entry::try_new(description, Global).unwrap()
     }
 }
 
@@ -106,13 +124,21 @@ pub fn chain(catalogue: &Arc<Snapshot<Global>, Global>, of: &str) -> Chain<Globa
 pub fn asked(catalogue: &Arc<Snapshot<Global>, Global>, of: &str) -> StdVec<(char, Reason)> {
     Snapshot::chain(catalogue, Selection::Domain(domain(of))).map_or_else(
         |_| StdVec::new(),
-        |chain| chain.iter().map(|candidate| (letter(candidate.entry), candidate.reason)).collect(),
+        |chain| {
+            chain
+                .iter()
+                .map(|candidate| (letter(candidate.entry), candidate.reason))
+                .collect()
+        },
     )
 }
 
 /// Names and roles of all providers for a domain.
 pub fn roles(catalogue: &Snapshot<Global>, of: &str) -> StdVec<(char, Role)> {
-    catalogue.roles(domain(of)).map(|(entry, role)| (letter(entry), role)).collect()
+    catalogue
+        .roles(domain(of))
+        .map(|(entry, role)| (letter(entry), role))
+        .collect()
 }
 
 pub fn letter(entry: &Entry<Global>) -> char {

@@ -60,7 +60,9 @@ impl Verdict {
 
     /// Takes note of a provider's error. That a provider was unavailable is no answer of its own and is not noted.
     pub fn note(&mut self, code: WsaCode) {
-        let better = self.best.is_none_or(|best| self.ranking.rank(code) < self.ranking.rank(best));
+        let better = self
+            .best
+            .is_none_or(|best| self.ranking.rank(code) < self.ranking.rank(best));
         if better {
             self.best = Some(code);
         }
@@ -90,10 +92,22 @@ mod tests {
     fn look_up_prefers_no_data_then_not_found_then_the_first_other() {
         use WsaCode as W;
         assert_eq!(verdict(Ranking::LookUp, &[]), W::WSASERVICE_NOT_FOUND);
-        assert_eq!(verdict(Ranking::LookUp, &[W::WSAEINVAL, W::WSAEACCES]), W::WSAEINVAL);
-        assert_eq!(verdict(Ranking::LookUp, &[W::WSAEINVAL, W::WSASERVICE_NOT_FOUND]), W::WSASERVICE_NOT_FOUND);
-        assert_eq!(verdict(Ranking::LookUp, &[W::WSASERVICE_NOT_FOUND, W::WSANO_DATA]), W::WSANO_DATA);
-        assert_eq!(verdict(Ranking::LookUp, &[W::WSANO_DATA, W::WSASERVICE_NOT_FOUND]), W::WSANO_DATA);
+        assert_eq!(
+            verdict(Ranking::LookUp, &[W::WSAEINVAL, W::WSAEACCES]),
+            W::WSAEINVAL
+        );
+        assert_eq!(
+            verdict(Ranking::LookUp, &[W::WSAEINVAL, W::WSASERVICE_NOT_FOUND]),
+            W::WSASERVICE_NOT_FOUND
+        );
+        assert_eq!(
+            verdict(Ranking::LookUp, &[W::WSASERVICE_NOT_FOUND, W::WSANO_DATA]),
+            W::WSANO_DATA
+        );
+        assert_eq!(
+            verdict(Ranking::LookUp, &[W::WSANO_DATA, W::WSASERVICE_NOT_FOUND]),
+            W::WSANO_DATA
+        );
     }
 
     #[test]
@@ -108,14 +122,26 @@ mod tests {
             W::WSAEACCES,
         ];
         for heard in 1..=ladder.len() {
-            assert_eq!(verdict(Ranking::Registration, &ladder[..heard]), ladder[heard - 1]);
+            assert_eq!(
+                verdict(Ranking::Registration, &ladder[..heard]),
+                ladder[heard - 1]
+            );
         }
     }
 
     #[test]
     fn removal_is_not_found_only_if_all_said_so() {
         use WsaCode as W;
-        assert_eq!(verdict(Ranking::Removal, &[W::WSASERVICE_NOT_FOUND; 3]), W::WSASERVICE_NOT_FOUND);
-        assert_eq!(verdict(Ranking::Removal, &[W::WSASERVICE_NOT_FOUND, W::WSAEACCES, W::WSAEINVAL]), W::WSAEACCES);
+        assert_eq!(
+            verdict(Ranking::Removal, &[W::WSASERVICE_NOT_FOUND; 3]),
+            W::WSASERVICE_NOT_FOUND
+        );
+        assert_eq!(
+            verdict(
+                Ranking::Removal,
+                &[W::WSASERVICE_NOT_FOUND, W::WSAEACCES, W::WSAEINVAL]
+            ),
+            W::WSAEACCES
+        );
     }
 }

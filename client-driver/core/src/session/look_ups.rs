@@ -24,7 +24,11 @@ pub struct LookUps<T, A: Allocator> {
 impl<T: Clone, A: Allocator> LookUps<T, A> {
     /// None yet, and at most `limit` at a time.
     pub const fn new(limit: usize, seed: u32, alloc: A) -> Self {
-        Self { slots: Vec::new_in(alloc), limit, seed }
+        Self {
+            slots: Vec::new_in(alloc),
+            limit,
+            seed,
+        }
     }
 
     /// Adds a look-up and gives its handle, never 0; without memory, or at the limit, it is given back.
@@ -37,10 +41,20 @@ impl<T: Clone, A: Allocator> LookUps<T, A> {
         if index >= self.limit {
             return Err(look_up);
         }
-        if free.is_none() && self.slots.try_push(Slot { generation: self.seed, look_up: None }).is_err() {
+        if free.is_none()
+            && self
+                .slots
+                .try_push(Slot {
+                    generation: self.seed,
+                    look_up: None,
+                })
+                .is_err()
+        {
             return Err(look_up);
         }
-        let Some(slot) = self.slots.get_mut(index) else { return Err(look_up) };
+        let Some(slot) = self.slots.get_mut(index) else {
+            return Err(look_up);
+        };
         slot.generation = slot.generation.wrapping_add(1);
         slot.look_up = Some(look_up);
         Ok(handle(index, slot.generation))
@@ -64,13 +78,15 @@ impl<T: Clone, A: Allocator> LookUps<T, A> {
     }
 
     /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
+    #[cfg(test)]
+    fn open(&self) -> usize {
         self.slots.iter().filter(|slot| slot.look_up.is_some()).count()
     }
 
     fn index(&self, number: u64) -> Option<usize> {
-        let index = usize::try_from(number & u64::from(u32::MAX)).ok()?.checked_sub(1)?;
+        let index = usize::try_from(number & u64::from(u32::MAX))
+            .ok()?
+            .checked_sub(1)?;
         let slot = self.slots.get(index)?;
         (handle(index, slot.generation) == number).then_some(index)
     }
@@ -105,7 +121,7 @@ mod tests {
         assert_eq!(look_ups.insert(3), Err(3));
         look_ups.remove(handles[0]);
         assert!(look_ups.insert(3).is_ok());
-        assert_eq!(look_ups.len(), 2);
+        assert_eq!(look_ups.open(), 2);
     }
 
     proptest! {

@@ -76,8 +76,12 @@ impl Session {
     /// A call wants to use a provider. `Startup` is called if this is the session's first use of it.
     pub fn visit(&self, call: &Context<'_>, provider: &Guid) -> Admission {
         let service = call.service;
-        let Some(attached) = service.attached(*provider) else { return Admission::Unavailable };
-        let Some(guard) = attached.binding.enter() else { return Admission::Unavailable };
+        let Some(attached) = service.attached(*provider) else {
+            return Admission::Unavailable;
+        };
+        let Some(guard) = attached.binding.enter() else {
+            return Admission::Unavailable;
+        };
         let entry = match self.uses.with(|uses| uses.enter(&attached, None)) {
             // To wait, the call needs a handle by which it is woken. What it waits for may be over by the time it has
             // one, so it looks again.
@@ -100,7 +104,13 @@ impl Session {
         }
     }
 
-    fn start(&self, call: &Context<'_>, guard: Guard, attached: &Attached<BindingRef>, id: UseId) -> Admission {
+    fn start(
+        &self,
+        call: &Context<'_>,
+        guard: Guard,
+        attached: &Attached<BindingRef>,
+        id: UseId,
+    ) -> Admission {
         let started = peer::startup(call.passive, &guard, &attached.provider);
         let code = started.err().unwrap_or(WsaCode::NO_ERROR);
         call.service.statistics.count(CounterKind::STARTUP, code);
@@ -110,10 +120,10 @@ impl Session {
         for waiter in waiters {
             call.service.wake(waiter);
         }
-        match started {
-            Ok(session) => Admission::Inside(Visit { guard, id, session }),
-            Err(_) => Admission::Unavailable,
-        }
+        let Ok(session) = started else {
+            return Admission::Unavailable;
+        };
+        Admission::Inside(Visit { guard, id, session })
     }
 
     /// A call wants to go back to the provider where a look-up is open, to ask it or to close it. `None` if it cannot:
@@ -123,7 +133,11 @@ impl Session {
         let guard = binding.enter()?;
         let inside = self.uses.with(|uses| uses.reenter(id, to_close));
         // The session's value is not needed for what is done with a look-up.
-        inside.then_some(Visit { guard, id, session: None })
+        inside.then_some(Visit {
+            guard,
+            id,
+            session: None,
+        })
     }
 
     /// A call leaves a provider, and says the farewell if it was the last to leave.
@@ -146,6 +160,12 @@ impl Session {
         if let Some(goodbye) = goodbye {
             say(service, passive, &goodbye);
         }
+    }
+
+    /// Whether the handle was closed.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.uses.with(|uses| uses.is_over())
     }
 
     /// See [`Uses::hold`].
@@ -202,7 +222,9 @@ impl Session {
 /// itself.
 fn say(service: &Service, passive: Passive<'_>, goodbye: &Goodbye<BindingRef, Option<Opaque>>) {
     let Some(session) = goodbye.session else { return };
-    let Some(guard) = goodbye.attached.binding.enter() else { return };
+    let Some(guard) = goodbye.attached.binding.enter() else {
+        return;
+    };
     let provider = &goodbye.attached.provider;
     match goodbye.farewell {
         Farewell::Cleanup => {

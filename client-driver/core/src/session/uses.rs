@@ -106,6 +106,7 @@ impl<R, S, A: Allocator> Use<R, S, A> {
 
 /// The uses of one session. See the module's description.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "it is the list of them")]
 pub struct Uses<R, S, A: Allocator> {
     uses: Vec<Use<R, S, A>, A>,
     next: u64,
@@ -118,14 +119,24 @@ pub struct Uses<R, S, A: Allocator> {
 impl<R: Clone, S: Copy, A: Allocator + Clone> Uses<R, S, A> {
     /// A session that has not met any provider.
     pub fn new(alloc: A) -> Self {
-        Self { uses: Vec::new_in(alloc.clone()), next: 0, over: false, holds: 0, alloc }
+        Self {
+            uses: Vec::new_in(alloc.clone()),
+            next: 0,
+            over: false,
+            holds: 0,
+            alloc,
+        }
     }
 
     /// A call wants to enter a provider. If it has to wait and gave a handle, that is noted.
     ///
     /// # Errors
     /// When there is no memory for a first use or for waiting.
-    pub fn enter(&mut self, attached: &Attached<R>, waiter: Option<CallHandle>) -> Result<Entry<S>, OutOfMemory> {
+    pub fn enter(
+        &mut self,
+        attached: &Attached<R>,
+        waiter: Option<CallHandle>,
+    ) -> Result<Entry<S>, OutOfMemory> {
         if self.over && self.holds == 0 {
             return Ok(Entry::Over);
         }
@@ -147,7 +158,8 @@ impl<R: Clone, S: Copy, A: Allocator + Clone> Uses<R, S, A> {
             };
         }
         // What is left of the provider's earlier attachments is only in the way: it freed those sessions itself.
-        self.uses.retain(|old| old.attached.provider != attached.provider || old.inside > 0 || old.look_ups > 0);
+        self.uses
+            .retain(|old| old.attached.provider != attached.provider || old.inside > 0 || old.look_ups > 0);
         let id = UseId(self.next);
         self.uses.try_push(Use {
             id,
@@ -167,18 +179,17 @@ impl<R: Clone, S: Copy, A: Allocator + Clone> Uses<R, S, A> {
     /// session's look-ups by itself when it hears of a rundown.
     #[must_use = "these calls must be woken"]
     pub fn started(&mut self, id: UseId, session: Option<S>, runs_down: bool) -> Vec<CallHandle, A> {
-        let before = match session {
-            Some(session) => {
-                let this = self.uses.iter_mut().find(|this| this.id == id);
-                this.map(|this| {
-                    this.runs_down = runs_down;
-                    mem::replace(&mut this.phase, Phase::Started(session))
-                })
-            }
-            None => {
-                let index = self.uses.iter().position(|this| this.id == id);
-                index.and_then(|index| self.uses.swap_remove(index)).map(|this| this.phase)
-            }
+        let index = self.uses.iter().position(|this| this.id == id);
+        let before = if let Some(session) = session {
+            let this = index.and_then(|index| self.uses.get_mut(index));
+            this.map(|this| {
+                this.runs_down = runs_down;
+                mem::replace(&mut this.phase, Phase::Started(session))
+            })
+        } else {
+            index
+                .and_then(|index| self.uses.swap_remove(index))
+                .map(|this| this.phase)
         };
         match before {
             Some(Phase::Starting(waiters)) => waiters,
@@ -191,7 +202,9 @@ impl<R: Clone, S: Copy, A: Allocator + Clone> Uses<R, S, A> {
     #[must_use]
     pub fn reenter(&mut self, id: UseId, to_close: bool) -> bool {
         let over = self.over;
-        let Some(this) = self.uses.iter_mut().find(|this| this.id == id) else { return false };
+        let Some(this) = self.uses.iter_mut().find(|this| this.id == id) else {
+            return false;
+        };
         if over && (this.runs_down || !to_close) {
             return false;
         }
@@ -222,9 +235,15 @@ impl<R: Clone, S: Copy, A: Allocator + Clone> Uses<R, S, A> {
         self.due(id)
     }
 
+    /// Whether the session was run down.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        self.over
+    }
+
     /// Delays a rundown until [`Self::unhold`]: for a removal that succeeded at one provider and has others to tell, so
     /// that it happens wholly although nobody waits for it any more.
-    pub fn hold(&mut self) -> bool {
+    pub const fn hold(&mut self) -> bool {
         if self.over && self.holds == 0 {
             return false;
         }
@@ -266,7 +285,11 @@ impl<R: Clone, S: Copy, A: Allocator + Clone> Uses<R, S, A> {
         let farewell = this.farewell?;
         let this = self.uses.swap_remove(index)?;
         match this.phase {
-            Phase::Started(session) => Some(Goodbye { attached: this.attached, session, farewell }),
+            Phase::Started(session) => Some(Goodbye {
+                attached: this.attached,
+                session,
+                farewell,
+            }),
             Phase::Starting(_) => None,
         }
     }
@@ -279,7 +302,11 @@ mod tests {
 
     type Session = Uses<(), u32, Global>;
 
-    const PROVIDER: Attached<()> = Attached { number: 1, provider: Guid::from_u128(1), binding: () };
+    const PROVIDER: Attached<()> = Attached {
+        number: 1,
+        provider: Guid::from_u128(1),
+        binding: (),
+    };
 
     fn handle(number: u64) -> CallHandle {
         CallHandle::from_u64(number).unwrap()
@@ -288,7 +315,9 @@ mod tests {
     /// A session that has started with the provider; nobody is inside.
     fn started() -> (Session, UseId) {
         let mut session = Session::new(Global);
-        let Ok(Entry::Startup(id)) = session.enter(&PROVIDER, Some(handle(1))) else { panic!("a first use") };
+        let Ok(Entry::Startup(id)) = session.enter(&PROVIDER, Some(handle(1))) else {
+            panic!("a first use")
+        };
         assert!(session.started(id, Some(7), true).is_empty());
         assert!(session.leave(id).is_none());
         (session, id)
@@ -301,33 +330,58 @@ mod tests {
     #[test]
     fn startup_is_called_once_and_others_wait_for_it() {
         let mut session = Session::new(Global);
-        let Ok(Entry::Startup(id)) = session.enter(&PROVIDER, Some(handle(1))) else { panic!("a first use") };
+        let Ok(Entry::Startup(id)) = session.enter(&PROVIDER, Some(handle(1))) else {
+            panic!("a first use")
+        };
         assert_eq!(session.enter(&PROVIDER, Some(handle(2))), Ok(Entry::Wait));
         assert_eq!(*session.started(id, Some(7), true), [handle(2)]);
-        assert_eq!(session.enter(&PROVIDER, Some(handle(2))), Ok(Entry::Inside(id, 7)));
+        assert_eq!(
+            session.enter(&PROVIDER, Some(handle(2))),
+            Ok(Entry::Inside(id, 7))
+        );
     }
 
     #[test]
     fn a_failed_startup_is_tried_again_by_the_next_call() {
         let mut session = Session::new(Global);
-        let Ok(Entry::Startup(id)) = session.enter(&PROVIDER, Some(handle(1))) else { panic!("a first use") };
+        let Ok(Entry::Startup(id)) = session.enter(&PROVIDER, Some(handle(1))) else {
+            panic!("a first use")
+        };
         assert!(session.started(id, None, true).is_empty());
-        assert!(matches!(session.enter(&PROVIDER, Some(handle(2))), Ok(Entry::Startup(again)) if again != id));
+        assert!(
+            matches!(session.enter(&PROVIDER, Some(handle(2))), Ok(Entry::Startup(again)) if again != id)
+        );
     }
 
     #[test]
     fn a_provider_that_attaches_again_is_started_again() {
         let (mut session, _) = started();
-        let again = Attached { number: 2, ..PROVIDER };
-        assert!(matches!(session.enter(&again, Some(handle(1))), Ok(Entry::Startup(_))));
-        assert_eq!(session.uses.len(), 1, "the use of the old attachment is forgotten");
+        let again = Attached {
+            number: 2,
+            ..PROVIDER
+        };
+        assert!(matches!(
+            session.enter(&again, Some(handle(1))),
+            Ok(Entry::Startup(_))
+        ));
+        assert_eq!(
+            session.uses.len(),
+            1,
+            "the use of the old attachment is forgotten"
+        );
     }
 
     #[test]
     fn a_farewell_is_said_once_by_the_last_call_to_leave() {
         let (mut session, id) = started();
-        assert_eq!(session.enter(&PROVIDER, Some(handle(1))), Ok(Entry::Inside(id, 7)));
-        assert_eq!(session.enter(&PROVIDER, Some(handle(2))), Ok(Entry::Inside(id, 7)));
+        assert_eq!(
+            session.enter(&PROVIDER, Some(handle(1))),
+            Ok(Entry::Inside(id, 7))
+        );
+        assert_eq!(
+            session.enter(&PROVIDER, Some(handle(2))),
+            Ok(Entry::Inside(id, 7))
+        );
         session.end(Farewell::Rundown);
         assert_eq!(said(session.next_due()), None, "two calls are inside");
         assert_eq!(session.enter(&PROVIDER, Some(handle(3))), Ok(Entry::Over));
@@ -340,7 +394,10 @@ mod tests {
     fn a_cleanup_waits_for_open_look_ups_and_a_rundown_does_not() {
         for (farewell, waits) in [(Farewell::Cleanup, true), (Farewell::Rundown, false)] {
             let (mut session, id) = started();
-            assert_eq!(session.enter(&PROVIDER, Some(handle(1))), Ok(Entry::Inside(id, 7)));
+            assert_eq!(
+                session.enter(&PROVIDER, Some(handle(1))),
+                Ok(Entry::Inside(id, 7))
+            );
             session.look_up_opened(id);
             assert_eq!(said(session.leave(id)), None);
             session.end(farewell);
@@ -358,7 +415,10 @@ mod tests {
         let (mut session, _) = started();
         session.end(Farewell::Cleanup);
         assert_eq!(said(session.next_due()), Some((7, Farewell::Cleanup)));
-        assert!(matches!(session.enter(&PROVIDER, Some(handle(1))), Ok(Entry::Startup(_))));
+        assert!(matches!(
+            session.enter(&PROVIDER, Some(handle(1))),
+            Ok(Entry::Startup(_))
+        ));
     }
 
     #[test]
@@ -367,7 +427,10 @@ mod tests {
         assert!(session.hold());
         session.end(Farewell::Rundown);
         assert_eq!(said(session.next_due()), None);
-        assert_eq!(session.enter(&PROVIDER, Some(handle(1))), Ok(Entry::Inside(id, 7)));
+        assert_eq!(
+            session.enter(&PROVIDER, Some(handle(1))),
+            Ok(Entry::Inside(id, 7))
+        );
         assert_eq!(said(session.leave(id)), None);
         session.unhold();
         assert_eq!(said(session.next_due()), Some((7, Farewell::Rundown)));
@@ -377,7 +440,9 @@ mod tests {
     #[test]
     fn of_a_provider_without_rundown_the_look_ups_are_closed_first() {
         let mut session = Session::new(Global);
-        let Ok(Entry::Startup(id)) = session.enter(&PROVIDER, None) else { panic!("a first use") };
+        let Ok(Entry::Startup(id)) = session.enter(&PROVIDER, None) else {
+            panic!("a first use")
+        };
         assert!(session.started(id, Some(7), false).is_empty());
         session.look_up_opened(id);
         assert_eq!(said(session.leave(id)), None);

@@ -28,7 +28,10 @@ static PLANS: Mutex<Vec<Plan>> = Mutex::new(Vec::new());
 fn modules(driver: usize) -> Vec<Arc<Module>> {
     let machine = Machine::current();
     let plans = PLANS.lock().unwrap();
-    let plan = plans.iter().find(|plan| plan.machine.is(&machine)).expect("a rig's machine");
+    let plan = plans
+        .iter()
+        .find(|plan| plan.machine.is(&machine))
+        .expect("a rig's machine");
     plan.modules[driver].clone()
 }
 
@@ -41,15 +44,26 @@ impl Rig {
     /// All is installed, nothing runs.
     pub fn installed(first: Vec<Arc<Module>>, second: Vec<Arc<Module>>) -> Self {
         let machine = Machine::builder().build().unwrap();
-        PLANS.lock().unwrap().push(Plan { machine: machine.clone(), modules: [first, second] });
+        PLANS.lock().unwrap().push(Plan {
+            machine: machine.clone(),
+            modules: [first, second],
+        });
         machine.add_image(DriverImage {
             file_name: "nsemail_client.sys".to_owned(),
             entry: nsemail_client_core::driver_entry,
             pool_tag_prefix: *b"Nsc",
         });
-        machine.install(include_str!("../../../../inf/nsemail_client.inx")).unwrap();
-        for ((service, entry), pool_tag_prefix) in PROVIDERS.into_iter().zip(provider::ENTRIES).zip(provider::TAGS) {
-            let image = DriverImage { file_name: format!("{service}.sys"), entry, pool_tag_prefix };
+        machine
+            .install(include_str!("../../../../inf/nsemail_client.inx"))
+            .unwrap();
+        for ((service, entry), pool_tag_prefix) in
+            PROVIDERS.into_iter().zip(provider::ENTRIES).zip(provider::TAGS)
+        {
+            let image = DriverImage {
+                file_name: format!("{service}.sys"),
+                entry,
+                pool_tag_prefix,
+            };
             machine.add_image(image);
             machine.install(&INF.replace("SERVICE", service)).unwrap();
         }
@@ -76,7 +90,10 @@ impl Rig {
 
     pub fn report(&self) -> Report {
         let report = self.machine.shutdown();
-        PLANS.lock().unwrap().retain(|plan| !plan.machine.is(&self.machine));
+        PLANS
+            .lock()
+            .unwrap()
+            .retain(|plan| !plan.machine.is(&self.machine));
         report
     }
 

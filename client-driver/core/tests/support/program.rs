@@ -56,7 +56,8 @@ impl Program {
     }
 
     pub fn next(&self, lookup: u64) -> Result<Seen, WsaCode> {
-        self.next_within(lookup, LookupFlags::empty(), BUFFER).map_err(|(code, _)| code)
+        self.next_within(lookup, LookupFlags::empty(), BUFFER)
+            .map_err(|(code, _)| code)
     }
 
     /// The next record, or the code and the size that the output must have.
@@ -68,11 +69,17 @@ impl Program {
     ) -> Result<Seen, (WsaCode, usize)> {
         let reply = self.request(ioctl::LOOKUP_NEXT, &next_request(lookup, flags), output);
         let needed = Reply::parse(&reply).unwrap().needed;
-        records(&reply).map(|mut seen| seen.remove(0)).map_err(|code| (code, needed))
+        records(&reply)
+            .map(|mut seen| seen.remove(0))
+            .map_err(|code| (code, needed))
     }
 
     pub fn submit_next(&self, lookup: u64) -> PendingCall {
-        self.handle.submit(ioctl::LOOKUP_NEXT, &next_request(lookup, LookupFlags::empty()), BUFFER)
+        self.handle.submit(
+            ioctl::LOOKUP_NEXT,
+            &next_request(lookup, LookupFlags::empty()),
+            BUFFER,
+        )
     }
 
     pub fn end(&self, lookup: u64) -> WsaCode {
@@ -90,7 +97,8 @@ impl Program {
     }
 
     pub fn submit_set(&self, operation: Operation, name: &str) -> PendingCall {
-        self.handle.submit(ioctl::SET_SERVICE, &set_request(operation, name), BUFFER)
+        self.handle
+            .submit(ioctl::SET_SERVICE, &set_request(operation, name), BUFFER)
     }
 
     /// Number, flags and place of each provider of the catalogue.
@@ -98,7 +106,9 @@ impl Program {
         let reply = self.request(ioctl::PROVIDERS, &empty_request(), BUFFER);
         let reply = ProvidersReply::read(&Reply::parse(&reply).unwrap()).unwrap();
         let providers = reply.providers().map(Result::unwrap);
-        providers.map(|entry| (number(entry.provider), entry.flags.bits())).collect()
+        providers
+            .map(|entry| (number(entry.provider), entry.flags.bits()))
+            .collect()
     }
 
     /// The events of a kind, as text.
@@ -107,7 +117,10 @@ impl Program {
         let size = EventsRequest { after: 0 }.write(&mut request).unwrap();
         let reply = self.request(ioctl::EVENTS, &request[..size], 1 << 16);
         let reply = EventsReply::read(&Reply::parse(&reply).unwrap()).unwrap();
-        let events = reply.events().map(Result::unwrap).filter(|event| event.kind == kind);
+        let events = reply
+            .events()
+            .map(Result::unwrap)
+            .filter(|event| event.kind == kind);
         events.map(|event| event.text.to_string()).collect()
     }
 
@@ -115,7 +128,9 @@ impl Program {
         let reply = self.request(ioctl::STATISTICS, &empty_request(), 1 << 16);
         let reply = CountersReply::read(&Reply::parse(&reply).unwrap()).unwrap();
         let mut counters = reply.counters().map(Result::unwrap);
-        counters.find(|counter| counter.kind == kind && counter.code == code).map_or(0, |it| it.value)
+        counters
+            .find(|counter| counter.kind == kind && counter.code == code)
+            .map_or(0, |it| it.value)
     }
 }
 
@@ -131,7 +146,10 @@ pub fn empty_request() -> Vec<u8> {
 }
 
 pub fn look_up_request(name: &str, flags: LookupFlags) -> Vec<u8> {
-    let query = QuerySet { name: Some(Text::from_str(name).unwrap()), ..QuerySet::default() };
+    let query = QuerySet {
+        name: Some(Text::from_str(name).unwrap()),
+        ..QuerySet::default()
+    };
     let mut request = vec![0; BUFFER];
     let size = LookupRequest { flags, query }.write(&mut request).unwrap();
     request.truncate(size);
@@ -146,9 +164,15 @@ fn next_request(lookup: u64, flags: LookupFlags) -> Vec<u8> {
 }
 
 pub fn set_request(operation: Operation, name: &str) -> Vec<u8> {
-    let registration = QuerySet { name: Some(Text::from_str(name).unwrap()), ..QuerySet::default() };
-    let set =
-        SetRequest { operation: operation as u32, flags: SetFlags::empty().bits(), registration };
+    let registration = QuerySet {
+        name: Some(Text::from_str(name).unwrap()),
+        ..QuerySet::default()
+    };
+    let set = SetRequest {
+        operation: operation as u32,
+        flags: SetFlags::empty().bits(),
+        registration,
+    };
     let mut request = vec![0; BUFFER];
     let size = set.write(&mut request).unwrap();
     request.truncate(size);
@@ -165,7 +189,14 @@ pub fn records(reply: &[u8]) -> Result<Vec<Seen>, WsaCode> {
     let reply = Reply::parse(reply).unwrap();
     reply.code.ok()?;
     let records = RecordsReply::read(&reply).unwrap().records().map(Result::unwrap);
-    Ok(records.map(|it| (it.record.name.unwrap().to_string(), number(it.record.provider.unwrap()))).collect())
+    Ok(records
+        .map(|it| {
+            (
+                it.record.name.unwrap().to_string(),
+                number(it.record.provider.unwrap()),
+            )
+        })
+        .collect())
 }
 
 /// What a change did.

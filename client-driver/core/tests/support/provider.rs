@@ -89,9 +89,17 @@ impl Module {
     pub fn has(self, names: &'static [&'static str]) -> Self {
         self.on_begin(move |name| {
             let found = names.iter().filter(|known| known.eq_ignore_ascii_case(name));
-            let found: Vec<_> =
-                found.map(|name| Held { name: (*name).to_owned(), ..Held::default() }).collect();
-            if found.is_empty() { Err(WsaCode::WSASERVICE_NOT_FOUND) } else { Ok(found) }
+            let found: Vec<_> = found
+                .map(|name| Held {
+                    name: (*name).to_owned(),
+                    ..Held::default()
+                })
+                .collect();
+            if found.is_empty() {
+                Err(WsaCode::WSASERVICE_NOT_FOUND)
+            } else {
+                Ok(found)
+            }
         })
     }
 
@@ -151,7 +159,12 @@ impl Module {
 
     /// How often an entry was called.
     pub fn count(&self, entry: &str) -> usize {
-        self.trace.lock().unwrap().iter().filter(|called| *called == entry).count()
+        self.trace
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|called| *called == entry)
+            .count()
     }
 }
 
@@ -216,7 +229,12 @@ impl Accepted {
     pub fn complete_early(&self, code: WsaCode, information: usize) {
         // A test's own thread stands for one of the provider.
         let _entered = self.machine.enter();
-        complete(self.guard.as_ref().expect("the provider was bound"), self.call, code, information);
+        complete(
+            self.guard.as_ref().expect("the provider was bound"),
+            self.call,
+            code,
+            information,
+        );
     }
 
     /// Gives the guard up; without completing first, a provider must not.
@@ -227,9 +245,19 @@ impl Accepted {
 }
 
 fn complete(guard: &ProviderCallGuard<Instance>, call: usize, code: WsaCode, information: usize) {
-    let entry = guard.peer_dispatch().and_then(|table| table.complete_async_call).unwrap();
+    let entry = guard
+        .peer_dispatch()
+        .and_then(|table| table.complete_async_call)
+        .unwrap();
     // SAFETY: the guard keeps table and context; the call was accepted, or a test wants to see what happens.
-    unsafe { entry(guard.peer_context(), ptr::without_provenance_mut(call), code, information) };
+    unsafe {
+        entry(
+            guard.peer_context(),
+            ptr::without_provenance_mut(call),
+            code,
+            information,
+        )
+    };
 }
 
 /// A registered module.
@@ -304,7 +332,10 @@ pub static MINIMAL: ProviderDispatch = ProviderDispatch {
 };
 
 /// One that lacks a required entry.
-pub static BROKEN: ProviderDispatch = ProviderDispatch { lookup_service_end: None, ..FULL };
+pub static BROKEN: ProviderDispatch = ProviderDispatch {
+    lookup_service_end: None,
+    ..FULL
+};
 
 fn of<'a>(binding: *mut c_void) -> &'a Module {
     // SAFETY: the client passes the binding context of this provider.
@@ -315,15 +346,28 @@ fn of<'a>(binding: *mut c_void) -> &'a Module {
 fn accept(binding: *mut c_void, call: HANDLE, length: usize, results: usize) -> Accepted {
     // SAFETY: as in `of`.
     let bound = unsafe { borrow_provider_binding::<Instance>(binding) };
-    Accepted { machine: Machine::current(), guard: bound.enter(), call: call.addr(), length, results }
+    Accepted {
+        machine: Machine::current(),
+        guard: bound.enter(),
+        call: call.addr(),
+        length,
+        results,
+    }
 }
 
-unsafe extern "system" fn startup(binding: *mut c_void, _: *const Guid, session: *mut *mut c_void) -> WsaCode {
+unsafe extern "system" fn startup(
+    binding: *mut c_void,
+    _: *const Guid,
+    session: *mut *mut c_void,
+) -> WsaCode {
     let module = of(binding);
     module.note("startup");
     // SAFETY: the client gives a place for the session.
     unsafe { *session = ptr::without_provenance_mut(7) };
-    module.startup.as_ref().map_or(WsaCode::NO_ERROR, |startup| startup())
+    module
+        .startup
+        .as_ref()
+        .map_or(WsaCode::NO_ERROR, |startup| startup())
 }
 
 unsafe extern "system" fn cleanup(binding: *mut c_void, _: *const Guid, session: *mut c_void) -> WsaCode {
@@ -390,7 +434,9 @@ unsafe extern "system" fn next(
         return WsaCode::WSA_INVALID_HANDLE.into();
     };
     let _ = flags;
-    let Some(record) = records.get(*at) else { return WsaCode::WSA_E_NO_MORE.into() };
+    let Some(record) = records.get(*at) else {
+        return WsaCode::WSA_E_NO_MORE.into();
+    };
     let code = accepted.write(record);
     if code.is_success() {
         *at += 1;
@@ -401,7 +447,11 @@ unsafe extern "system" fn next(
 unsafe extern "system" fn end(binding: *mut c_void, look_up: HANDLE) -> WsaCode {
     let module = of(binding);
     module.note("end");
-    module.look_ups.lock().unwrap().retain(|it| it.0 != look_up.addr() as u64);
+    module
+        .look_ups
+        .lock()
+        .unwrap()
+        .retain(|it| it.0 != look_up.addr() as u64);
     WsaCode::NO_ERROR
 }
 
@@ -419,7 +469,10 @@ unsafe extern "system" fn set(
     // SAFETY: the client passes a complete registration.
     assert_eq!(unsafe { (*registration).dwSize }, 112);
     let accepted = accept(binding, call, 0, 0);
-    module.set.as_ref().map_or_else(|| WsaCode::NO_ERROR.into(), |set| set(accepted, operation))
+    module
+        .set
+        .as_ref()
+        .map_or_else(|| WsaCode::NO_ERROR.into(), |set| set(accepted, operation))
 }
 
 /// A provider driver.
@@ -432,7 +485,9 @@ impl Driver for TestDriver {
     fn start(&mut self, _: DriverHandle, passive: Passive<'_>) -> Result<(), NtStatus> {
         for module in &self.modules {
             let config = RegistrationConfig::new(ModuleId::Guid(npi::guid(module.guid)));
-            let instance = Instance { module: module.clone() };
+            let instance = Instance {
+                module: module.clone(),
+            };
             let registered = ProviderRegistration::register(passive, instance, config, Global);
             self.registrations.push(registered.map_err(|error| error.status)?);
         }
@@ -440,7 +495,11 @@ impl Driver for TestDriver {
     }
 
     fn unload(self, passive: Passive<'_>) {
-        let waiting: Vec<_> = self.registrations.into_iter().map(|it| it.begin_deregister()).collect();
+        let waiting: Vec<_> = self
+            .registrations
+            .into_iter()
+            .map(|it| it.begin_deregister())
+            .collect();
         for registration in waiting {
             drop(registration.wait(passive));
         }
@@ -450,7 +509,10 @@ impl Driver for TestDriver {
 unsafe fn entry(driver: *mut DRIVER_OBJECT, path: PCUNICODE_STRING, index: usize) -> NTSTATUS {
     let tag = [tag(b"TsAW"), tag(b"TsBW")][index];
     let init = |_, _: Passive<'_>| {
-        Ok(TestDriver { modules: super::modules(index), registrations: Vec::new() })
+        Ok(TestDriver {
+            modules: super::modules(index),
+            registrations: Vec::new(),
+        })
     };
     // SAFETY: called from the entry points below, with their arguments.
     unsafe { create(driver, path, tag, init) }

@@ -3,10 +3,10 @@
 //! The records are collected in the form in which the providers wrote them, and written to the reply at the end: the
 //! request may be cancelled, and its memory gone, at any time before.
 
-use nsemail_contract::wire::{BatchRequest, REPLY_HEADER, ReplyWriter, Tail};
-use nsemail_contract::{LookupFlags, WsaCode, limits};
+use nsemail_contract::wire::{BatchRequest, CounterKind, REPLY_HEADER, ReplyWriter, Tail};
+use nsemail_contract::{WsaCode, limits};
 use nsemail_kernel::pool::Pool;
-use pool_alloc::{OutOfMemory, Vec};
+use pool_alloc::{IntoIter, OutOfMemory, Vec};
 
 use super::{ENTRY_HEADER, bare};
 use crate::calls::Context;
@@ -15,6 +15,7 @@ use crate::look_up::BoxedSearch;
 use crate::memory::BufferPool;
 use crate::query;
 use crate::search::{Fit, Found, Progress, Want};
+use crate::service::Service;
 
 /// All records of one name.
 struct Gather {
@@ -26,13 +27,21 @@ struct Gather {
 
 impl Gather {
     const fn new(search: BoxedSearch) -> Self {
-        Self { search, found: Vec::new_in(Pool), size: 0 }
+        Self {
+            search,
+            found: Vec::new_in(Pool),
+            size: 0,
+        }
     }
 
     /// Goes on. `Reply(NO_ERROR)` if there are records.
     fn advance(&mut self, call: &Context<'_>, mut wake: Option<Wake>, stop: bool) -> Progress {
         loop {
-            let want = Want { flags: self.search.flags(), fit: Fit::Any, stop };
+            let want = Want {
+                flags: self.search.flags(),
+                fit: Fit::Any,
+                stop,
+            };
             let code = match self.search.advance(call, wake.take(), want) {
                 Progress::Reply(code) => code,
                 Progress::Wait => return Progress::Wait,
@@ -43,7 +52,9 @@ impl Gather {
                         return Progress::Reply(code);
                     }
                 }
-                WsaCode::WSA_E_NO_MORE if !self.found.is_empty() => return Progress::Reply(WsaCode::NO_ERROR),
+                WsaCode::WSA_E_NO_MORE if !self.found.is_empty() => {
+                    return Progress::Reply(WsaCode::NO_ERROR);
+                }
                 code => return Progress::Reply(code),
             }
         }
@@ -51,12 +62,35 @@ impl Gather {
 
     fn keep(&mut self) -> Result<(), WsaCode> {
         let found = self.search.take()?;
-        let size = found.record()?.record.size().map_err(|_| WsaCode::WSAEINVALIDPROVIDER)?;
+        let size = found
+            .record()?
+            .record
+            .size()
+            .map_err(|_| WsaCode::WSAEINVALIDPROVIDER)?;
         self.size = self.size.saturating_add(size).saturating_add(ENTRY_HEADER);
         if self.size > limits::MESSAGE {
             return Err(WsaCode::WSAENOBUFS);
         }
-        self.found.try_push(found).map_err(|OutOfMemory| WsaCode::WSA_NOT_ENOUGH_MEMORY)
+        self.found
+            .try_push(found)
+            .map_err(|OutOfMemory| WsaCode::WSA_NOT_ENOUGH_MEMORY)
+    }
+
+    /// What was found, as the answer to one query of a batch.
+    fn answer(&mut self, code: WsaCode) -> Answer {
+        let found = core::mem::replace(&mut self.found, Vec::new_in(Pool));
+        if code.is_success() {
+            return Answer {
+                code,
+                found,
+                size: self.size,
+            };
+        }
+        Answer {
+            code,
+            found: Vec::new_in(Pool),
+            size: 0,
+        }
     }
 
     fn end(&mut self, call: &Context<'_>) {
@@ -79,7 +113,11 @@ impl OneShot {
     }
 
     pub(super) const fn measure(&self, code: WsaCode) -> usize {
-        if code.is_success() { REPLY_HEADER.saturating_add(self.0.size) } else { REPLY_HEADER }
+        if code.is_success() {
+            REPLY_HEADER.saturating_add(self.0.size)
+        } else {
+            REPLY_HEADER
+        }
     }
 
     pub(super) fn write(&self, code: WsaCode, out: &mut [u8]) -> Option<usize> {
@@ -106,15 +144,15 @@ impl OneShot {
 struct Answer {
     code: WsaCode,
     found: Vec<Found, BufferPool>,
+    /// Bytes of the records as entries.
+    size: usize,
 }
 
 /// `LOOKUP_BATCH`. The names are looked up one after another, each as by itself, until all are answered or the caller's
-/// buffer is full.
+/// buffer is full. All of them by the catalogue as it was at the beginning.
 pub struct Batch {
-    /// The request, whose memory the reply will be written over.
-    message: Vec<u8, BufferPool>,
-    flags: LookupFlags,
-    next: usize,
+    /// What is to be looked up, in order.
+    waiting: IntoIter<Result<BoxedSearch, WsaCode>, BufferPool>,
     current: Option<Gather>,
     answers: Vec<Answer, BufferPool>,
     size: usize,
@@ -123,17 +161,22 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The batch of a request that was parsed before.
+    /// The look-ups of a request.
     ///
     /// # Errors
     /// When there is no memory.
-    pub fn try_new(message: &[u8], flags: LookupFlags, capacity: usize) -> Result<Self, OutOfMemory> {
+    pub fn try_new(
+        service: &Service,
+        request: &BatchRequest<'_>,
+        capacity: usize,
+    ) -> Result<Self, OutOfMemory> {
+        let searches = request
+            .queries()
+            .map(|query| query::search(service, &query, request.flags));
         Ok(Self {
-            message: Vec::try_from_slice_in(message, BufferPool::default())?,
-            flags,
-            next: 0,
+            waiting: Vec::try_from_iter_in(searches, BufferPool::default())?.into_iter(),
             current: None,
-            answers: Vec::new_in(Pool),
+            answers: Vec::try_with_capacity_in(request.len(), BufferPool::default())?,
             size: REPLY_HEADER,
             capacity: capacity.min(limits::MESSAGE),
         })
@@ -147,42 +190,40 @@ impl Batch {
                     Progress::Reply(_) if orphaned => break,
                     Progress::Reply(code) => {
                         gather.end(call);
-                        let none = Vec::new_in(Pool);
-                        let found = core::mem::replace(&mut gather.found, none);
-                        let size = if code.is_success() { gather.size } else { 0 };
-                        self.size = self.size.saturating_add(size);
-                        Answer { code, found }
+                        gather.answer(code)
                     }
                 }
             } else {
-                match self.begin(call) {
+                match self.waiting.next() {
                     None => break,
                     Some(Ok(search)) => {
                         self.current = Some(Gather::new(search));
                         continue;
                     }
-                    Some(Err(code)) => Answer { code, found: Vec::new_in(Pool) },
+                    Some(Err(code)) => Answer {
+                        code,
+                        found: Vec::new_in(Pool),
+                        size: 0,
+                    },
                 }
             };
             self.current = None;
-            self.next = self.next.saturating_add(1);
-            self.size = self.size.saturating_add(ENTRY_HEADER);
-            if self.answers.try_push(answer).is_err() {
+            call.service.statistics.count(CounterKind::BATCHED, answer.code);
+            self.size = self.size.saturating_add(ENTRY_HEADER).saturating_add(answer.size);
+            if self.answers.push_within_capacity(answer).is_err() {
+                // There is a place for the answer to each query.
                 return Progress::Reply(WsaCode::WSA_NOT_ENOUGH_MEMORY);
             }
         }
         Progress::Reply(WsaCode::NO_ERROR)
     }
 
-    /// Begins with the next name; `None` after the last.
-    fn begin(&self, call: &Context<'_>) -> Option<Result<BoxedSearch, WsaCode>> {
-        // It was parsed before, so it can be parsed again. The names before this one are stepped over by their sizes.
-        let query = BatchRequest::parse(&self.message).ok()?.queries().nth(self.next)?;
-        Some(query::search(call.service, &query, self.flags))
-    }
-
     pub(super) const fn measure(&self, code: WsaCode) -> usize {
-        if code.is_success() { self.size } else { REPLY_HEADER }
+        if code.is_success() {
+            self.size
+        } else {
+            REPLY_HEADER
+        }
     }
 
     pub(super) fn write(&self, code: WsaCode, out: &mut [u8]) -> Option<usize> {
@@ -193,7 +234,7 @@ impl Batch {
         for answer in &self.answers {
             let start = reply.open();
             let mut code = answer.code;
-            for found in answer.found.iter().filter(|_| answer.code.is_success()) {
+            for found in &answer.found {
                 match found.record() {
                     Ok(record) => drop(record.write_nested(&mut reply)),
                     Err(fault) => code = fault,

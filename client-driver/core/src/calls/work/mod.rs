@@ -51,7 +51,7 @@ impl Work {
             Self::Next(next) => next.measure(code),
             Self::OneShot(one_shot) => one_shot.measure(code),
             Self::Batch(batch) => batch.measure(code),
-            Self::Set(set) => set.measure(code),
+            Self::Set(_) => Set::measure(code),
         }
     }
 
@@ -76,14 +76,14 @@ impl Work {
         }
     }
 
-    /// As what the call is counted.
+    /// As what the call is counted. A batch counts its names by itself.
     #[must_use]
-    pub const fn kind(&self) -> CounterKind {
+    pub const fn kind(&self) -> Option<CounterKind> {
         match self {
-            Self::Next(_) => CounterKind::LOOKUP_NEXT,
-            Self::OneShot(_) => CounterKind::LOOKUP,
-            Self::Batch(_) => CounterKind::BATCHED,
-            Self::Set(set) => set.kind(),
+            Self::Next(_) => Some(CounterKind::LOOKUP_NEXT),
+            Self::OneShot(_) => Some(CounterKind::LOOKUP),
+            Self::Batch(_) => None,
+            Self::Set(set) => Some(set.kind()),
         }
     }
 }

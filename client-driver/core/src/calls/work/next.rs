@@ -27,7 +27,13 @@ impl Next {
     /// A call with these flags, whose buffer has `capacity` bytes.
     #[must_use]
     pub const fn new(look_up: Arc<OpenLookUp, SessionPool>, flags: LookupFlags, capacity: usize) -> Self {
-        Self { look_up, search: None, waited: false, flags, capacity }
+        Self {
+            look_up,
+            search: None,
+            waited: false,
+            flags,
+            capacity,
+        }
     }
 
     pub(super) fn advance(&mut self, call: &Context<'_>, wake: Option<Wake>, orphaned: bool) -> Progress {
@@ -39,18 +45,28 @@ impl Next {
                 Turn::Wait => return Progress::Wait,
                 Turn::Closed => {
                     // One that waited was cancelled; one that just came has a handle that is not valid any more.
-                    let code = if wake.is_some() { WsaCode::WSA_E_CANCELLED } else { WsaCode::WSA_INVALID_HANDLE };
+                    let code = if wake.is_some() {
+                        WsaCode::WSA_E_CANCELLED
+                    } else {
+                        WsaCode::WSA_INVALID_HANDLE
+                    };
                     return Progress::Reply(code);
                 }
                 Turn::OutOfMemory => return Progress::Reply(WsaCode::WSA_NOT_ENOUGH_MEMORY),
             },
         };
-        let mut stop = orphaned;
-        if core::mem::take(&mut self.waited) && !self.look_up.waits_no_more(search) {
-            stop = true;
-        }
+        let closed = core::mem::take(&mut self.waited) && !self.look_up.waits_no_more(search);
+        let stop = orphaned || closed;
         let fit = Fit::Within(self.capacity.saturating_sub(ONE_RECORD));
-        search.advance(call, wake, Want { flags: self.flags, fit, stop })
+        search.advance(
+            call,
+            wake,
+            Want {
+                flags: self.flags,
+                fit,
+                stop,
+            },
+        )
     }
 
     pub(super) fn waits(&mut self, call: &Context<'_>) {
@@ -61,15 +77,21 @@ impl Next {
     }
 
     pub(super) fn measure(&self, code: WsaCode) -> usize {
-        let record = self.search.as_ref().filter(|_| code.is_success()).and_then(|search| {
-            let record = search.record(self.flags).ok()?.record;
-            record.size().ok()
-        });
+        let record = self
+            .search
+            .as_ref()
+            .filter(|_| code.is_success())
+            .and_then(|search| {
+                let record = search.record(self.flags).ok()?.record;
+                record.size().ok()
+            });
         record.map_or(REPLY_HEADER, |size| size.saturating_add(ONE_RECORD))
     }
 
     pub(super) fn write(&mut self, code: WsaCode, out: &mut [u8]) -> Option<usize> {
-        let Some(search) = &mut self.search else { return bare(out, code) };
+        let Some(search) = &mut self.search else {
+            return bare(out, code);
+        };
         match code {
             WsaCode::NO_ERROR => {
                 let mut reply = ReplyWriter::new(out)?;

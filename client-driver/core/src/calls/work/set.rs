@@ -13,6 +13,7 @@ use crate::catalogue::lookup::Outcome;
 use crate::memory::CatalogPool;
 use crate::peer::{self, Registration};
 use crate::search::Progress;
+use crate::service::BindingRef;
 use crate::session::Admission;
 use crate::statistics::up;
 
@@ -25,8 +26,10 @@ pub struct Set {
     query: Query,
     operation: Operation,
     flags: u32,
-    /// The place of the provider that was told and has not answered.
-    telling: Option<usize>,
+    /// The place of the provider that was told and has not answered, and its binding.
+    telling: Option<(usize, BindingRef)>,
+    /// How far along the chain it is.
+    place: usize,
     done: SetReply,
     /// The session's rundown waits for this call.
     holds: bool,
@@ -42,14 +45,19 @@ impl Set {
             operation,
             flags,
             telling: None,
+            place: 0,
             done: SetReply::default(),
             holds: false,
         }
     }
 
     pub(super) fn advance(&mut self, call: &Context<'_>, wake: Option<Wake>, orphaned: bool) -> Progress {
-        if let Some(place) = self.telling.take() {
+        if let Some((place, binding)) = self.telling.take() {
             match wake {
+                // It was the provider that gave the call up, because it is going away.
+                Some(Wake::Completed { code, .. }) if code.is_cancelled() && binding.enter().is_none() => {
+                    self.change.told(Outcome::Unavailable);
+                }
                 Some(Wake::Completed { code, information }) => self.told(call, place, code, information),
                 Some(Wake::Gone | Wake::Turn) | None => self.change.told(Outcome::Unavailable),
             }
@@ -61,7 +69,7 @@ impl Set {
                     return Progress::Reply(WsaCode::WSA_E_CANCELLED);
                 }
                 Step::Tell(place) => {
-                    if place > 0 {
+                    if core::mem::replace(&mut self.place, place) < place {
                         up(&call.service.statistics.fall_throughs);
                     }
                     if !self.tell(call, place) {
@@ -92,7 +100,9 @@ impl Set {
             }
         };
         let number = visit.guard.binding().number();
-        let question = call.service.calls(|calls| calls.ask(call.ticket, Asked::Provider(number)));
+        let question = call
+            .service
+            .calls(|calls| calls.ask(call.ticket, Asked::Provider(number)));
         let what = Registration {
             provider,
             query: &self.query,
@@ -100,14 +110,16 @@ impl Set {
             flags: self.flags,
         };
         let status = peer::set(call.passive, &visit.guard, question, what, visit.session);
+        let binding = visit.guard.reference();
         call.session.leave(call.service, call.passive, visit);
         let Some(code) = status.final_code() else {
-            self.telling = Some(place);
+            self.telling = Some((place, binding));
             return false;
         };
         if call.service.calls(|calls| calls.settle(call.ticket)) {
             let text = format_args!("completed a call that it also answered at once");
-            call.service.event(EventKind::PEER_FAULT, Some(*provider), [0, 0], text);
+            call.service
+                .event(EventKind::PEER_FAULT, Some(*provider), [0, 0], text);
         }
         self.told(call, place, code, 0);
         true
@@ -131,12 +143,20 @@ impl Set {
         }
     }
 
-    pub(super) const fn measure(&self, code: WsaCode) -> usize {
-        if code.is_success() { SetReply::SIZE } else { REPLY_HEADER }
+    pub(super) const fn measure(code: WsaCode) -> usize {
+        if code.is_success() {
+            SetReply::SIZE
+        } else {
+            REPLY_HEADER
+        }
     }
 
     pub(super) fn write(&self, code: WsaCode, out: &mut [u8]) -> Option<usize> {
-        if code.is_success() { self.done.write(out) } else { bare(out, code) }
+        if code.is_success() {
+            self.done.write(out)
+        } else {
+            bare(out, code)
+        }
     }
 
     pub(super) fn end(&mut self, call: &Context<'_>) {

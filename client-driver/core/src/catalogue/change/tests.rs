@@ -38,27 +38,54 @@ const NOT_FOUND: Outcome = Code(W::WSASERVICE_NOT_FOUND);
 #[test]
 fn a_registration_ends_with_the_first_provider_that_takes_it() {
     assert_eq!(change(Kind::Registration, &[OK, OK]), ("a".into(), W::NO_ERROR));
-    assert_eq!(change(Kind::Registration, &[Unavailable, OK, OK]), ("ab".into(), W::NO_ERROR));
-    assert_eq!(change(Kind::Registration, &[Code(W::WSAEOPNOTSUPP), OK]), ("ab".into(), W::NO_ERROR));
-    assert_eq!(change(Kind::Registration, &[Code(W::WSAEACCES), OK]), ("ab".into(), W::NO_ERROR));
+    assert_eq!(
+        change(Kind::Registration, &[Unavailable, OK, OK]),
+        ("ab".into(), W::NO_ERROR)
+    );
+    assert_eq!(
+        change(Kind::Registration, &[Code(W::WSAEOPNOTSUPP), OK]),
+        ("ab".into(), W::NO_ERROR)
+    );
+    assert_eq!(
+        change(Kind::Registration, &[Code(W::WSAEACCES), OK]),
+        ("ab".into(), W::NO_ERROR)
+    );
 }
 
 #[test]
 fn a_registration_that_nobody_takes_fails_with_the_most_telling_code() {
     let all = [Code(W::WSAEOPNOTSUPP), Code(W::WSAEACCES), NOT_FOUND];
     assert_eq!(change(Kind::Registration, &all), ("abc".into(), W::WSAEACCES));
-    assert_eq!(change(Kind::Registration, &[Unavailable; 2]), ("ab".into(), W::WSASERVICE_NOT_FOUND));
+    assert_eq!(
+        change(Kind::Registration, &[Unavailable; 2]),
+        ("ab".into(), W::WSASERVICE_NOT_FOUND)
+    );
 }
 
 #[test]
 fn a_cancelled_registration_goes_no_further() {
-    assert_eq!(change(Kind::Registration, &[Code(W::WSA_E_CANCELLED), OK]), ("a".into(), W::WSA_E_CANCELLED));
+    assert_eq!(
+        change(Kind::Registration, &[Code(W::WSA_E_CANCELLED), OK]),
+        ("a".into(), W::WSA_E_CANCELLED)
+    );
 }
 
 #[test]
 fn a_removal_sweeps_the_whole_chain() {
-    assert_eq!(change(Kind::Removal, &[OK, NOT_FOUND, OK]), ("abc".into(), W::NO_ERROR));
-    assert_eq!(change(Kind::Removal, &[NOT_FOUND, Unavailable, OK]), ("abc".into(), W::NO_ERROR));
-    assert_eq!(change(Kind::Removal, &[NOT_FOUND; 3]), ("abc".into(), W::WSASERVICE_NOT_FOUND));
-    assert_eq!(change(Kind::Removal, &[NOT_FOUND, Code(W::WSAEACCES)]), ("ab".into(), W::WSAEACCES));
+    assert_eq!(
+        change(Kind::Removal, &[OK, NOT_FOUND, OK]),
+        ("abc".into(), W::NO_ERROR)
+    );
+    assert_eq!(
+        change(Kind::Removal, &[NOT_FOUND, Unavailable, OK]),
+        ("abc".into(), W::NO_ERROR)
+    );
+    assert_eq!(
+        change(Kind::Removal, &[NOT_FOUND; 3]),
+        ("abc".into(), W::WSASERVICE_NOT_FOUND)
+    );
+    assert_eq!(
+        change(Kind::Removal, &[NOT_FOUND, Code(W::WSAEACCES)]),
+        ("ab".into(), W::WSAEACCES)
+    );
 }

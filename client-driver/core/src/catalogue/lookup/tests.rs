@@ -34,8 +34,15 @@ impl Case {
         };
         let installed: StdVec<_> = scripts.iter().map(|script| of(script.0)).collect();
         let look_up = LookUp::new(chain(&catalogue(&installed), "d.example"), authority);
-        let scripts = scripts.into_iter().map(|(name, begin, next)| (name, begin, next.into())).collect();
-        Self { look_up, scripts, trace: String::new() }
+        let scripts = scripts
+            .into_iter()
+            .map(|(name, begin, next)| (name, begin, next.into()))
+            .collect();
+        Self {
+            look_up,
+            scripts,
+            trace: String::new(),
+        }
     }
 
     fn script(&mut self, place: usize) -> &mut (char, Outcome, VecDeque<Outcome>) {
@@ -55,7 +62,11 @@ impl Case {
                 Step::Ask(place) => {
                     let (name, _, answers) = self.script(place);
                     let name = *name;
-                    let answer = if answers.len() > 1 { answers.pop_front() } else { answers.front().copied() };
+                    let answer = if answers.len() > 1 {
+                        answers.pop_front()
+                    } else {
+                        answers.front().copied()
+                    };
                     self.trace.push(name);
                     self.look_up.asked(answer.unwrap());
                 }
@@ -110,8 +121,16 @@ fn unable_and_unavailable_providers_hand_on_to_the_next() {
             answers('b', &[W::NO_ERROR, W::WSAENOMORE]),
             answers('c', &[W::NO_ERROR]),
         ]);
-        assert_eq!(case.calls(), [W::NO_ERROR, W::WSA_E_NO_MORE], "{begin:?} {first:?}");
-        assert!(case.trace.starts_with('A') && case.trace.ends_with("Bbbb."), "{}", case.trace);
+        assert_eq!(
+            case.calls(),
+            [W::NO_ERROR, W::WSA_E_NO_MORE],
+            "{begin:?} {first:?}"
+        );
+        assert!(
+            case.trace.starts_with('A') && case.trace.ends_with("Bbbb."),
+            "{}",
+            case.trace
+        );
     }
 }
 
@@ -122,12 +141,17 @@ fn a_record_that_does_not_fit_goes_to_the_caller_and_nobody_else_is_asked() {
         answers('b', &[W::WSAEFAULT, W::WSAEFAULT, W::NO_ERROR, W::WSA_E_NO_MORE]),
         answers('c', &[W::NO_ERROR]),
     ]);
-    assert_eq!(case.calls(), [W::WSAEFAULT, W::WSAEFAULT, W::NO_ERROR, W::WSA_E_NO_MORE]);
+    assert_eq!(
+        case.calls(),
+        [W::WSAEFAULT, W::WSAEFAULT, W::NO_ERROR, W::WSA_E_NO_MORE]
+    );
     assert_eq!(case.trace, "Aaa.Bbbbbb.");
 
     // Dropped with LUP_FLUSHPREVIOUS it was a record all the same.
-    let mut case =
-        authoritative(std::vec![answers('a', &[W::WSAEFAULT, W::WSA_E_NO_MORE]), answers('b', &[W::NO_ERROR])]);
+    let mut case = authoritative(std::vec![
+        answers('a', &[W::WSAEFAULT, W::WSA_E_NO_MORE]),
+        answers('b', &[W::NO_ERROR])
+    ]);
     assert_eq!(case.calls(), [W::WSAEFAULT, W::WSA_E_NO_MORE]);
 }
 
@@ -137,30 +161,49 @@ fn a_provider_that_dies_after_its_first_record_ends_the_look_up() {
         ('a', OK, std::vec![OK, Unavailable]),
         answers('b', &[W::NO_ERROR, W::WSA_E_NO_MORE]),
     ]);
-    assert_eq!(case.calls(), [W::NO_ERROR, W::WSASERVICE_NOT_FOUND, W::WSA_E_NO_MORE, W::WSA_E_NO_MORE]);
+    assert_eq!(
+        case.calls(),
+        [
+            W::NO_ERROR,
+            W::WSASERVICE_NOT_FOUND,
+            W::WSA_E_NO_MORE,
+            W::WSA_E_NO_MORE
+        ]
+    );
     assert_eq!(case.trace, "Aaa");
 }
 
 #[test]
 fn an_error_after_a_record_is_told_once() {
-    let mut case =
-        authoritative(std::vec![answers('a', &[W::NO_ERROR, W::WSATRY_AGAIN]), answers('b', &[W::NO_ERROR])]);
+    let mut case = authoritative(std::vec![
+        answers('a', &[W::NO_ERROR, W::WSATRY_AGAIN]),
+        answers('b', &[W::NO_ERROR])
+    ]);
     assert_eq!(case.calls(), [W::NO_ERROR, W::WSATRY_AGAIN, W::WSA_E_NO_MORE]);
     assert_eq!(case.trace, "Aaaa.");
 }
 
 #[test]
 fn a_cancelled_call_leaves_the_look_up_where_it_was() {
-    let mut case =
-        authoritative(std::vec![answers('a', &[W::WSAECANCELLED, W::NO_ERROR, W::WSA_E_NO_MORE])]);
+    let mut case = authoritative(std::vec![answers(
+        'a',
+        &[W::WSAECANCELLED, W::NO_ERROR, W::WSA_E_NO_MORE]
+    )]);
     assert_eq!(case.calls(), [W::WSA_E_CANCELLED, W::NO_ERROR, W::WSA_E_NO_MORE]);
 }
 
 #[test]
 fn a_failure_of_our_own_is_told_and_the_same_request_is_made_again() {
     let memory = Failed(W::WSA_NOT_ENOUGH_MEMORY);
-    let mut case = authoritative(std::vec![('a', OK, std::vec![memory, OK, Code(W::WSA_E_NO_MORE)])]);
-    assert_eq!(case.calls(), [W::WSA_NOT_ENOUGH_MEMORY, W::NO_ERROR, W::WSA_E_NO_MORE]);
+    let mut case = authoritative(std::vec![(
+        'a',
+        OK,
+        std::vec![memory, OK, Code(W::WSA_E_NO_MORE)]
+    )]);
+    assert_eq!(
+        case.calls(),
+        [W::WSA_NOT_ENOUGH_MEMORY, W::NO_ERROR, W::WSA_E_NO_MORE]
+    );
 }
 
 #[test]
@@ -173,7 +216,10 @@ fn not_found_repeats_with_the_most_telling_code() {
     assert_eq!(case.calls(), [W::WSANO_DATA, W::WSANO_DATA]);
     assert_eq!(case.trace, "Aaa.Bbb.W");
 
-    let mut case = authoritative(std::vec![('a', Unavailable, std::vec![]), ('b', Unavailable, std::vec![])]);
+    let mut case = authoritative(std::vec![
+        ('a', Unavailable, std::vec![]),
+        ('b', Unavailable, std::vec![])
+    ]);
     assert_eq!(case.calls(), [W::WSASERVICE_NOT_FOUND, W::WSASERVICE_NOT_FOUND]);
 }
 

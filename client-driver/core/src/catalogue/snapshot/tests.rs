@@ -8,7 +8,7 @@ use nsemail_contract::blob::Level;
 use pool_alloc::Arc;
 use proptest::prelude::*;
 
-use super::super::testing::{asked, catalogue, guid, letter, provider, roles, Provider};
+use super::super::testing::{Provider, asked, catalogue, guid, letter, provider, roles};
 use super::super::{Excuse, Reason, Role};
 use super::*;
 
@@ -45,7 +45,10 @@ fn of_two_primary_claims_the_first_in_catalogue_order_counts_and_the_other_is_ig
         asked(&catalogue, "example.com"),
         [('a', Reason::Primary), ('c', Reason::WildcardClaimIgnored)]
     );
-    assert_eq!(roles(&catalogue, "example.com")[1], ('b', Role::Skipped(Excuse::ClaimIgnored)));
+    assert_eq!(
+        roles(&catalogue, "example.com")[1],
+        ('b', Role::Skipped(Excuse::ClaimIgnored))
+    );
 }
 
 #[test]
@@ -59,14 +62,26 @@ fn a_switched_off_claim_is_asked_last_if_wildcard_and_else_never() {
         asked(&catalogue, "example.com"),
         [('s', Reason::Secondary), ('w', Reason::WildcardSwitchedOff)]
     );
-    assert_eq!(roles(&catalogue, "example.com")[0], ('n', Role::Skipped(Excuse::SwitchedOff)));
+    assert_eq!(
+        roles(&catalogue, "example.com")[0],
+        ('n', Role::Skipped(Excuse::SwitchedOff))
+    );
 }
 
 #[test]
 fn a_wildcard_provider_that_is_secondary_for_the_domain_is_asked_once_as_secondary() {
-    let catalogue = catalogue(&[provider('w').secondary("example.com").wildcard(), provider('v').wildcard()]);
-    assert_eq!(asked(&catalogue, "example.com"), [('w', Reason::Secondary), ('v', Reason::Wildcard)]);
-    assert_eq!(asked(&catalogue, "elsewhere.org"), [('w', Reason::Wildcard), ('v', Reason::Wildcard)]);
+    let catalogue = catalogue(&[
+        provider('w').secondary("example.com").wildcard(),
+        provider('v').wildcard(),
+    ]);
+    assert_eq!(
+        asked(&catalogue, "example.com"),
+        [('w', Reason::Secondary), ('v', Reason::Wildcard)]
+    );
+    assert_eq!(
+        asked(&catalogue, "elsewhere.org"),
+        [('w', Reason::Wildcard), ('v', Reason::Wildcard)]
+    );
 }
 
 #[test]
@@ -77,7 +92,10 @@ fn when_the_primary_is_disabled_the_second_claimant_becomes_primary() {
         provider('c').wildcard().disabled(),
     ]);
     assert_eq!(asked(&catalogue, "example.com"), [('b', Reason::Primary)]);
-    assert_eq!(roles(&catalogue, "example.com")[0], ('a', Role::Skipped(Excuse::Disabled)));
+    assert_eq!(
+        roles(&catalogue, "example.com")[0],
+        ('a', Role::Skipped(Excuse::Disabled))
+    );
 }
 
 #[test]
@@ -95,10 +113,19 @@ fn without_any_provider_the_answer_is_not_found() {
     let somebody = catalogue(&[provider('p').primary("example.com")]);
     for (catalogue, selection) in [
         (&nobody, Selection::PreferredNames),
-        (&nobody, Selection::Domain(super::super::testing::domain("example.com"))),
-        (&somebody, Selection::Domain(super::super::testing::domain("example.org"))),
+        (
+            &nobody,
+            Selection::Domain(super::super::testing::domain("example.com")),
+        ),
+        (
+            &somebody,
+            Selection::Domain(super::super::testing::domain("example.org")),
+        ),
     ] {
-        assert_eq!(Snapshot::chain(catalogue, selection).err(), Some(WsaCode::WSASERVICE_NOT_FOUND));
+        assert_eq!(
+            Snapshot::chain(catalogue, selection).err(),
+            Some(WsaCode::WSASERVICE_NOT_FOUND)
+        );
     }
 }
 
@@ -106,7 +133,10 @@ fn without_any_provider_the_answer_is_not_found() {
 fn a_query_that_names_a_provider_goes_there_without_regard_to_the_domain() {
     let catalogue = catalogue(&[provider('a').primary("example.com"), provider('d').disabled()]);
     let named = Snapshot::chain(&catalogue, Selection::Provider(guid(b'a'))).unwrap();
-    let members: StdVec<_> = named.iter().map(|member| (letter(member.entry), member.reason)).collect();
+    let members: StdVec<_> = named
+        .iter()
+        .map(|member| (letter(member.entry), member.reason))
+        .collect();
     assert_eq!(members, [('a', Reason::Named)]);
     let unknown = Snapshot::chain(&catalogue, Selection::Provider(guid(b'z')));
     assert_eq!(unknown.err(), Some(WsaCode::WSAEINVAL));
@@ -130,8 +160,21 @@ fn an_open_chain_keeps_the_catalogue_that_it_was_taken_from() {
     let moved = Arc::try_new_in(a.entry(9), Global).unwrap();
     let after = Arc::try_new_in(before.with(moved, Global).unwrap(), Global).unwrap();
     drop(before);
-    assert_eq!(chain.iter().map(|member| letter(member.entry)).collect::<std::string::String>(), "ab");
-    assert_eq!(after.entries().iter().map(|entry| letter(entry)).collect::<std::string::String>(), "ba");
+    assert_eq!(
+        chain
+            .iter()
+            .map(|member| letter(member.entry))
+            .collect::<std::string::String>(),
+        "ab"
+    );
+    assert_eq!(
+        after
+            .entries()
+            .iter()
+            .map(|entry| letter(entry))
+            .collect::<std::string::String>(),
+        "ba"
+    );
     assert_eq!(after.next_order(), 10);
 }
 
@@ -140,8 +183,15 @@ fn any_provider(name: u8) -> impl Strategy<Value = Provider> {
     let claims = [prop::option::of(level.clone()), prop::option::of(level)];
     (claims, any::<bool>(), prop::bool::weighted(0.8)).prop_map(move |(levels, wildcard, enabled)| {
         let claims = ["example.com", "example.org"].into_iter().zip(levels);
-        let claims = claims.filter_map(|(domain, level)| level.map(|level| (domain, level))).collect();
-        Provider { name, wildcard, enabled, claims }
+        let claims = claims
+            .filter_map(|(domain, level)| level.map(|level| (domain, level)))
+            .collect();
+        Provider {
+            name,
+            wildcard,
+            enabled,
+            claims,
+        }
     })
 }
 
