@@ -265,7 +265,10 @@ pub fn a_cancelled_removal_leaves_no_copy_behind(kernel: &dyn Kernel) {
         drop(hold);
         user.wait_until_idle();
         let copies = [DEFAULT, EXAMPLE].map(|provider| user.look_up_at(provider, NAME).is_ok());
-        assert_eq!(copies[0], copies[1], "the name was removed at one provider only");
+        assert_eq!(
+            copies[0], copies[1],
+            "the name was removed at one provider only (killed: {kill})"
+        );
         drop(admin);
     }
 }

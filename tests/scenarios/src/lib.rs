@@ -22,6 +22,7 @@ pub mod concurrency;
 pub mod in_flight;
 pub mod kernel;
 pub mod lifecycle;
+pub mod malformed;
 pub mod names;
 pub mod program;
 pub mod simulated;
@@ -74,6 +75,16 @@ macro_rules! for_each_scenario {
                 a_user_looks_up_and_does_not_register,
                 the_system_and_administrators_register,
                 only_administrators_open_the_providers_device,
+            ],
+            malformed: [
+                an_unknown_code_is_refused,
+                an_output_without_room_for_a_header_is_refused,
+                an_output_with_room_for_only_a_part_loses_nothing,
+                every_truncation_of_each_message_is_refused,
+                every_number_of_each_message_takes_every_awkward_value,
+                damaged_messages_do_no_harm,
+                noise_does_no_harm,
+                a_well_formed_request_for_nonsense_is_answered_with_a_code,
             ],
         }
     };
