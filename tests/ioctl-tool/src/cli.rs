@@ -1,4 +1,9 @@
 //! The command line.
+#![expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
+#![expect(clippy::doc_markdown, reason = "comments on arguments are the text of --help")]
 
 use std::path::PathBuf;
 
@@ -6,12 +11,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use nsemail::notation;
 use nsemail_contract::{Guid, LookupFlags, NormalCsAddr};
 
-/// Register, look up and manage e-mail names (Winsock namespace `NS_EMAIL`).
+/// Register, look up and manage e-mail names (Winsock namespace NS_EMAIL).
 ///
 /// Talks to the drivers of this Windows; elsewhere, and with --embedded, it boots a simulated machine
 /// with both drivers in its own process.
 #[derive(Debug, Parser)]
-#[command(name = "nsemail", version, after_help = EXIT_CODES, propagate_version = true)]
+#[command(name = "nsemail", version, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -80,7 +85,7 @@ pub enum Command {
     },
     /// Register all names of a CSV or JSON Lines file
     Import(Import),
-    /// Write all names to a file that `import` reads
+    /// Write all names to a file that import reads
     Export(Export),
     /// Boot a fresh machine in memory and show what its kernel sees of the drivers at work
     Demo(Demo),
@@ -102,7 +107,7 @@ pub struct Providers {
 pub struct Name {
     /// The mail address
     #[arg(value_name = "ADDRESS")]
-    pub name: String,
+    pub address: String,
     /// The service of the name
     #[arg(long, short, default_value = "", hide_default_value = true)]
     pub service: String,
@@ -116,7 +121,7 @@ pub struct Addresses {
     /// An address like 192.0.2.7:5060/tcp or [2001:db8::7]:5060/udp; may be given several times
     #[arg(long = "addr", short, value_name = "IP:PORT[/TRANSPORT]", value_parser = address)]
     pub addresses: Vec<NormalCsAddr>,
-    /// The addresses are some of those of the name, not all of them (`SERVICE_MULTIPLE`)
+    /// The addresses are some of those of the name, not all of them (SERVICE_MULTIPLE)
     #[arg(long, short)]
     pub multiple: bool,
 }
@@ -178,10 +183,10 @@ pub struct Lookup {
     /// Ask for the names that the providers would publish
     #[arg(long, conflicts_with = "names")]
     pub preferred: bool,
-    /// Use these control flags (`LUP_*`), a number
+    /// Use these control flags (LUP_*), a number
     #[arg(long, value_name = "FLAGS", value_parser = flags)]
     pub flags: Option<LookupFlags>,
-    /// Fetch record by record, as `WSALookupServiceNext` does
+    /// Fetch record by record, as WSALookupServiceNext does
     #[arg(long)]
     pub stepwise: bool,
 }
@@ -204,13 +209,13 @@ pub struct FromDrivers {
 pub enum Blob {
     /// Show what a blob says
     Dump {
-        /// The file; `-` for the standard input
+        /// The file; - for the standard input
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
     /// Say whether a blob is valid, or what its first fault is and at which offset
     Check {
-        /// The file; `-` for the standard input
+        /// The file; - for the standard input
         #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
@@ -251,7 +256,7 @@ impl From<FileFormat> for nsemail::entry::Format {
 
 #[derive(Debug, Args)]
 pub struct Import {
-    /// The file; `-` for the standard input
+    /// The file; - for the standard input
     #[arg(value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
     /// The format; by default what the file looks like
@@ -303,10 +308,8 @@ fn address(text: &str) -> Result<NormalCsAddr, String> {
 }
 
 fn flags(text: &str) -> Result<LookupFlags, String> {
-    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) => u32::from_str_radix(digits, 16),
-        None => text.parse(),
-    };
+    let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    let parsed = digits.map_or_else(|| text.parse(), |digits| u32::from_str_radix(digits, 16));
     parsed
         .map(LookupFlags::from_bits_retain)
         .map_err(|error| error.to_string())

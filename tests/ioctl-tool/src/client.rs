@@ -318,10 +318,6 @@ impl<T: Transport> LookUp<'_, T> {
     ///
     /// # Errors
     /// What the driver answered.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "a failed call is not an element of a sequence"
-    )]
     pub fn next(&self, flags: LookupFlags) -> Result<Option<FoundRecord>, Error> {
         let input = request(|out| {
             NextRequest {

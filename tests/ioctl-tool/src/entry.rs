@@ -138,11 +138,12 @@ pub fn read<'r>(
     format: Option<Format>,
 ) -> Result<Box<dyn Iterator<Item = io::Result<Line>> + Send + 'r>, Error> {
     let (start, input) = peek(input)?;
-    let format = format.unwrap_or(if start == Some(b'{') {
+    let looks_like = if start == Some(b'{') {
         Format::JsonLines
     } else {
         Format::Csv
-    });
+    };
+    let format = format.unwrap_or(looks_like);
     Ok(match format {
         Format::Csv => Box::new(CsvLines::new(input)?),
         Format::JsonLines => Box::new(JsonLines {

@@ -18,7 +18,7 @@ use output::Output;
 fn main() -> process::ExitCode {
     let cli = Cli::parse();
     let output = Output::new(&cli.global);
-    let exit_code = match run(&cli, &output) {
+    let exit_code = match run(&cli, output) {
         Ok(exit_code) => exit_code,
         Err(error) => {
             if cli.global.json {
@@ -32,7 +32,7 @@ fn main() -> process::ExitCode {
     process::ExitCode::from(exit_code as u8)
 }
 
-fn run(cli: &Cli, output: &Output) -> Result<ExitCode, Error> {
+fn run(cli: &Cli, output: Output) -> Result<ExitCode, Error> {
     match &cli.command {
         Command::Completions { shell } => {
             let mut script = Vec::new();

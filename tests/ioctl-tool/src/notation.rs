@@ -61,13 +61,11 @@ fn parse_half(text: &str) -> Option<Vec<u8>> {
     if text == "-" {
         return Some(Vec::new());
     }
-    match text.strip_prefix("raw:") {
-        Some(digits) => hex::decode(digits).ok().filter(|bytes| !bytes.is_empty()),
-        None => {
-            let address: SocketAddr = text.parse().ok()?;
-            Some(SockAddr::from_socket_addr(address).as_bytes().to_vec())
-        }
+    if let Some(digits) = text.strip_prefix("raw:") {
+        return hex::decode(digits).ok().filter(|bytes| !bytes.is_empty());
     }
+    let address: SocketAddr = text.parse().ok()?;
+    Some(SockAddr::from_socket_addr(address).as_bytes().to_vec())
 }
 
 /// Writes an address so that [`parse`] reads the same one.

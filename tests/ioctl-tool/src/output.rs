@@ -29,7 +29,7 @@ impl Output {
     }
 
     /// Prints a result: the document for programs, or the lines for people.
-    pub fn result(&self, document: &Value, lines: impl FnOnce() -> String) -> Result<(), Error> {
+    pub fn result(self, document: &Value, lines: impl FnOnce() -> String) -> Result<(), Error> {
         if self.json {
             print(&format!("{document:#}\n"))
         } else {
@@ -39,7 +39,7 @@ impl Output {
 
     /// Prints what was done: the document for programs, or one line for people unless they do not
     /// want it.
-    pub fn summary(&self, document: &Value, line: &str) -> Result<(), Error> {
+    pub fn summary(self, document: &Value, line: &str) -> Result<(), Error> {
         if self.json {
             print(&format!("{document:#}\n"))
         } else if self.quiet {
@@ -50,7 +50,7 @@ impl Output {
     }
 
     /// A table without borders.
-    pub fn table(&self, headings: &[&str]) -> Table {
+    pub fn table(self, headings: &[&str]) -> Table {
         let mut table = Table::new();
         table
             .load_preset(presets::NOTHING)
@@ -151,15 +151,24 @@ pub fn found_lines(found: &FoundRecord, provider_name: Option<&str>) -> String {
         );
     }
     let tier = record::tier_name(found.tier);
-    let provider = record
-        .provider
-        .map(|provider| provider.to_string())
-        .unwrap_or_default();
-    line(
-        "Provider:",
-        &format!("{provider} {} ({tier})", shown(provider_name.unwrap_or_default())),
-    );
+    let guid = record.provider.map(|provider| provider.to_string());
+    let name = provider_name.map(shown);
+    let who: Vec<String> = guid
+        .into_iter()
+        .chain(name)
+        .chain([format!("({tier})")])
+        .collect();
+    line("Provider:", &who.join(" "));
     lines.join("\n") + "\n"
+}
+
+/// A number of things.
+pub fn count(number: impl TryInto<u64>, one: &str, many: &str) -> String {
+    match number.try_into() {
+        Ok(1) => format!("1 {one}"),
+        Ok(number) => format!("{number} {many}"),
+        Err(_) => format!("many {many}"),
+    }
 }
 
 /// An error, for programs.

@@ -14,7 +14,7 @@ use super::{file_error, read_bytes};
 use crate::cli::Blob;
 use crate::output::{Output, lines, shown};
 
-pub fn run(command: &Blob, output: &Output) -> Result<ExitCode, Error> {
+pub fn run(command: &Blob, output: Output) -> Result<ExitCode, Error> {
     match command {
         Blob::Check { file } => check(file, output),
         Blob::Dump { file } => dump(file, output),
@@ -32,7 +32,7 @@ fn fault_error(fault: Fault) -> Error {
     Error::Explained(blob::fault_code(fault.kind), fault.to_string())
 }
 
-fn check(file: &Path, output: &Output) -> Result<ExitCode, Error> {
+fn check(file: &Path, output: Output) -> Result<ExitCode, Error> {
     let bytes = read_bytes(file, limits::INSTALLATION_BLOB)?;
     match InstallationBlob::parse(&bytes) {
         Ok(blob) => {
@@ -71,7 +71,7 @@ fn check(file: &Path, output: &Output) -> Result<ExitCode, Error> {
     }
 }
 
-fn dump(file: &Path, output: &Output) -> Result<ExitCode, Error> {
+fn dump(file: &Path, output: Output) -> Result<ExitCode, Error> {
     let bytes = read_bytes(file, limits::INSTALLATION_BLOB)?;
     let blob = InstallationBlob::parse(&bytes).map_err(fault_error)?;
     let domains: Vec<Value> = blob
@@ -128,7 +128,7 @@ fn make(
     wildcard: bool,
     version: u32,
     file: Option<&Path>,
-    output: &Output,
+    output: Output,
 ) -> Result<ExitCode, Error> {
     let claims = domains
         .iter()

@@ -12,7 +12,7 @@ use crate::cli::FromDrivers;
 use crate::connect::Connection;
 use crate::output::{Output, lines, shown};
 
-pub fn run(events: &FromDrivers, connection: &Connection, output: &Output) -> Result<ExitCode, Error> {
+pub fn run(events: &FromDrivers, connection: &Connection, output: Output) -> Result<ExitCode, Error> {
     let mut events = from_drivers(
         events.driver,
         || connection.client(false)?.events(0),

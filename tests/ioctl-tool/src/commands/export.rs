@@ -14,7 +14,7 @@ use crate::cli::{Export, States};
 use crate::connect::Connection;
 use crate::output::{Output, person_is_watching};
 
-pub fn run(export: &Export, connection: &Connection, output: &Output) -> Result<ExitCode, Error> {
+pub fn run(export: &Export, connection: &Connection, output: Output) -> Result<ExitCode, Error> {
     let client = connection.admin()?;
     let bar = if person_is_watching() && !output.quiet {
         ProgressBar::new_spinner()
@@ -50,7 +50,7 @@ pub fn run(export: &Export, connection: &Connection, output: &Output) -> Result<
     Ok(ExitCode::Ok)
 }
 
-fn format(export: &Export, output: &Output) -> Format {
+fn format(export: &Export, output: Output) -> Format {
     if let Some(format) = export.format {
         return format.into();
     }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::file_error;
 use crate::cli::Import;
 use crate::connect::Connection;
-use crate::output::{Output, person_is_watching, shown};
+use crate::output::{Output, count, person_is_watching, shown};
 
 type Lines = Box<dyn Iterator<Item = io::Result<Line>> + Send>;
 
@@ -28,12 +28,16 @@ struct Tally {
 }
 
 impl Tally {
-    fn new(size: Option<u64>, output: &Output) -> Self {
+    fn new(size: Option<u64>, output: Output) -> Self {
         let bar = match size {
             _ if !person_is_watching() || output.quiet => ProgressBar::hidden(),
             Some(size) => ProgressBar::new(size),
             None => ProgressBar::no_length(),
         };
+        #[expect(
+            clippy::literal_string_with_formatting_args,
+            reason = "it is a template of the bar"
+        )]
         let template = "{bar:40} {percent:>3}%  {msg}  {elapsed_precise}, {eta} left";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
@@ -61,7 +65,7 @@ impl Tally {
     }
 
     fn refuse(&mut self, line: u64, name: Option<&str>, error: &Error) {
-        self.first_failure.get_or_insert(error.exit_code());
+        self.first_failure.get_or_insert_with(|| error.exit_code());
         let about = name.map_or_else(String::new, |name| shown(name) + ": ");
         self.bar
             .suspend(|| eprintln!("nsemail: line {line}: {about}{error}"));
@@ -74,7 +78,7 @@ impl Tally {
         }
     }
 
-    fn finish(mut self, verb: &str, output: &Output) -> Result<ExitCode, Error> {
+    fn finish(mut self, verb: &str, output: Output) -> Result<ExitCode, Error> {
         self.bar.finish_and_clear();
         self.refused.sort_by_key(|(line, _)| *line);
         let refused = self.refused.len();
@@ -87,9 +91,11 @@ impl Tally {
             "refused": refused,
             "refusals": refusals,
         });
+        let addresses = count(self.addresses, "address", "addresses");
         let line = format!(
-            "{verb} {} of {total} names with {} addresses",
-            self.imported, self.addresses
+            "{verb} {} of {} with {addresses}",
+            self.imported,
+            count(total, "name", "names")
         );
         output.summary(&document, &line)?;
         match self.first_failure {
@@ -131,12 +137,12 @@ fn open(import: &Import) -> Result<(Lines, Option<u64>), Error> {
     Ok((Box::new(without_provider), size))
 }
 
-pub fn run(import: &Import, connection: &Connection, output: &Output) -> Result<ExitCode, Error> {
+pub fn run(import: &Import, connection: &Connection, output: Output) -> Result<ExitCode, Error> {
     let (lines, size) = open(import)?;
     let client = connection.client(true)?;
     let mut tally = Tally::new(size, output);
     let ended = transfer::import(&client, lines, usize::from(import.jobs), |outcome| {
-        tally.add(outcome)
+        tally.add(outcome);
     });
     let done = tally.imported;
     let finished = tally.finish("imported", output);
@@ -145,7 +151,7 @@ pub fn run(import: &Import, connection: &Connection, output: &Output) -> Result<
     finished
 }
 
-pub fn dry_run(import: &Import, output: &Output) -> Result<ExitCode, Error> {
+pub fn dry_run(import: &Import, output: Output) -> Result<ExitCode, Error> {
     let (lines, size) = open(import)?;
     let mut tally = Tally::new(size, output);
     for line in lines {

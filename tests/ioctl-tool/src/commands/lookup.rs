@@ -14,7 +14,7 @@ use crate::output::{Output, found_json, found_lines, shown};
 
 type Answer = Result<Vec<FoundRecord>, Error>;
 
-pub fn run(lookup: &Lookup, connection: &Connection, output: &Output) -> Result<ExitCode, Error> {
+pub fn run(lookup: &Lookup, connection: &Connection, output: Output) -> Result<ExitCode, Error> {
     let client = connection.client(false)?;
     let flags = flags(lookup);
     let queries = queries(lookup);

@@ -8,7 +8,7 @@ use crate::cli::Providers;
 use crate::connect::Connection;
 use crate::output::{Output, lines, shown};
 
-pub fn run(providers: &Providers, connection: &Connection, output: &Output) -> Result<ExitCode, Error> {
+pub fn run(providers: &Providers, connection: &Connection, output: Output) -> Result<ExitCode, Error> {
     let list = connection.client(false)?.providers()?;
     let document = json!({ "providers": list.iter().map(document).collect::<Vec<_>>() });
     output.result(&document, || {
@@ -61,7 +61,7 @@ fn claims(provider: &Provider) -> Vec<String> {
         .collect()
 }
 
-fn table(list: &[Provider], output: &Output) -> String {
+fn table(list: &[Provider], output: Output) -> String {
     let mut table = output.table(&["#", "PROVIDER", "STATE", "NAME", "DOMAINS"]);
     for provider in list {
         table.add_row([

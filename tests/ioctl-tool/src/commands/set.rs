@@ -10,7 +10,7 @@ use serde_json::json;
 use super::read_bytes;
 use crate::cli::{Delete, Register, Remove};
 use crate::connect::Connection;
-use crate::output::{Output, person_is_watching, shown};
+use crate::output::{Output, count, person_is_watching, shown};
 
 /// What is to be registered.
 pub fn registration(register: &Register) -> Result<Registration, Error> {
@@ -20,7 +20,7 @@ pub fn registration(register: &Register) -> Result<Registration, Error> {
         .map(|path| read_bytes(path, limits::BLOB))
         .transpose()?;
     let registration = Registration {
-        name: register.name.name.clone(),
+        name: register.name.address.clone(),
         service: register.name.service.clone(),
         addresses: register.addresses.addresses.clone(),
         comment: register.comment.clone(),
@@ -34,7 +34,7 @@ pub fn registration(register: &Register) -> Result<Registration, Error> {
 
 fn removal(remove: &Remove) -> Result<Registration, Error> {
     let registration = Registration {
-        name: remove.name.name.clone(),
+        name: remove.name.address.clone(),
         service: remove.name.service.clone(),
         addresses: remove.addresses.addresses.clone(),
         provider: remove.name.provider,
@@ -48,7 +48,7 @@ pub fn register(
     registration: &Registration,
     register: &Register,
     connection: &Connection,
-    output: &Output,
+    output: Output,
 ) -> Result<ExitCode, Error> {
     change(
         Operation::Register,
@@ -59,7 +59,7 @@ pub fn register(
     )
 }
 
-pub fn deregister(remove: &Remove, connection: &Connection, output: &Output) -> Result<ExitCode, Error> {
+pub fn deregister(remove: &Remove, connection: &Connection, output: Output) -> Result<ExitCode, Error> {
     change(
         Operation::Deregister,
         &removal(remove)?,
@@ -69,7 +69,7 @@ pub fn deregister(remove: &Remove, connection: &Connection, output: &Output) -> 
     )
 }
 
-pub fn delete(delete: &Delete, connection: &Connection, output: &Output) -> Result<ExitCode, Error> {
+pub fn delete(delete: &Delete, connection: &Connection, output: Output) -> Result<ExitCode, Error> {
     let remove = &delete.remove;
     change(
         Operation::Delete,
@@ -90,7 +90,7 @@ pub fn confirm(delete: &Delete) -> Result<(), Error> {
         let what = "delete asks before it removes a name; give --yes, because there is no terminal to ask at";
         return Err(Error::Usage(what.to_owned()));
     }
-    eprint!("Delete {}? [y/N] ", shown(&delete.remove.name.name));
+    eprint!("Delete {}? [y/N] ", shown(&delete.remove.name.address));
     io::stderr().flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
@@ -106,7 +106,7 @@ fn change(
     registration: &Registration,
     multiple: bool,
     connection: &Connection,
-    output: &Output,
+    output: Output,
 ) -> Result<ExitCode, Error> {
     let flags = if multiple {
         SetFlags::MULTIPLE
@@ -135,7 +135,16 @@ fn change(
         "provider": provider.to_string(),
     });
     let name = shown(&registration.name);
-    let line = format!("{verb} {name}: {added} addresses added, {removed} removed, at {provider}");
+    let gone = count(removed, "address", "addresses") + " removed";
+    let effect = match operation {
+        Operation::Register => count(added, "address", "addresses") + " added, " + &gone,
+        Operation::Deregister | Operation::Delete => gone,
+    };
+    let elsewhere = match providers {
+        0 | 1 => String::new(),
+        more => format!(" and {}", count(more.saturating_sub(1), "other", "others")),
+    };
+    let line = format!("{verb} {name} at {provider}{elsewhere}: {effect}");
     output.summary(&document, &line)?;
     Ok(ExitCode::Ok)
 }

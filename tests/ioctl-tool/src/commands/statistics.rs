@@ -8,7 +8,7 @@ use crate::cli::{Driver, FromDrivers};
 use crate::connect::Connection;
 use crate::output::{Output, lines};
 
-pub fn run(statistics: &FromDrivers, connection: &Connection, output: &Output) -> Result<ExitCode, Error> {
+pub fn run(statistics: &FromDrivers, connection: &Connection, output: Output) -> Result<ExitCode, Error> {
     let counters = from_drivers(
         statistics.driver,
         || connection.client(false)?.statistics(),
