@@ -2,7 +2,8 @@
 //!
 //! [`Embedded::boot`] makes the machine, installs the two packages as they are in the repository, and
 //! starts both services. With a state folder, registry and files stay there, so a name that one run
-//! registers is found by the next; the folder is locked while a machine uses it. A package that is
+//! registers is found by the next; the folder is locked while a machine uses it. In it are
+//! `registry.json`, which can be read and edited while no machine runs, and `volume`, the disk. A package that is
 //! installed already is left as it is, so an administrator's changes to the parameters last.
 
 mod ready;

@@ -3,11 +3,13 @@
 #![allow(clippy::missing_const_for_fn, reason = "drivers are no constants")]
 
 mod support;
+#[path = "support/zw.rs"]
+mod zw;
 
 use std::{sync::Arc, thread};
 
 use nt_sim::{
-    DRIVER_OBJECT, DriverImage, DriverName, Machine, NTSTATUS, PCUNICODE_STRING, Rule,
+    DRIVER_OBJECT, DriverImage, DriverName, FILE_CREATE, Machine, NTSTATUS, PCUNICODE_STRING, Rule,
     io::{Access, FileHandle, Identity, NewDevice},
     ntstatus::NtStatus,
     registry::{SERVICES, Value},
@@ -103,6 +105,14 @@ unsafe extern "C" fn unload_nothing(_driver: *mut DRIVER_OBJECT) {}
 
 unsafe extern "system" fn failing(_: *mut DRIVER_OBJECT, _: PCUNICODE_STRING) -> NTSTATUS {
     NtStatus::INSUFFICIENT_RESOURCES.0
+}
+
+/// A driver that leaves a file open.
+unsafe extern "system" fn leaking(driver_object: *mut DRIVER_OBJECT, _: PCUNICODE_STRING) -> NTSTATUS {
+    zw::open_file(r"\SystemRoot\left open", zw::RIGHTS, FILE_CREATE).unwrap();
+    // SAFETY: service control passes a driver object that the driver may write to.
+    unsafe { (*driver_object).DriverUnload = Some(unload_nothing) };
+    0
 }
 
 /// A driver without an unload routine.
@@ -222,6 +232,22 @@ fn what_a_driver_leaves_behind_at_unload_is_a_finding_and_is_cleared_away() {
         "{link}"
     );
     assert_eq!(open(&machine).map(|_| ()), Err(NtStatus::OBJECT_NAME_NOT_FOUND));
+}
+
+#[test]
+fn a_handle_that_a_driver_leaves_open_is_a_finding() {
+    let machine = machine_with(leaking);
+    machine.start("Test").unwrap();
+    machine.stop("Test").unwrap();
+    let findings = machine.report();
+    let [file] = findings.as_slice() else {
+        panic!("{findings:?}")
+    };
+    assert!(
+        file.rule == Rule::LiveAtUnload && file.message.contains("file handle"),
+        "{file}"
+    );
+    assert_eq!(file.driver, Some(driver()));
 }
 
 #[test]
