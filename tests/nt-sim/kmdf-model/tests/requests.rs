@@ -10,7 +10,7 @@ use std::{
 };
 
 use common::{World, attributes, context_type, evt_cancel, machine::Ended, size, wdf};
-use kmdf_model::{DeviceId, FileId, IrpId, Rule, types::*};
+use kmdf_model::{DeviceId, FileId, IrpId, Kind, Rule, types::*};
 use sim_platform::nt::*;
 
 const DISPATCH: WDF_IO_QUEUE_DISPATCH_TYPE = _WDF_IO_QUEUE_DISPATCH_TYPE::WdfIoQueueDispatchParallel;
@@ -148,6 +148,25 @@ fn unmarking_wins_or_loses_against_cancellation() {
     assert_eq!(count(&world, "EvtRequestCancel"), 0);
     wdf!(world, WdfRequestComplete, request, STATUS_SUCCESS);
     assert_eq!(world.ended(irp).status, STATUS_SUCCESS);
+    assert_eq!(world.violations(), []);
+}
+
+#[test]
+fn a_request_whose_cancellation_has_begun_cannot_be_unmarked() {
+    extern "C" fn cancel_late(request: WDFREQUEST) {
+        let world = World::current();
+        let status = wdf!(world, WdfRequestUnmarkCancelable, request);
+        world.seen().log.push(format!("unmarked {status:#x}"));
+        evt_cancel(request);
+    }
+    let (world, device, file) = opened();
+    let irp = world.send(device, file, 0);
+    let request = world.take_pended();
+    let status = wdf!(world, WdfRequestMarkCancelableEx, request, Some(cancel_late));
+    assert_eq!(status, STATUS_SUCCESS);
+    world.cancel(irp);
+    assert_eq!(count(&world, &format!("unmarked {STATUS_CANCELLED:#x}")), 1);
+    assert_eq!(world.ended(irp).status, STATUS_CANCELLED);
     assert_eq!(world.violations(), []);
 }
 
@@ -445,4 +464,28 @@ fn a_request_that_is_never_completed_is_reported_at_unload() {
         "{found:?}"
     );
     assert_eq!(world.ended(irp).status, STATUS_CANCELLED, "nobody waits for ever");
+}
+
+#[test]
+fn a_completed_request_that_is_still_referenced_is_not_completed_at_unload() {
+    let (world, device, file) = opened();
+    let irp = world.send(device, file, 0);
+    let request = world.take_pended();
+    wdf!(
+        world,
+        WdfObjectReferenceActual,
+        request.cast(),
+        ptr::null_mut(),
+        0,
+        ptr::null()
+    );
+    wdf!(world, WdfRequestComplete, request, STATUS_SUCCESS);
+    world.unload();
+    assert_eq!(world.ended(irp).status, STATUS_SUCCESS);
+    let leaked = Rule::ReferenceLeaked {
+        handle: request.addr(),
+        kind: Kind::Request,
+        references: 1,
+    };
+    assert!(world.violations().contains(&leaked));
 }
