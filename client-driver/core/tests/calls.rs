@@ -26,6 +26,10 @@ fn held() -> Held {
     }
 }
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "it is compared with what a look-up answers"
+)]
 fn found(provider: u8) -> Result<Vec<program::Seen>, WsaCode> {
     Ok(vec![(ANN.to_owned(), provider)])
 }

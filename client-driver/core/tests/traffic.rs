@@ -49,7 +49,7 @@ fn sometimes_later(module: Module, later: &Later) -> Arc<Module> {
             } else {
                 call.write(&held())
             };
-            if number.is_multiple_of(2) {
+            if number.is_multiple_of(2) && call.is_acceptable() {
                 next.lock().unwrap().send((call, code)).unwrap();
                 AsyncStatus::PENDING
             } else {
@@ -57,7 +57,7 @@ fn sometimes_later(module: Module, later: &Later) -> Arc<Module> {
             }
         })
         .on_set(move |call, _| {
-            if asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
+            if asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) && call.is_acceptable() {
                 set.lock().unwrap().send((call, WsaCode::NO_ERROR)).unwrap();
                 AsyncStatus::PENDING
             } else {

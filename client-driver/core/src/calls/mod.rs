@@ -2,7 +2,7 @@
 //!
 //! A [`Task`] is one request: who made it ([`Session`]), how to answer it ([`Reply`]), what is to be done
 //! ([`Work`]). [`run`] does it, on the thread of the request first. If a provider answers later, the task is parked in
-//! the [`Table`](table::Table), and a worker thread of this driver goes on with it, never the provider's thread.
+//! the [`Table`], and a worker thread of this driver goes on with it, never the provider's thread.
 //!
 //! # Races, and why each is harmless
 //!

@@ -3,7 +3,7 @@
 use std::vec::Vec as StdVec;
 
 use allocator_api2::alloc::Global;
-use nsemail_contract::blob::Level;
+use nsemail_contract::blob::{self, Level};
 use nsemail_contract::{Domain, Guid, Text};
 use pool_alloc::{Arc, Vec};
 
@@ -62,25 +62,12 @@ impl Provider {
         guid(self.name)
     }
 
-    /// The installation blob, laid out as the sample of the Windows SDK does: header, descriptors, names.
+    /// The installation blob.
     pub fn blob(&self) -> StdVec<u8> {
-        let names_at = 20 + 16 * self.claims.len();
-        let mut words = std::vec![1, 1, u32::from(self.wildcard), self.claims.len() as u32, 20];
-        let mut names = StdVec::new();
-        for (index, (domain, level)) in self.claims.iter().enumerate() {
-            let units: StdVec<u16> = domain.encode_utf16().collect();
-            let last = index + 1 == self.claims.len();
-            let next = if last { 0 } else { 20 + 16 * (index + 1) };
-            words.extend([
-                *level as u32,
-                units.len() as u32,
-                next as u32,
-                (names_at + names.len()) as u32,
-            ]);
-            names.extend(units.iter().flat_map(|unit| unit.to_le_bytes()));
-        }
-        let mut blob: StdVec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-        blob.extend(names);
+        let claims = self.claims.iter().map(|&(name, level)| (level, domain(name)));
+        let mut blob = std::vec![0; 4096];
+        let size = blob::write(1, self.wildcard, claims, &mut blob).unwrap();
+        blob.truncate(size);
         blob
     }
 

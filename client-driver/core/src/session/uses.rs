@@ -324,7 +324,10 @@ mod tests {
     }
 
     fn said(goodbye: Option<Goodbye<(), u32>>) -> Option<(u32, Farewell)> {
-        goodbye.map(|goodbye| (goodbye.session, goodbye.farewell))
+        let Goodbye {
+            session, farewell, ..
+        } = goodbye?;
+        Some((session, farewell))
     }
 
     #[test]

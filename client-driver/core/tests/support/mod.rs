@@ -27,12 +27,14 @@ static PLANS: Mutex<Vec<Plan>> = Mutex::new(Vec::new());
 /// The modules of a provider driver on the current machine. An entry point cannot carry state.
 fn modules(driver: usize) -> Vec<Arc<Module>> {
     let machine = Machine::current();
-    let plans = PLANS.lock().unwrap();
-    let plan = plans
+    let of_machine = |plan: &&Plan| plan.machine.is(&machine);
+    let modules = PLANS
+        .lock()
+        .unwrap()
         .iter()
-        .find(|plan| plan.machine.is(&machine))
-        .expect("a rig's machine");
-    plan.modules[driver].clone()
+        .find(of_machine)
+        .map(|plan| plan.modules[driver].clone());
+    modules.expect("a rig's machine")
 }
 
 /// A machine with everything installed.

@@ -179,9 +179,14 @@ pub struct Accepted {
 
 impl Accepted {
     /// Bytes that the client has room for.
-    pub fn room(&self) -> u32 {
+    pub const fn room(&self) -> u32 {
         // SAFETY: the client keeps length and buffer until the call is final.
         unsafe { *(self.length as *const u32) }
+    }
+
+    /// Whether the provider may accept the call: not when its detach has begun.
+    pub const fn is_acceptable(&self) -> bool {
+        self.guard.is_some()
     }
 
     /// Overwrites the length.
@@ -256,7 +261,7 @@ fn complete(guard: &ProviderCallGuard<Instance>, call: usize, code: WsaCode, inf
             ptr::without_provenance_mut(call),
             code,
             information,
-        )
+        );
     };
 }
 
@@ -381,6 +386,22 @@ unsafe extern "system" fn rundown(binding: *mut c_void, _: *const Guid, session:
     of(binding).note("rundown");
 }
 
+/// # Safety
+/// The text is null or ends with NUL.
+unsafe fn units(text: *const u16) -> Vec<u16> {
+    let mut units = Vec::new();
+    while !text.is_null() {
+        // SAFETY: everything before was not NUL, so the text goes on.
+        let next = unsafe { text.add(units.len()) };
+        // SAFETY: as above.
+        match unsafe { *next } {
+            0 => break,
+            unit => units.push(unit),
+        }
+    }
+    units
+}
+
 unsafe extern "system" fn begin(
     binding: *mut c_void,
     provider: *const Guid,
@@ -395,12 +416,8 @@ unsafe extern "system" fn begin(
     assert_eq!(unsafe { *provider }, module.guid);
     // SAFETY: the client passes a complete query.
     let name = unsafe { (*query).lpszServiceInstanceName };
-    let mut units = Vec::new();
-    // SAFETY: as above; a name ends with NUL.
-    while !name.is_null() && unsafe { *name.add(units.len()) } != 0 {
-        // SAFETY: as above.
-        units.push(unsafe { *name.add(units.len()) });
-    }
+    // SAFETY: as above; a name is null or ends with NUL.
+    let units = unsafe { units(name) };
     let name = String::from_utf16(&units).unwrap();
     match module.begin.as_ref().map_or(Ok(Vec::new()), |begin| begin(&name)) {
         Ok(records) => {
@@ -429,19 +446,24 @@ unsafe extern "system" fn next(
     if let Some(next) = &module.next {
         return next(accepted);
     }
-    let mut look_ups = module.look_ups.lock().unwrap();
-    let Some((_, records, at)) = look_ups.iter_mut().find(|it| it.0 == look_up.addr() as u64) else {
-        return WsaCode::WSA_INVALID_HANDLE.into();
-    };
     let _ = flags;
-    let Some(record) = records.get(*at) else {
-        return WsaCode::WSA_E_NO_MORE.into();
+    next_of(module, &accepted, look_up.addr() as u64).into()
+}
+
+/// The next record of a look-up, by the buffer protocol.
+fn next_of(module: &Module, call: &Accepted, look_up: u64) -> WsaCode {
+    let mut look_ups = module.look_ups.lock().unwrap();
+    let Some((_, records, at)) = look_ups.iter_mut().find(|it| it.0 == look_up) else {
+        return WsaCode::WSA_INVALID_HANDLE;
     };
-    let code = accepted.write(record);
+    let code = records
+        .get(*at)
+        .map_or(WsaCode::WSA_E_NO_MORE, |record| call.write(record));
     if code.is_success() {
         *at += 1;
     }
-    code.into()
+    drop(look_ups);
+    code
 }
 
 unsafe extern "system" fn end(binding: *mut c_void, look_up: HANDLE) -> WsaCode {
@@ -498,7 +520,7 @@ impl Driver for TestDriver {
         let waiting: Vec<_> = self
             .registrations
             .into_iter()
-            .map(|it| it.begin_deregister())
+            .map(ProviderRegistration::begin_deregister)
             .collect();
         for registration in waiting {
             drop(registration.wait(passive));

@@ -12,7 +12,7 @@ use super::*;
 use Outcome::{Code, Failed, Unavailable};
 use WsaCode as W;
 
-/// A provider's answers: to Begin, then to each NextEx (the last one repeats).
+/// A provider's answers: to Begin, then to each `NextEx` (the last one repeats).
 type Script = (char, Outcome, StdVec<Outcome>);
 
 /// A look-up in `a` (primary), `b`, `c` (secondary), `w` (wildcard), and what was asked of whom.
@@ -72,7 +72,7 @@ impl Case {
                 }
                 Step::Close(place) => {
                     let name = self.script(place).0;
-                    self.trace.push_str(&std::format!("{name}."));
+                    self.trace.extend([name, '.']);
                     self.look_up.closed();
                 }
                 Step::Reply(code) => return code,
