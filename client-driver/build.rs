@@ -13,6 +13,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::copy(&home, package.join(&inx))?;
     // The Network Module Registrar.
     println!("cargo::rustc-link-lib=netio");
+    // `BCryptGenRandom`.
+    println!("cargo::rustc-link-lib=cng");
     wdk_build::configure_wdk_binary_build()?;
     Ok(())
 }

@@ -29,7 +29,8 @@ impl Kind {
     const fn new(name: &'static CStr, unique: *const WDF_OBJECT_CONTEXT_TYPE_INFO) -> Self {
         Self(WDF_OBJECT_CONTEXT_TYPE_INFO {
             Size: super::size_of_u32::<WDF_OBJECT_CONTEXT_TYPE_INFO>(),
-            ContextName: name.as_ptr(),
+            // Headers differ in whether the name is const; nothing writes to it.
+            ContextName: name.as_ptr().cast_mut(),
             // The least that a context has; attributes say the real size.
             ContextSize: size_of::<usize>(),
             // The identity of the type: all that a descriptor is compared by.

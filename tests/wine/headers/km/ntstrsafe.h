@@ -1,0 +1,1 @@
+/* Nothing of ntstrsafe.h is used. */
