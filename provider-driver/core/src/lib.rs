@@ -22,9 +22,9 @@
 //!
 //! # Threads
 //!
-//! - The driver's own thread ([`host`]) reads the registry, registers a module when its store is loaded, and takes
+//! - The driver's own thread (`host`) reads the registry, registers a module when its store is loaded, and takes
 //!   everything down again. Nothing else registers or deregisters.
-//! - Each hosted provider has a journal thread ([`committer`]), which loads its store and then is the only one that
+//! - Each hosted provider has a journal thread (`committer`), which loads its store and then is the only one that
 //!   changes it. It outlives the wait for NMR, so that every accepted call completes.
 //! - Calls of clients run on their threads. They take no lock across a call out of the driver.
 //!

@@ -7,7 +7,7 @@
 //! | `MaxStoreMegabytes` | DWORD | size of one provider's records; 4096 |
 //! | `MaxContextsPerName` | DWORD | 64 |
 //! | `MaxAddressesPerObject` | DWORD | at most 64, which is the interface's own cap; 64 |
-//! | `MaxBlobBytes` | DWORD | at most 16384; 16384 |
+//! | `MaxBlobBytes` | DWORD | at most 65536, which is the interface's own cap; 65536 |
 //! | `MaxSessions` | DWORD | sessions of one client; 65,536 |
 //! | `MaxLookupsPerSession` | DWORD | 1024 |
 //! | `MaxPendingChanges` | DWORD | changes of one provider that wait for its journal; 65,536 |

@@ -85,9 +85,7 @@ fn a_registration_outlives_its_session_and_the_driver() {
 #[test]
 fn each_hosted_provider_has_a_store_of_its_own() {
     let (machine, caller, session) = session();
-    let other = caller
-        .provider("{C2B81F06-9D47-4E3A-A1F5-5E08D7643B29}".parse().unwrap())
-        .session();
+    let other = caller.provider(OTHER).session();
     session.set(REGISTER, 0, "bob@example.com", &[A]).unwrap();
     assert_eq!(
         other.look_up("bob@example.com"),
@@ -129,9 +127,7 @@ fn a_closed_or_foreign_look_up_is_invalid_also_when_its_place_is_used_again() {
         assert_eq!(session.next(handle, 0, 4096).0, Err(WsaCode::WSA_INVALID_HANDLE));
         assert_eq!(session.end(handle), WsaCode::WSA_INVALID_HANDLE);
     }
-    let other = caller
-        .provider("{C2B81F06-9D47-4E3A-A1F5-5E08D7643B29}".parse().unwrap())
-        .session();
+    let other = caller.provider(OTHER).session();
     assert_eq!(other.end(open), WsaCode::WSA_INVALID_HANDLE);
     assert_eq!(session.end(open), WsaCode::NO_ERROR);
     caller.deregister();
@@ -514,6 +510,52 @@ fn completions_are_counted_once_each() {
     for completion in completions {
         assert_eq!(completion.wait(), Ok((1, 0)));
     }
+    caller.deregister();
+    stop(&machine);
+}
+
+#[test]
+fn a_call_that_runs_out_of_memory_anywhere_is_told_so_and_changes_nothing() {
+    let (machine, caller, session) = session();
+    // Nothing but the calls is to run out of memory.
+    caller.provider(OTHER);
+    session.set(REGISTER, 0, "bob@example.com", &[A]).unwrap();
+    let mut skip = 0;
+    loop {
+        machine.fail_allocation(skip);
+        let before = session.addresses("bob@example.com");
+        if machine.allocation_has_failed() {
+            assert_eq!(before, Err(WsaCode::WSA_NOT_ENOUGH_MEMORY), "{skip}");
+            skip += 1;
+            continue;
+        }
+        assert_eq!(before, Ok(vec![A.to_owned()]));
+        break;
+    }
+    assert!(skip > 2);
+    skip = 0;
+    loop {
+        machine.fail_allocation(skip);
+        let answer = session.set(REGISTER, 1, "bob@example.com", &[A, B]);
+        let failed = machine.allocation_has_failed();
+        if answer.is_ok() {
+            assert!(!failed, "{skip}");
+            break;
+        }
+        assert!(failed, "{skip}");
+        assert_eq!(answer, Err(WsaCode::WSA_NOT_ENOUGH_MEMORY), "{skip}");
+        assert_eq!(
+            session.addresses("bob@example.com"),
+            Ok(vec![A.to_owned()]),
+            "{skip}"
+        );
+        skip += 1;
+    }
+    assert!(skip > 5);
+    assert_eq!(
+        session.addresses("bob@example.com"),
+        Ok(vec![A.to_owned(), B.to_owned()])
+    );
     caller.deregister();
     stop(&machine);
 }

@@ -157,6 +157,9 @@ fn after_a_failed_write_or_flush_nothing_is_appended_until_the_file_was_cut_back
 }
 
 proptest! {
+    // A case writes up to half a megabyte.
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
     #[test]
     fn batches_are_read_back_whole_and_in_order(
         batches in prop::collection::vec(prop::collection::vec(prop::collection::vec(any::<u8>(), 0..2000), 1..5), 0..60),
@@ -176,6 +179,9 @@ proptest! {
         prop_assert_eq!(loaded, Loaded { records: read.len() as u64, cut: 0, complete: false });
     }
 
+}
+
+proptest! {
     #[test]
     fn no_file_makes_loading_panic(bytes in prop::collection::vec(any::<u8>(), 0..600), real in any::<prop::sample::Index>()) {
         let _ = read(&Medium::holding(&bytes));

@@ -28,6 +28,8 @@ use nt_sim::{DriverImage, Machine, MachineBuilder};
 pub const INF: &str = include_str!("../../../../inf/nsemail_provider.inx");
 pub const SERVICE: &str = ids::PROVIDER_SERVICE;
 pub const PROVIDER: Guid = ids::DEFAULT_PROVIDER;
+/// The second provider that the package hosts.
+pub const OTHER: Guid = Guid::from_u128(0xC2B8_1F06_9D47_4E3A_A1F5_5E08_D764_3B29);
 pub const PARAMETERS: &str =
     r"\Registry\Machine\System\CurrentControlSet\Services\nsemail_provider\Parameters";
 
@@ -411,7 +413,7 @@ impl Session {
         let lookup = self.begin(&query, ALL)?;
         let mut answers = Vec::new();
         let end = loop {
-            match self.next(lookup, 0, 8192).0 {
+            match self.next(lookup, 0, 1 << 17).0 {
                 Ok(answer) => answers.push(answer),
                 Err(code) => break code,
             }
