@@ -109,16 +109,17 @@ fn hosted(file: &FileHandle) -> Option<Vec<(Guid, HostedState)>> {
     })
 }
 
-/// Returns the subjects of the events about entries that were skipped; nil if it was all of them.
+/// Returns the subjects of the events about entries that were skipped; nil if it was all of them. A key
+/// that is not named by a GUID is no entry, and its event has no status.
 fn skipped(file: &FileHandle) -> Option<Vec<Guid>> {
     let mut request = [0; 64];
     let size = EventsRequest { after: 0 }.write(&mut request).ok()?;
     ask_with(file, ioctl::EVENTS, request.get(..size)?, |reply| {
         let events = EventsReply::read(reply).ok()?;
         let events: Vec<_> = events.events().collect::<Result<_, _>>().ok()?;
-        let skipped = events
-            .iter()
-            .filter(|event| event.kind == EventKind::ENTRY_SKIPPED);
+        let skipped = events.iter().filter(|event| {
+            event.kind == EventKind::ENTRY_SKIPPED && (!event.subject.is_nil() || event.numbers != [0; 2])
+        });
         Some(skipped.map(|event| event.subject).collect())
     })
 }

@@ -173,6 +173,10 @@ impl Observer for Watch {
         frames::callback_at(&driver, kind.name(module.role), contract, callback)
     }
 
+    fn allocate(&self) -> bool {
+        !Machine::current().pool_state().is_to_fail()
+    }
+
     fn event(&self, event: &Event) {
         let machine = Machine::current();
         machine.trace().record(|| {

@@ -27,7 +27,8 @@ impl Machine {
         self.pool_state().usage()
     }
 
-    /// Makes one allocation of a driver fail: the one after `skip` more that succeed.
+    /// Makes one allocation of a driver fail: the one after `skip` more that succeed. What the registrar
+    /// needs for the registration of a module counts as one.
     pub fn fail_allocation(&self, skip: u64) {
         self.pool_state().fail_after(skip);
     }

@@ -40,6 +40,11 @@ impl Simulated {
         self.0.machine()
     }
 
+    /// Waits until every namespace provider that can be hosted is attached.
+    pub fn wait_until_ready(&self) {
+        self.0.wait_until_ready();
+    }
+
     /// Stops both drivers, and demands that the verifier has found nothing.
     ///
     /// # Panics

@@ -156,7 +156,8 @@ impl State {
         self.failed.swap(false, Ordering::Relaxed)
     }
 
-    fn is_to_fail(&self) -> bool {
+    /// Counts an allocation, and tells whether it is the one that is to fail.
+    pub(crate) fn is_to_fail(&self) -> bool {
         if self.fail.load(Ordering::Relaxed) < 0 {
             return false;
         }
