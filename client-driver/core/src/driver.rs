@@ -45,7 +45,6 @@ impl ClientDriver {
         let parameters = driver.parameters(passive)?;
         let limits = Limits::read(passive, &parameters);
         let service = Service::try_new(limits).map_err(out_of_memory)?;
-        let service = Arc::try_new_in(service, ServicePool::default()).map_err(out_of_memory)?;
         store::load(passive, &service, &parameters)?;
         let workers =
             Vec::try_with_capacity_in(limits.workers, ServicePool::default()).map_err(out_of_memory)?;

@@ -247,7 +247,7 @@ impl Search {
             });
         }
         call.session.leave(call.service, call.passive, visit);
-        Some(Outcome::Code(begun.err().unwrap_or(WsaCode::NO_ERROR)))
+        Some(Outcome::of(begun.err().unwrap_or(WsaCode::NO_ERROR)))
     }
 
     /// Asks for a record. `false` if the answer comes later.
@@ -298,8 +298,9 @@ impl Search {
 
     /// A question has its final code.
     fn answered(&mut self, call: &Context<'_>, code: WsaCode, fit: Fit) {
-        if code.is_cancelled() && self.open.as_ref().is_some_and(OpenQuery::is_gone) {
-            // It was the provider that gave the call up, because it is going away.
+        // A provider that is going away may give the call up as if it had been cancelled.
+        let given_up = code.is_cancelled() && self.open.as_ref().is_some_and(OpenQuery::is_gone);
+        if given_up || Outcome::of(code) == Outcome::Unavailable {
             self.provider_is_gone(call);
             return;
         }
@@ -335,7 +336,7 @@ impl Search {
         self.machine.asked(Outcome::Code(outcome));
     }
 
-    /// The provider of the open query is going away, or the session was run down.
+    /// The provider of the open query is not available any more, or the session was run down.
     fn provider_is_gone(&mut self, call: &Context<'_>) {
         self.close(call.session, call.service, call.passive);
         self.machine.asked(Outcome::Unavailable);

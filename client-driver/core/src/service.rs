@@ -55,22 +55,30 @@ pub struct Service {
 impl Service {
     /// Makes the state of a driver that has nothing yet.
     ///
+    /// It is made where it stays: its counters alone are half a page, and a kernel stack is small.
+    ///
     /// # Errors
     /// When there is no memory.
-    pub fn try_new(limits: Limits) -> Result<Self, OutOfMemory> {
+    pub fn try_new(limits: Limits) -> Result<Arc<Self, ServicePool>, OutOfMemory> {
+        let place = Arc::try_new_uninit_in(ServicePool::default())?;
         let catalogue = Arc::try_new_in(Snapshot::empty(CatalogPool::default()), CatalogPool::default())?;
-        Ok(Self {
+        let bindings = Bindings::try_new(limits.providers, BindingPool::default())?;
+        let calls = Table::try_new(limits.calls, CallPool::default())?;
+        let work = Event::synchronization_in(false, ServicePool::default())?;
+        let events = Ring::new_in("nsemail_client", limits.events, EventPool::default())?;
+        let service = Self {
             limits,
             catalogue: SpinLock::new(catalogue),
             store: PushLock::new(None),
-            bindings: SpinLock::new(Bindings::try_new(limits.providers, BindingPool::default())?),
-            calls: SpinLock::new(Table::try_new(limits.calls, CallPool::default())?),
-            work: Event::synchronization_in(false, ServicePool::default())?,
+            bindings: SpinLock::new(bindings),
+            calls: SpinLock::new(calls),
+            work,
             stopping: AtomicBool::new(false),
-            events: Ring::new_in("nsemail_client", limits.events, EventPool::default())?,
+            events,
             statistics: Statistics::new(),
             last_session: AtomicU64::new(0),
-        })
+        };
+        Ok(Arc::write(place, service).into())
     }
 
     /// The catalogue as it is now.

@@ -66,6 +66,12 @@ impl<A: Allocator + Clone> Change<A> {
         self.chain.get(position)
     }
 
+    /// Whether it goes to several providers, all of which are to make it.
+    #[must_use]
+    pub fn is_sweep(&self) -> bool {
+        self.kind == Kind::Removal && self.chain.len() > 1
+    }
+
     /// Whether some provider has made the change while others are still to be told, so that stopping now would leave
     /// it half done.
     #[must_use]

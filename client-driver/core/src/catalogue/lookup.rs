@@ -55,6 +55,17 @@ pub enum Outcome {
     Failed(WsaCode),
 }
 
+impl Outcome {
+    /// What a provider's code says. `WSASYSNOTREADY` is how a provider says that it is not, or no longer, ready.
+    #[must_use]
+    pub const fn of(code: WsaCode) -> Self {
+        match code {
+            WsaCode::WSASYSNOTREADY => Self::Unavailable,
+            code => Self::Code(code),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     /// No query is open at the current place.

@@ -9,7 +9,7 @@
 //!   of them. It does not wait for *accepted* calls: ending those is what a rundown is for;
 //! - a `Cleanup` also waits until the look-ups that the session has open there are closed. A rundown does not, because
 //!   it closes them itself; but not every provider has that entry, and of one that has not the look-ups are closed;
-//! - a rundown waits for a removal that is half done, see [`Uses::hold`].
+//! - a rundown waits for a removal that several providers are to make, see [`Uses::hold`].
 //!
 //! Two calls may need a provider at the same time when neither has been there before. `Startup` is called by one of
 //! them, outside of any lock, and the other waits for it as a parked call.
@@ -111,7 +111,7 @@ pub struct Uses<R, S, A: Allocator> {
     uses: Vec<Use<R, S, A>, A>,
     next: u64,
     over: bool,
-    /// Removals that are half done.
+    /// Removals under way that several providers are to make.
     holds: usize,
     alloc: A,
 }
@@ -241,8 +241,8 @@ impl<R: Clone, S: Copy, A: Allocator + Clone> Uses<R, S, A> {
         self.over
     }
 
-    /// Delays a rundown until [`Self::unhold`]: for a removal that succeeded at one provider and has others to tell, so
-    /// that it happens wholly although nobody waits for it any more.
+    /// Delays a rundown until [`Self::unhold`]: for a removal that has several providers to tell, so that it happens
+    /// wholly or not at all although nobody waits for it any more. `false` if the session is over already.
     pub const fn hold(&mut self) -> bool {
         if self.over && self.holds == 0 {
             return false;
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_half_done_removal_delays_the_rundown_and_may_go_on() {
+    fn a_removal_at_several_providers_delays_the_rundown_and_may_go_on() {
         let (mut session, id) = started();
         assert!(session.hold());
         session.end(Farewell::Rundown);

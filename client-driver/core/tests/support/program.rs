@@ -3,11 +3,13 @@
 use nsemail_contract::flags::SetFlags;
 use nsemail_contract::wire::{
     BeginReply, CounterKind, CountersReply, EmptyRequest, EndRequest, EventKind, EventsReply, EventsRequest,
-    LookupRequest, NextRequest, ProvidersReply, RecordsReply, Reply, SetReply, SetRequest,
+    LookupRequest, NextRequest, ProvidersReply, REPLY_HEADER, RecordsReply, Reply, ReplyWriter, SetReply,
+    SetRequest,
 };
 use nsemail_contract::{LookupFlags, Operation, QuerySet, Text, WsaCode, ids, ioctl};
 use nt_sim::Machine;
 use nt_sim::io::{Access, FileHandle, Identity, PendingCall, Process};
+use nt_sim::ntstatus::NtStatus;
 
 /// An open handle of the device, in a process of its own.
 pub struct Program {
@@ -27,9 +29,14 @@ impl Program {
         Self { process, handle }
     }
 
-    /// Makes a request that must succeed at NT level.
+    /// Makes a request that must succeed at NT level, unless the framework has no memory for it.
     pub fn request(&self, code: u32, input: &[u8], output: usize) -> Vec<u8> {
         let completion = self.handle.call(code, input, output);
+        if completion.status == NtStatus::INSUFFICIENT_RESOURCES {
+            let mut reply = vec![0; REPLY_HEADER];
+            ReplyWriter::bare(&mut reply, WsaCode::WSA_NOT_ENOUGH_MEMORY).unwrap();
+            return reply;
+        }
         assert!(completion.status.is_success(), "{:?}", completion.status);
         completion.data
     }

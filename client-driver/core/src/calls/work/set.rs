@@ -31,7 +31,7 @@ pub struct Set {
     /// How far along the chain it is.
     place: usize,
     done: SetReply,
-    /// The session's rundown waits for this call.
+    /// The session's rundown waits for this call, which has several providers to tell.
     holds: bool,
 }
 
@@ -58,7 +58,7 @@ impl Set {
                 Some(Wake::Completed { code, .. }) if code.is_cancelled() && binding.enter().is_none() => {
                     self.change.told(Outcome::Unavailable);
                 }
-                Some(Wake::Completed { code, information }) => self.told(call, place, code, information),
+                Some(Wake::Completed { code, information }) => self.told(place, code, information),
                 Some(Wake::Gone | Wake::Turn) | None => self.change.told(Outcome::Unavailable),
             }
         }
@@ -69,6 +69,9 @@ impl Set {
                     return Progress::Reply(WsaCode::WSA_E_CANCELLED);
                 }
                 Step::Tell(place) => {
+                    if self.change.is_sweep() && !self.holds {
+                        self.holds = call.session.hold();
+                    }
                     if core::mem::replace(&mut self.place, place) < place {
                         up(&call.service.statistics.fall_throughs);
                     }
@@ -121,11 +124,11 @@ impl Set {
             call.service
                 .event(EventKind::PEER_FAULT, Some(*provider), [0, 0], text);
         }
-        self.told(call, place, code, 0);
+        self.told(place, code, 0);
         true
     }
 
-    fn told(&mut self, call: &Context<'_>, place: usize, code: WsaCode, information: usize) {
+    fn told(&mut self, place: usize, code: WsaCode, information: usize) {
         if code.is_success() {
             let SetInformation { added, removed } = SetInformation::unpack(information);
             self.done.added = self.done.added.saturating_add(u32::from(added));
@@ -137,10 +140,7 @@ impl Set {
             }
             self.done.providers = self.done.providers.saturating_add(1);
         }
-        self.change.told(Outcome::Code(code));
-        if self.change.is_partly_done() && !self.holds {
-            self.holds = call.session.hold();
-        }
+        self.change.told(Outcome::of(code));
     }
 
     pub(super) const fn measure(code: WsaCode) -> usize {
