@@ -11,6 +11,7 @@
 extern crate alloc;
 
 mod cell;
+mod float;
 mod heap;
 pub mod nt;
 mod panic;

@@ -1,0 +1,198 @@
+//! The requests of Wine's I/O manager on their way into the framework.
+
+use core::{
+    ffi::c_void,
+    ptr,
+    sync::atomic::{AtomicPtr, Ordering},
+};
+
+use kmdf_model::{CreateIrp, DeviceControlIrp, DeviceId, DeviceObject, FileId, IrpId, Requestor};
+use sim_platform::{
+    nt::{
+        IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, NTSTATUS,
+        STATUS_INVALID_DEVICE_REQUEST, STATUS_NO_SUCH_DEVICE, STATUS_SUCCESS,
+    },
+};
+use wine_kernel::nt::{self, Irp, StackLocation};
+
+use crate::{
+    host::WineHost,
+    state::{Pending, kmdf},
+};
+
+/// `STATUS_PENDING`
+const PENDING: NTSTATUS = 0x103;
+const USER_MODE: i8 = 1;
+
+/// The functions of a driver object that lead here.
+pub const MAJOR_FUNCTIONS: [u32; 4] = [
+    IRP_MJ_CREATE,
+    IRP_MJ_CLOSE,
+    IRP_MJ_CLEANUP,
+    IRP_MJ_DEVICE_CONTROL,
+];
+
+fn requestor() -> Requestor {
+    // SAFETY: the function asks for nothing.
+    let process = unsafe { nt::PsGetCurrentProcessId() };
+    Requestor {
+        mode: USER_MODE,
+        process_id: u32::try_from(process.addr()).unwrap_or_default(),
+        is_32_bit: false,
+    }
+}
+
+/// Where a packet keeps its cancel routine; threads race for it.
+///
+/// # Safety
+///
+/// The packet lives as long as the reference.
+const unsafe fn cancel_routine<'a>(irp: *mut Irp) -> &'a AtomicPtr<c_void> {
+    // SAFETY: the packet lives, as the caller promises.
+    let place = unsafe { &raw mut (*irp).CancelRoutine };
+    // SAFETY: as above; the kernel changes the place atomically too.
+    unsafe { AtomicPtr::from_ptr(place) }
+}
+
+/// Ends a packet that the framework has not seen, or has given back.
+fn finish(irp: *mut Irp, status: NTSTATUS, information: usize) {
+    // SAFETY: the packet is ours until it is completed.
+    let packet = unsafe { &mut *irp };
+    packet.Status = status;
+    packet.Information = information;
+    // SAFETY: this is the last use of the packet.
+    unsafe { nt::IofCompleteRequest(irp, 0) };
+}
+
+/// What a driver object's functions point to.
+pub unsafe extern "C" fn dispatch(device: *mut nt::DeviceObject, irp: *mut Irp) -> NTSTATUS {
+    // SAFETY: the I/O manager passes a packet that is ours until it is completed.
+    let stack = unsafe { (*irp).CurrentStackLocation };
+    // SAFETY: as above.
+    let request = unsafe { &mut *stack };
+    let object = DeviceObject(device.addr());
+    let file = FileId(request.FileObject.addr());
+    let major = u32::from(request.MajorFunction);
+    let Some(id) = kmdf().host().device_id(object) else {
+        finish(irp, STATUS_NO_SUCH_DEVICE, 0);
+        return STATUS_NO_SUCH_DEVICE;
+    };
+    match major {
+        IRP_MJ_CREATE => create(id, object, irp, request, file),
+        IRP_MJ_DEVICE_CONTROL => device_control(id, irp, request, file),
+        IRP_MJ_CLOSE => {
+            // Wine brings no IRP_MJ_CLEANUP, which on Windows comes with the last handle.
+            kmdf().cleanup(id, file);
+            kmdf().close(id, file);
+            kmdf().host().forget_file(object, file);
+            finish(irp, STATUS_SUCCESS, 0);
+            STATUS_SUCCESS
+        }
+        IRP_MJ_CLEANUP => {
+            // Close does what is to be done.
+            finish(irp, STATUS_SUCCESS, 0);
+            STATUS_SUCCESS
+        }
+        _ => {
+            finish(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+            STATUS_INVALID_DEVICE_REQUEST
+        }
+    }
+}
+
+fn create(
+    device: DeviceId,
+    object: DeviceObject,
+    irp: *mut Irp,
+    request: &mut StackLocation,
+    file: FileId,
+) -> NTSTATUS {
+    let Some(packet) = kmdf().host().admit_open(object, file, irp) else {
+        finish(irp, STATUS_NO_SUCH_DEVICE, 0);
+        return STATUS_NO_SUCH_DEVICE;
+    };
+    request.Control |= nt::SL_PENDING_RETURNED;
+    // SAFETY: the file object lives as long as the packet that opens it.
+    let name = unsafe { request.FileObject.as_ref() }.map(|file| file.FileName);
+    let name = match name {
+        // SAFETY: the file object's name is as long as it says.
+        Some(name) if !name.Buffer.is_null() => unsafe {
+            core::slice::from_raw_parts(name.Buffer, usize::from(name.Length / 2))
+        },
+        _ => &[],
+    };
+    kmdf().create(
+        device,
+        &CreateIrp {
+            irp: packet,
+            file,
+            name,
+            requestor: requestor(),
+        },
+    );
+    PENDING
+}
+
+fn device_control(device: DeviceId, irp: *mut Irp, request: &mut StackLocation, file: FileId) -> NTSTATUS {
+    request.Control |= nt::SL_PENDING_RETURNED;
+    let packet = kmdf().host().state(|state| state.add_irp(irp, None));
+    // SAFETY: the packet is ours until the framework has it, which is below.
+    let (buffer, place) = unsafe {
+        (*irp).DriverContext[0] = packet.0;
+        ((*irp).SystemBuffer, cancel_routine(irp))
+    };
+    let control = DeviceControlIrp {
+        irp: packet,
+        file,
+        code: request.IoControlCode,
+        buffer,
+        input_length: request.InputBufferLength as usize,
+        output_length: request.OutputBufferLength as usize,
+        requestor: requestor(),
+    };
+    // From here on the packet may be cancelled; the framework asks whether it was.
+    place.store(cancel as *mut c_void, Ordering::SeqCst);
+    kmdf().device_control(device, &control);
+    PENDING
+}
+
+/// The cancel routine: called with the cancel spin lock held, which it releases.
+unsafe extern "C" fn cancel(_device: *mut nt::DeviceObject, irp: *mut Irp) {
+    // SAFETY: who completes a packet takes the cancel spin lock first, so this one lives.
+    let (packet, irql) = unsafe { (IrpId((*irp).DriverContext[0]), (*irp).CancelIrql) };
+    // SAFETY: it is held for this routine.
+    unsafe { nt::IoReleaseCancelSpinLock(irql) };
+    kmdf().cancel(packet);
+}
+
+/// Completes a packet that the framework has.
+pub fn complete(host: &WineHost, packet: IrpId, status: NTSTATUS, information: usize) {
+    let Some(Pending { irp, opens }) = host.state(|state| state.irps.remove(&packet)) else {
+        return;
+    };
+    match opens {
+        Some((device, file)) if status < 0 => host.forget_file(device, file),
+        Some(_) => {}
+        None => {
+            // A cancel routine that has begun keeps the lock until it has read what it needs.
+            let mut irql = 0;
+            // SAFETY: the out parameter is valid.
+            unsafe { nt::IoAcquireCancelSpinLock(&raw mut irql) };
+            // SAFETY: the packet is not completed yet.
+            unsafe { cancel_routine(irp) }.store(ptr::null_mut(), Ordering::SeqCst);
+            // SAFETY: it was acquired above.
+            unsafe { nt::IoReleaseCancelSpinLock(irql) };
+        }
+    }
+    finish(irp, status, information);
+}
+
+/// Whether a packet that the framework has was cancelled.
+pub fn is_cancelled(host: &WineHost, packet: IrpId) -> bool {
+    host.state(|state| {
+        state.irps.get(&packet).is_some_and(|pending| {
+            // SAFETY: a packet in the list is not completed yet: it is taken out first.
+            unsafe { (&raw const (*pending.irp).Cancel).read_volatile() != 0 }
+        })
+    })
+}
