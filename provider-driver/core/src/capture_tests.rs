@@ -5,7 +5,6 @@ use nsemail_contract::guid::Guid;
 use nsemail_contract::queryset::Addresses;
 use nsemail_contract::sockaddr::{SOCK_STREAM, SockAddr};
 use proptest::prelude::*;
-use std::string::String;
 use std::vec::Vec as StdVec;
 
 use super::*;
@@ -215,9 +214,6 @@ proptest! {
         version in prop::option::of((any::<u32>(), 0..3_u32)),
         ports in prop::collection::hash_set(1..100_u16, 0..5),
     ) {
-        fn text(text: Option<&String>) -> Option<Text<'_>> {
-            text.map(|text| Text::from_str(text).unwrap())
-        }
         let sockets: StdVec<_> = ports
             .iter()
             .map(|port| SockAddr::from_socket_addr(std::format!("192.0.2.1:{port}").parse().unwrap()))
@@ -227,9 +223,9 @@ proptest! {
             .map(|socket| CsAddr { local: &[], remote: socket.as_bytes(), socket_type: 1, protocol: 6 })
             .collect();
         let query = QuerySet {
-            name: text(name.as_ref()),
-            context: text(context.as_ref()),
-            comment: text(comment.as_ref()),
+            name: name.as_deref().map(|text| Text::from_str(text).unwrap()),
+            context: context.as_deref().map(|text| Text::from_str(text).unwrap()),
+            comment: comment.as_deref().map(|text| Text::from_str(text).unwrap()),
             version: version.map(|(version, comparator)| Version { version, comparator }),
             namespace: 37,
             addresses: Addresses::new(&addresses),

@@ -157,7 +157,12 @@ impl Host {
                 .event(EventKind::ENTRY_SKIPPED, None, [0, number(status)], text);
         }
         while !self.stop.load(Ordering::Acquire) {
+            // In the registry's order, whichever store is loaded first: a client that meets the providers for the
+            // first time puts them into its catalogue in the order in which they come.
             for hosted in &mut hosted {
+                if hosted.service.state() == HostedState::Loading {
+                    break;
+                }
                 hosted.register(passive);
             }
             self.common.wake.wait(passive);

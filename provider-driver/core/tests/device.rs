@@ -160,6 +160,7 @@ fn hosted_providers_statistics_and_events_are_told() {
         .set(REGISTER, 0, "bob@example.com", &["192.0.2.1:1", "192.0.2.1:2"])
         .unwrap();
     session.look_up("bob@example.com").unwrap();
+    caller.provider(OTHER);
     assert_eq!(
         session.set(DELETE, 0, "eve@example.com", &[]),
         Err(WsaCode::WSASERVICE_NOT_FOUND)

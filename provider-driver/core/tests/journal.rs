@@ -146,7 +146,7 @@ fn a_journal_that_is_mostly_past_is_written_anew_when_it_is_loaded() {
     let caller = Caller::register(&machine);
     let session = caller.provider(PROVIDER).session();
     for round in 0..60_u8 {
-        let blob = [round; limits::BLOB];
+        let blob = vec![round; limits::BLOB];
         let form = Form::new(&QuerySet {
             name: Some(Text::from_str("bob@example.com").unwrap()),
             blob: Some(&blob),
