@@ -64,7 +64,7 @@ impl Connection {
 pub fn boot_error(error: BootError) -> Error {
     match error {
         BootError::State(folder, error) => Error::File {
-            path: folder.display().to_string(),
+            path: format!("the state folder {}", folder.display()),
             error,
         },
         BootError::Start(..) => Error::Transport(TransportError::NotRunning(error.to_string())),

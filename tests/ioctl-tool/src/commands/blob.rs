@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{file_error, read_bytes};
 use crate::cli::Blob;
-use crate::output::{Output, lines, shown};
+use crate::output::{Output, count, lines, shown};
 
 pub fn run(command: &Blob, output: Output) -> Result<ExitCode, Error> {
     match command {
@@ -43,7 +43,8 @@ fn check(file: &Path, output: Output) -> Result<ExitCode, Error> {
             }
             let domains = blob.count();
             let line = format!(
-                "valid: {domains} domains{}",
+                "valid: {}{}",
+                count(domains, "domain", "domains"),
                 if blob.wildcard { " and any other" } else { "" }
             );
             output.summary(

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nsemail::Error;
 use nsemail_contract::ioctl;
+use nt_sim::io::Major;
 use nt_sim::trace::{Event, Kind, Trace};
 use serde_json::{Value, json};
 
@@ -147,7 +148,7 @@ fn belongs_to_story(event: &Event) -> bool {
     match &event.kind {
         Kind::Debug { .. } | Kind::CallbackReturned { .. } => false,
         // Opening and closing a file is told by the callbacks that it causes.
-        Kind::Io { what } => !what.contains("completed") || what.contains("DEVICE_CONTROL"),
+        Kind::Request(step) => matches!(step.major, Major::DeviceControl(_)),
         Kind::CallbackEntered { callback } => {
             !matches!(*callback, "EvtDestroyCallback" | "EvtCleanupCallback")
         }
@@ -173,7 +174,7 @@ fn line(event: &Event) -> String {
     let driver = event.driver.as_ref().map_or("kernel", |driver| driver.as_str());
     let millis = event.since_boot.as_secs_f64() * 1000.0;
     let indent = event.depth.saturating_mul(2);
-    let what = event.kind.to_string();
+    let what = described(&event.kind);
     format!(
         "{millis:>10.3} ms  thread {thread:<3} {driver:<20} {:indent$}{what}\n",
         ""
