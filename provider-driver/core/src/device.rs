@@ -223,11 +223,7 @@ impl AdminDevice {
             .ok_or(WsaCode::WSASERVICE_NOT_FOUND)?;
         let records = service.store().read(passive).snapshot(|_| true);
         let mut records = records.map_err(|_| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
-        records.sort_unstable_by(|a, b| {
-            let (a, b) = (a.view(), b.view());
-            let names = a.name().folded_units().cmp(b.name().folded_units());
-            names.then_with(|| a.context().folded_units().cmp(b.context().folded_units()))
-        });
+        records.sort_unstable_by(Record::cmp_name);
         // Only to tell listings apart, so half of the bits will do.
         #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
         let serial = self.host.common().serial() as u32;

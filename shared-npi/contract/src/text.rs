@@ -221,6 +221,12 @@ impl<'a> Text<'a> {
         char::decode_utf16(self.units()).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
     }
 
+    /// The order of the texts without regard to case, unit by unit.
+    #[must_use]
+    pub fn cmp_folded(&self, other: &Self) -> Ordering {
+        self.folded_units().cmp(other.folded_units())
+    }
+
     /// Whether the texts are equal without regard to case.
     #[must_use]
     pub fn eq_folded(&self, other: &Self) -> bool {

@@ -108,10 +108,7 @@ impl<A: Allocator + Clone> Store<A> {
             for record in self.contexts(&query.key) {
                 found.consider(query, record)?;
             }
-            found.records.sort_unstable_by(|a, b| {
-                let (a, b) = (a.view().context(), b.view().context());
-                a.folded_units().cmp(b.folded_units())
-            });
+            found.records.sort_unstable_by(Record::cmp_context);
         } else if let Some(record) = self.find(&query.key) {
             found.consider(query, record)?;
         }

@@ -15,6 +15,8 @@
 //! | | name, context, comment, blob |
 //! | | addresses in normal form, each as [`pack_address`] writes it |
 
+use core::cmp::Ordering;
+
 use nsemail_contract::address::Address;
 use nsemail_contract::bytes::{Writer, slice_at, u16_at, u32_at};
 use nsemail_contract::limits;
@@ -160,6 +162,22 @@ impl<A: Allocator> Record<A> {
     pub fn view(&self) -> RecordRef<'_> {
         // Only well-formed bytes become a record, so the empty view is never seen.
         RecordRef::read(&self.bytes).unwrap_or(RecordRef::EMPTY)
+    }
+
+    /// The order of two records of one name: by folded context.
+    // Never inlined, as the next one: sorting would inline it dozens of times, and taking records apart is long.
+    #[inline(never)]
+    #[must_use]
+    pub fn cmp_context(&self, other: &Self) -> Ordering {
+        self.view().context().cmp_folded(&other.view().context())
+    }
+
+    /// The order of two records: by folded name, then by folded context.
+    #[inline(never)]
+    #[must_use]
+    pub fn cmp_name(&self, other: &Self) -> Ordering {
+        let names = self.view().name().cmp_folded(&other.view().name());
+        names.then_with(|| self.cmp_context(other))
     }
 }
 
