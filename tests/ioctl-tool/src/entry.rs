@@ -290,9 +290,14 @@ impl<R: BufRead> Iterator for JsonLines<R> {
             if bytes.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let entry = serde_json::from_slice::<Written>(&bytes)
-                .map_err(|error| Error::invalid(json_fault(&error)))
-                .and_then(Written::understand);
+            // An array would be taken for the members in order.
+            let entry = if bytes.trim_ascii_start().starts_with(b"{") {
+                serde_json::from_slice::<Written>(&bytes)
+                    .map_err(|error| Error::invalid(json_fault(&error)))
+                    .and_then(Written::understand)
+            } else {
+                Err(Error::invalid("not a JSON object"))
+            };
             return Some(Ok(Line {
                 number: self.line,
                 position: self.position,

@@ -12,6 +12,14 @@ const VALID: &str = "../data/names.csv";
 const VALID_JSON: &str = "../data/names.jsonl";
 const INVALID: &str = "../data/invalid.csv";
 
+/// A file of names and addresses.
+fn csv_file(lines: impl Iterator<Item = String>) -> Vec<u8> {
+    let lines: Vec<String> = std::iter::once("name,addresses".to_owned())
+        .chain(lines)
+        .collect();
+    lines.join("\n").into_bytes()
+}
+
 #[test]
 fn both_formats_bring_in_the_same_names() {
     let (from_csv, from_json) = (Machine::new(), Machine::new());
@@ -21,7 +29,7 @@ fn both_formats_bring_in_the_same_names() {
     from_json.run(&["import", VALID_JSON]).expect(0);
     let exported = from_csv.run(&["export"]).stdout;
     assert_eq!(exported, from_json.run(&["export"]).stdout);
-    assert_eq!(exported.lines().filter(|line| line.contains("@")).count(), 109);
+    assert_eq!(exported.lines().filter(|line| line.contains('@')).count(), 109);
 }
 
 #[test]
@@ -174,17 +182,10 @@ fn a_byte_order_mark_is_no_part_of_the_file() {
 #[test]
 fn the_last_of_several_entries_of_a_name_wins() {
     let machine = Machine::new();
-    let lines: String = (1..=200)
-        .map(|port| {
-            format!(
-                "{}@example.com,192.0.2.1:{port}/tcp\n",
-                if port % 2 == 0 { "SAME" } else { "same" }
-            )
-        })
-        .collect();
-    machine
-        .run_with_input(&["import", "-"], format!("name,addresses\n{lines}").as_bytes())
-        .expect(0);
+    let spelling = |port| if port % 2 == 0 { "SAME" } else { "same" };
+    let lines = (1..=200).map(|port| format!("{}@example.com,192.0.2.1:{port}/tcp", spelling(port)));
+    let file = csv_file(lines);
+    machine.run_with_input(&["import", "-"], &file).expect(0);
     assert_eq!(machine.addresses("same@example.com"), ["192.0.2.1:200/tcp"]);
 }
 
@@ -205,18 +206,15 @@ fn a_dry_run_checks_without_any_driver() {
 #[test]
 fn many_names_go_in_and_come_out() {
     let machine = Machine::new();
-    let lines: String = (0..5000)
-        .map(|number| format!("user{number}@example.org,192.0.2.1:{number}/tcp\n"))
-        .collect();
-    let run = machine.run_with_input(&["import", "-"], format!("name,addresses\n{lines}").as_bytes());
+    let file = csv_file((0..5000).map(|number| format!("user{number}@example.org,192.0.2.1:{number}/tcp")));
+    let run = machine.run_with_input(&["import", "-"], &file);
     run.expect(0);
     assert_eq!(run.stdout, "imported 5000 of 5000 names with 5000 addresses\n");
     assert_eq!(machine.run(&["export"]).stdout.lines().count(), 5001);
     let names: Vec<String> = (0..1000)
         .map(|number| format!("USER{}@example.org", number * 5))
         .collect();
-    let arguments: Vec<&str> = ["lookup"]
-        .into_iter()
+    let arguments: Vec<&str> = std::iter::once("lookup")
         .chain(names.iter().map(String::as_str))
         .collect();
     let document = machine.json(&arguments);
@@ -239,7 +237,9 @@ fn whatever_is_stored_survives_being_written_down() {
         for format in [entry::Format::Csv, entry::Format::JsonLines] {
             let mut file = Vec::new();
             let mut writer = entry::EntryWriter::new(&mut file, format).unwrap();
-            entries.iter().for_each(|entry| writer.write(entry).unwrap());
+            for entry in &entries {
+                writer.write(entry).unwrap();
+            }
             writer.finish().unwrap();
             let read: Vec<Registration> = entry::read(BufReader::new(&file[..]), None)
                 .unwrap()
