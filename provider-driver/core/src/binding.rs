@@ -13,7 +13,7 @@ use crate::handles::{Handle, Handles};
 use crate::lookup::{Lookup, Next};
 use crate::memory::Records;
 use crate::memory::{Memory, Open};
-use crate::service::{Call, Service};
+use crate::service::{Call, Limit, Service};
 use crate::store::{Found, Query};
 
 /// The binding of one client to a hosted provider.
@@ -79,6 +79,8 @@ impl Binding {
             return Ok(session);
         }
         if open.sessions.len() >= common.settings().sessions {
+            self.service
+                .limit_hit(Limit::Sessions, "a client has as many sessions as it may");
             return Err(WsaCode::WSA_NOT_ENOUGH_MEMORY);
         }
         let handle = open.sessions.try_insert(
@@ -89,6 +91,7 @@ impl Binding {
             },
         );
         let handle = handle.map_err(no_memory)?;
+        self.service.limit_passed(Limit::Sessions);
         common.counters().add(CounterKind::SESSIONS, 1);
         Ok(handle)
     }
@@ -172,6 +175,7 @@ impl Binding {
         // The session may have ended meanwhile.
         let present = open.sessions.get_mut(session).ok_or(WsaCode::WSAEINVAL)?;
         if present.lookups >= common.settings().lookups {
+            service.limit_hit(Limit::Lookups, "a session has as many look-ups open as it may");
             return Err(WsaCode::WSA_NOT_ENOUGH_MEMORY);
         }
         present.lookups = present.lookups.saturating_add(1);
@@ -184,6 +188,7 @@ impl Binding {
             present.lookups = present.lookups.saturating_sub(1);
         }
         let handle = handle.map_err(no_memory)?;
+        service.limit_passed(Limit::Lookups);
         common.counters().add(CounterKind::LOOKUPS, 1);
         Ok(handle)
     }

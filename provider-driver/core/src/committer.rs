@@ -18,7 +18,7 @@ use crate::journal::format::{self, FrameBuilder, Kind};
 use crate::journal::generations::{Journal, Receiver};
 use crate::journal::log::{AppendError, LoadError, Refused};
 use crate::memory::{Calls, Memory, Records};
-use crate::service::{Call, Service, number};
+use crate::service::{Call, Limit, Service, number};
 use crate::store::batch::Written;
 use crate::store::{Batch, Key, Record, RecordRef, Store};
 
@@ -216,7 +216,7 @@ impl<'p> Committer<'p> {
                 break;
             }
             group = group.saturating_add(1);
-            call.outcome = stage_one(&mut self.batch, &mut self.frame, &store, call);
+            call.outcome = stage_one(self.service, &mut self.batch, &mut self.frame, &store, call);
         }
         group
     }
@@ -245,6 +245,7 @@ impl<'p> Committer<'p> {
             .counters()
             .add(CounterKind::LOG_RECORDS, self.frame.records().into());
         store.write(self.passive).publish(&mut self.batch);
+        self.service.limit_passed(Limit::Store);
         Ok(())
     }
 
@@ -259,12 +260,18 @@ impl<'p> Committer<'p> {
 }
 
 fn stage_one(
+    service: &Service,
     batch: &mut Batch<Records>,
     frame: &mut FrameBuilder<Calls>,
     store: &Store<Records>,
     call: &Call,
 ) -> Result<nsemail_contract::dispatch::SetInformation, WsaCode> {
-    let staged = batch.stage(store, &call.change)?;
+    let staged = batch.stage(store, &call.change).map_err(|refusal| {
+        if let Some(limit) = refusal.limit {
+            service.limit_hit(Limit::Store, limit);
+        }
+        refusal.code
+    })?;
     let counts = staged.counts;
     let pushed = match staged.written {
         None => return Ok(counts),

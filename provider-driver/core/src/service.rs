@@ -36,6 +36,21 @@ pub struct Service {
     stop: AtomicBool,
     state: AtomicU32,
     log_bytes: AtomicU64,
+    /// Which limits were told of, and are not told of again before there was room.
+    told: [AtomicBool; 4],
+}
+
+/// What there may be so many of, and no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Objects, their size, contexts of a name.
+    Store,
+    /// Sessions of a client.
+    Sessions,
+    /// Look-ups of a session.
+    Lookups,
+    /// Changes that wait.
+    Pending,
 }
 
 /// Changes that wait for the journal thread.
@@ -70,6 +85,7 @@ impl Service {
             stop: AtomicBool::new(false),
             state: AtomicU32::new(HostedState::Loading as u32),
             log_bytes: AtomicU64::new(0),
+            told: [const { AtomicBool::new(false) }; 4],
         })
     }
 
@@ -128,6 +144,23 @@ impl Service {
         self.common.event(kind, Some(self.provider()), numbers, text);
     }
 
+    /// Something was refused for a limit. The first time is told, and then the first after there was room.
+    pub fn limit_hit(&self, limit: Limit, which: &str) {
+        let told = self.told.get(limit as usize);
+        if told.is_some_and(|told| !told.swap(true, Ordering::Relaxed)) {
+            self.event(EventKind::LIMIT_HIT, [0; 2], format_args!("{which}"));
+        }
+    }
+
+    /// There was room.
+    pub fn limit_passed(&self, limit: Limit) {
+        if let Some(told) = self.told.get(limit as usize)
+            && told.load(Ordering::Relaxed)
+        {
+            told.store(false, Ordering::Relaxed);
+        }
+    }
+
     /// Accepts a change: from here on it is completed, by the journal thread or by [`Self::cancel`].
     ///
     /// # Errors
@@ -140,13 +173,18 @@ impl Service {
             if queue.closed {
                 return Err((WsaCode::WSASYSNOTREADY, call));
             }
-            if queue.calls.len() >= self.common.settings().pending || queue.calls.try_reserve(1).is_err() {
+            if queue.calls.len() >= self.common.settings().pending {
+                self.limit_hit(Limit::Pending, "as many changes wait for the journal as may");
+                return Err((WsaCode::WSA_NOT_ENOUGH_MEMORY, call));
+            }
+            if queue.calls.try_reserve(1).is_err() {
                 return Err((WsaCode::WSA_NOT_ENOUGH_MEMORY, call));
             }
             if let Err(call) = queue.calls.push_within_capacity(call) {
                 return Err((WsaCode::WSA_NOT_ENOUGH_MEMORY, call));
             }
         }
+        self.limit_passed(Limit::Pending);
         self.common.counters().add(CounterKind::CALLS, 1);
         self.wake.set();
         Ok(())

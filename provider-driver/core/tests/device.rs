@@ -271,3 +271,34 @@ fn malformed_requests_fail_and_are_counted() {
     handle.close_and_wait();
     stop(&machine);
 }
+
+#[test]
+fn a_limit_that_is_hit_is_told_once_until_there_is_room() {
+    let machine = installed();
+    set_parameter(&machine, "MaxObjects", 1);
+    machine.start(SERVICE).unwrap();
+    let caller = Caller::register(&machine);
+    let session = caller.provider(PROVIDER).session();
+    let register = |name| session.set(REGISTER, 0, name, &[]);
+    let handle = open(&machine);
+    let told = || {
+        let reply = call(&handle, ioctl::EVENTS, &events(0));
+        let events = EventsReply::read(&Reply::parse(&reply).unwrap()).unwrap();
+        events
+            .events()
+            .filter(|event| event.unwrap().kind == EventKind::LIMIT_HIT)
+            .count()
+    };
+    register("a@example.com").unwrap();
+    for _ in 0..3 {
+        assert_eq!(register("b@example.com"), Err(WsaCode::WSA_NOT_ENOUGH_MEMORY));
+    }
+    assert_eq!(told(), 1);
+    session.set(DELETE, 0, "a@example.com", &[]).unwrap();
+    register("b@example.com").unwrap();
+    assert_eq!(register("a@example.com"), Err(WsaCode::WSA_NOT_ENOUGH_MEMORY));
+    assert_eq!(told(), 2);
+    handle.close_and_wait();
+    caller.deregister();
+    stop(&machine);
+}

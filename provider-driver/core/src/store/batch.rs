@@ -49,6 +49,30 @@ pub enum Written<'b> {
     Remove(&'b [u8]),
 }
 
+/// Why a change was not staged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What its caller is answered with.
+    pub code: WsaCode,
+    /// The store's limit that it would have passed.
+    pub limit: Option<&'static str>,
+}
+
+impl Refusal {
+    const fn full(limit: &'static str) -> Self {
+        Self {
+            code: WsaCode::WSA_NOT_ENOUGH_MEMORY,
+            limit: Some(limit),
+        }
+    }
+}
+
+impl From<WsaCode> for Refusal {
+    fn from(code: WsaCode) -> Self {
+        Self { code, limit: None }
+    }
+}
+
 impl<A: Allocator + Clone> Batch<A> {
     /// No changes.
     pub const fn new_in(alloc: A) -> Self {
@@ -76,7 +100,7 @@ impl<A: Allocator + Clone> Batch<A> {
     /// # Errors
     ///
     /// The change's own, `WSA_NOT_ENOUGH_MEMORY` also if the store is full. Nothing was staged.
-    pub fn stage(&mut self, store: &Store<A>, change: &Change<A>) -> Result<Staged<'_>, WsaCode> {
+    pub fn stage(&mut self, store: &Store<A>, change: &Change<A>) -> Result<Staged<'_>, Refusal> {
         let key = change.key();
         let hash = key.hash(&store.key);
         let old = self.latest(store, hash, &key).cloned();
@@ -114,10 +138,11 @@ impl<A: Allocator + Clone> Batch<A> {
         let bytes = self.bytes.saturating_add(entry.bytes);
         // What makes the store smaller is let in, however full the store is.
         let over = |now: u64, change: i64, limit: u64| now.saturating_add_signed(change) > limit;
-        if (entry.records > 0 && over(store.len() as u64, records, store.limits.records))
-            || (entry.bytes > 0 && over(store.bytes, bytes, store.limits.bytes))
-        {
-            return Err(WsaCode::WSA_NOT_ENOUGH_MEMORY);
+        if entry.records > 0 && over(store.len() as u64, records, store.limits.records) {
+            return Err(Refusal::full("the store has as many objects as it may"));
+        }
+        if entry.bytes > 0 && over(store.bytes, bytes, store.limits.bytes) {
+            return Err(Refusal::full("the store is as large as it may be"));
         }
         self.entries
             .try_push(entry)
@@ -165,13 +190,13 @@ impl<A: Allocator + Clone> Batch<A> {
     }
 
     /// Whether the name may have one more context.
-    fn check_contexts(&self, store: &Store<A>, hash: u64, key: &Key<'_>) -> Result<(), WsaCode> {
+    fn check_contexts(&self, store: &Store<A>, hash: u64, key: &Key<'_>) -> Result<(), Refusal> {
         // What is staged counts whether it is new or not, but for removals: a name cannot get past its limit so, and
         // only comes up short of it when it is changed more than once in the same batch.
         let staged = self.staged(hash).filter(|entry| !entry.removed).count();
         let contexts = store.contexts(key).count().saturating_add(staged);
         if contexts as u64 >= u64::from(store.limits.contexts) {
-            return Err(WsaCode::WSA_NOT_ENOUGH_MEMORY);
+            return Err(Refusal::full("a name has as many contexts as it may"));
         }
         Ok(())
     }

@@ -106,7 +106,11 @@ impl Fixture {
 
     fn stage_query(&mut self, operation: u32, flags: u32, query: &QuerySet<'_>) -> Answer {
         let change = Change::from_query(operation, flags, query, self.store.limits(), Global)?;
-        let SetInformation { added, removed } = self.batch.stage(&self.store, &change)?.counts;
+        let SetInformation { added, removed } = self
+            .batch
+            .stage(&self.store, &change)
+            .map_err(|refusal| refusal.code)?
+            .counts;
         Ok((added, removed))
     }
 
