@@ -1,115 +1,240 @@
 //! Both drivers under a scheduler that decides about every step.
 //!
-//! The shuttle checker runs all threads of the machine, those of the drivers included, one step at a
-//! time, in many different orders. Whatever the order: every request is answered, what was registered is
-//! found, both drivers unload, and the verifier finds nothing.
+//! A schedule that fails is printed with what replays it. The environment variable `SCHEDULES` sets how many
+//! are tried.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 
-use nsemail::{
-    Client, Error, Registration,
-    client::Query,
-    transport::{Device, embedded},
+use nsemail_contract::{
+    LookupFlags, Operation, SetFlags, WsaCode, ioctl,
+    wire::{BeginReply, EmptyRequest, EndRequest, NextRequest, REPLY_HEADER, Reply, SetReply},
 };
-use nsemail_contract::{LookupFlags, Operation, SetFlags, WsaCode, ids::PROVIDER_SERVICE};
 use nsemail_embedded::{Embedded, Options};
-use nt_sim::{Machine, io::Identity, scheduler::Controlled};
-use shuttle::thread;
+use nt_sim::{
+    io::{Access, Completion, FileHandle, Identity},
+    scheduler::Controlled,
+};
+use scenarios::{
+    kernel::Driver,
+    program::{change, message, name, question},
+};
 
-/// What a thread was answered: to its registration, and to its look-up of the same name.
-type Answers = (WsaCode, WsaCode);
+const NAME: &str = "alice@example.com";
 
-/// How often each pair of answers came, over all schedules.
-type Seen = Arc<Mutex<BTreeMap<(u32, u32), u32>>>;
-
-/// How a thread leaves the device.
-#[derive(Clone, Copy)]
-enum Ending {
-    /// It closes its handle.
-    Close,
-    /// Its process is killed with the handle open.
-    Kill,
+/// A machine of one schedule, with both drivers running and both providers attached.
+fn booted() -> Embedded {
+    let options = Options::new()
+        .scheduler(Controlled::new())
+        .machine(|machine| machine.seed(1).trace_capacity(0));
+    Embedded::boot(options).expect("both drivers start")
 }
 
-fn code<T>(answer: Result<T, Error>) -> WsaCode {
-    match answer {
-        Ok(_) => WsaCode::NO_ERROR,
-        Err(Error::Code(code)) => code,
-        Err(error) => panic!("no answer of a driver: {error}"),
-    }
+fn open(machine: &Embedded) -> FileHandle {
+    machine
+        .process(Identity::Administrator)
+        .open(r"\\.\NsEmail", Access::READ_WRITE)
+        .expect("an administrator opens the device")
 }
 
-fn register_and_look_up(machine: &Machine, name: &str, ending: Ending) -> Answers {
-    let process = machine.process(Identity::Administrator);
-    let handle = embedded::open(&process, Device::Client, true).expect("the device opens");
-    let client = Client::new(handle);
-    let registration = Registration {
-        name: name.to_owned(),
-        ..Registration::default()
+fn code_of(completion: &Completion) -> WsaCode {
+    Reply::parse(&completion.data).expect("a sound reply").code
+}
+
+fn register(file: &FileHandle) -> WsaCode {
+    let request = change(
+        Operation::Register,
+        SetFlags::empty(),
+        &name(NAME, &["192.0.2.7:25"]),
+    );
+    code_of(&file.call(ioctl::SET_SERVICE, &request, SetReply::SIZE))
+}
+
+fn look_up(file: &FileHandle) -> WsaCode {
+    code_of(&file.call(ioctl::LOOKUP, &question(NAME, LookupFlags::RETURN_ALL), 4096))
+}
+
+fn a_registration_and_a_look_up_against_a_stop_of_the_provider() {
+    let machine = booted();
+    let file = Arc::new(open(&machine));
+    let program = {
+        let file = Arc::clone(&file);
+        shuttle::thread::spawn(move || {
+            let registered = register(&file);
+            let found = look_up(&file);
+            let not_found = WsaCode::WSASERVICE_NOT_FOUND;
+            assert!(
+                matches!(
+                    (registered, found),
+                    (
+                        WsaCode::NO_ERROR,
+                        WsaCode::NO_ERROR | WsaCode::WSASERVICE_NOT_FOUND
+                    )
+                ) || (registered, found) == (not_found, not_found),
+                "registration: {registered}, look-up: {found}"
+            );
+        })
     };
-    let registered = code(client.set(Operation::Register, SetFlags::empty(), &registration));
-    let found = code(client.look_up(&Query::name(name), LookupFlags::RETURN_NAME));
-    match ending {
-        Ending::Close => drop(client),
-        Ending::Kill => process.kill(),
-    }
-    (registered, found)
+    machine
+        .stop(Driver::Provider.service())
+        .expect("the provider driver stops");
+    program.join().expect("the program ends well");
+    drop(file);
+    machine.shutdown().assert_clean();
 }
 
-/// Two programs use the drivers; if `stopping`, the provider driver is stopped at the same time.
-fn one_schedule(stopping: bool, seen: &Seen) {
-    let system = Embedded::boot(Options::new().scheduler(Controlled::new())).expect("the drivers start");
-    let machine = system.machine().clone();
-    let programs = [
-        ("ann@example.com", Ending::Close),
-        ("bob@example.com", Ending::Kill),
-    ]
-    .map(|(name, ending)| {
-        let machine = machine.clone();
-        thread::spawn(move || register_and_look_up(&machine, name, ending))
+fn a_registration_against_its_cancellation_and_the_end_of_its_handle() {
+    let machine = booted();
+    let file = open(&machine);
+    let request = change(
+        Operation::Register,
+        SetFlags::empty(),
+        &name(NAME, &["192.0.2.7:25"]),
+    );
+    let call = file.submit(ioctl::SET_SERVICE, &request, SetReply::SIZE);
+    let canceller = shuttle::thread::spawn(move || {
+        call.cancel();
+        let code = code_of(&call.wait());
+        assert!(
+            [WsaCode::NO_ERROR, WsaCode::WSA_E_CANCELLED].contains(&code),
+            "{code}"
+        );
     });
-    if stopping {
-        machine.stop(PROVIDER_SERVICE).expect("the service stops");
-    }
+    file.close();
+    canceller.join().expect("the program ends well");
+    machine.shutdown().assert_clean();
+}
+
+fn two_threads_begin_a_session_while_one_ends_it() {
+    let machine = booted();
+    let file = Arc::new(open(&machine));
+    let programs: Vec<_> = (0..2)
+        .map(|_| {
+            let file = Arc::clone(&file);
+            shuttle::thread::spawn(move || assert_eq!(register(&file), WsaCode::NO_ERROR))
+        })
+        .collect();
+    let end = message(|out| EmptyRequest.write(out));
+    let ended = file.call(ioctl::END_SESSION, &end, REPLY_HEADER);
+    assert_eq!(code_of(&ended), WsaCode::NO_ERROR);
     for program in programs {
-        let (registered, found) = program.join().expect("the program ends");
-        let pair = (registered.0, found.0);
-        *seen.lock().expect("no panic before").entry(pair).or_default() += 1;
+        program.join().expect("the program ends well");
     }
-    system.shutdown().assert_clean();
-    assert_eq!(machine.pool_usage().blocks, 0, "all pool is freed");
+    assert_eq!(look_up(&file), WsaCode::NO_ERROR);
+    drop(file);
+    machine.shutdown().assert_clean();
 }
 
-fn all_schedules(stopping: bool) -> BTreeMap<(u32, u32), u32> {
-    let seen = Seen::default();
-    let random = Arc::clone(&seen);
-    shuttle::check_random(move || one_schedule(stopping, &random), 100);
-    let priorities = Arc::clone(&seen);
-    shuttle::check_pct(move || one_schedule(stopping, &priorities), 100, 3);
-    let seen = seen.lock().expect("no panic before").clone();
-    println!("registered, found: {seen:?}");
-    seen
+fn a_look_up_is_read_by_two_threads_and_ended_by_a_third() {
+    let machine = booted();
+    let file = Arc::new(open(&machine));
+    assert_eq!(register(&file), WsaCode::NO_ERROR);
+    let begun = file.call(
+        ioctl::LOOKUP_BEGIN,
+        &question(NAME, LookupFlags::RETURN_ALL),
+        BeginReply::SIZE,
+    );
+    let reply = Reply::parse(&begun.data).expect("a sound reply");
+    let lookup = BeginReply::read(&reply).expect("a look-up").lookup;
+    let next = message(|out| {
+        let flags = LookupFlags::empty();
+        NextRequest { lookup, flags }.write(out)
+    });
+    let readers: Vec<_> = (0..2)
+        .map(|_| {
+            let (file, next) = (Arc::clone(&file), next.clone());
+            shuttle::thread::spawn(move || code_of(&file.call(ioctl::LOOKUP_NEXT, &next, 4096)))
+        })
+        .collect();
+    let end = message(|out| EndRequest { lookup }.write(out));
+    assert_eq!(
+        code_of(&file.call(ioctl::LOOKUP_END, &end, REPLY_HEADER)),
+        WsaCode::NO_ERROR
+    );
+    let codes: Vec<_> = readers
+        .into_iter()
+        .map(|reader| reader.join().expect("an answer"))
+        .collect();
+    let ends = [
+        WsaCode::NO_ERROR,
+        WsaCode::WSA_E_NO_MORE,
+        WsaCode::WSA_E_CANCELLED,
+        WsaCode::WSA_INVALID_HANDLE,
+    ];
+    assert!(codes.iter().all(|code| ends.contains(code)), "{codes:?}");
+    assert!(
+        codes.iter().filter(|code| code.is_success()).count() <= 1,
+        "one record came twice"
+    );
+    drop(file);
+    machine.shutdown().assert_clean();
 }
 
-const OK: u32 = WsaCode::NO_ERROR.0;
-const NOT_FOUND: u32 = WsaCode::WSASERVICE_NOT_FOUND.0;
+fn the_drivers_start_and_stop_beside_each_other_under_a_program() {
+    let machine = booted();
+    let program = {
+        let file = open(&machine);
+        shuttle::thread::spawn(move || {
+            let found = look_up(&file);
+            assert_eq!(found, WsaCode::WSASERVICE_NOT_FOUND);
+        })
+    };
+    let other = machine.machine().clone();
+    let stopper = shuttle::thread::spawn(move || {
+        other
+            .stop(Driver::Client.service())
+            .expect("the client driver stops");
+        other.wait_until_stopped(Driver::Client.service());
+        other
+            .start(Driver::Client.service())
+            .expect("the client driver starts");
+    });
+    machine
+        .stop(Driver::Provider.service())
+        .expect("the provider driver stops");
+    machine
+        .start(Driver::Provider.service())
+        .expect("the provider driver starts");
+    program.join().expect("the program ends well");
+    stopper.join().expect("the client driver is back");
+    machine.wait_until_ready();
+    let file = open(&machine);
+    assert_eq!(register(&file), WsaCode::NO_ERROR);
+    assert_eq!(look_up(&file), WsaCode::NO_ERROR);
+    drop(file);
+    machine.shutdown().assert_clean();
+}
+
+/// Tries that many schedules of both kinds: any, and those in which threads are rarely preempted.
+fn check(schedules: fn()) {
+    let count = std::env::var("SCHEDULES")
+        .ok()
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(25);
+    shuttle::check_random(schedules, count);
+    shuttle::check_pct(schedules, count, 3);
+}
 
 #[test]
-fn in_every_schedule_what_was_registered_is_found() {
-    let seen = all_schedules(false);
-    // A program may be faster than the attachment of the providers; then it is told that nobody has
-    // the name. But a name that was registered is there.
-    let late = seen.get(&(NOT_FOUND, OK));
-    assert_eq!(late, None, "found what nobody registered");
-    assert_eq!(seen.get(&(OK, NOT_FOUND)), None, "lost what was registered");
-    assert!(seen.contains_key(&(OK, OK)), "{seen:?}");
+fn no_schedule_breaks_a_registration_and_a_look_up_while_the_provider_stops() {
+    check(a_registration_and_a_look_up_against_a_stop_of_the_provider);
 }
 
 #[test]
-fn in_every_schedule_stopping_the_provider_driver_answers_every_request() {
-    let seen = all_schedules(true);
-    assert!(seen.len() > 1, "the schedules differ: {seen:?}");
+fn no_schedule_breaks_a_registration_that_is_cancelled_and_closed() {
+    check(a_registration_against_its_cancellation_and_the_end_of_its_handle);
+}
+
+#[test]
+fn no_schedule_breaks_the_beginning_and_the_end_of_a_session() {
+    check(two_threads_begin_a_session_while_one_ends_it);
+}
+
+#[test]
+fn no_schedule_breaks_a_look_up_that_threads_share() {
+    check(a_look_up_is_read_by_two_threads_and_ended_by_a_third);
+}
+
+#[test]
+fn no_schedule_breaks_drivers_that_come_and_go() {
+    check(the_drivers_start_and_stop_beside_each_other_under_a_program);
 }
