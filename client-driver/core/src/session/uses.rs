@@ -157,9 +157,13 @@ impl<R: Clone, S: Copy, A: Allocator + Clone> Uses<R, S, A> {
                 }
             };
         }
-        // What is left of the provider's earlier attachments is only in the way: it freed those sessions itself.
-        self.uses
-            .retain(|old| old.attached.provider != attached.provider || old.inside > 0 || old.look_ups > 0);
+        // What is left of the provider's earlier attachments is only in the way: it freed those sessions itself. (A use
+        // of this attachment is one whose farewell is still to be said.)
+        self.uses.retain(|old| {
+            let earlier =
+                old.attached.provider == attached.provider && old.attached.number != attached.number;
+            !earlier || old.inside > 0 || old.look_ups > 0
+        });
         let id = UseId(self.next);
         self.uses.try_push(Use {
             id,
@@ -422,6 +426,18 @@ mod tests {
             session.enter(&PROVIDER, Some(handle(1))),
             Ok(Entry::Startup(_))
         ));
+    }
+
+    #[test]
+    fn a_cleanup_that_is_due_is_said_although_the_session_begins_anew_before() {
+        let (mut session, _) = started();
+        session.end(Farewell::Cleanup);
+        assert!(matches!(
+            session.enter(&PROVIDER, Some(handle(1))),
+            Ok(Entry::Startup(_))
+        ));
+        assert_eq!(said(session.next_due()), Some((7, Farewell::Cleanup)));
+        assert_eq!(said(session.next_due()), None);
     }
 
     #[test]
