@@ -89,3 +89,21 @@ fn a_removal_sweeps_the_whole_chain() {
         ("ab".into(), W::WSAEACCES)
     );
 }
+
+#[test]
+fn a_removal_that_a_provider_has_made_goes_on_to_the_others_whatever_one_of_them_says() {
+    for failure in [
+        Code(W::WSA_E_CANCELLED),
+        Outcome::Failed(W::WSA_NOT_ENOUGH_MEMORY),
+    ] {
+        assert_eq!(
+            change(Kind::Removal, &[OK, failure, OK]),
+            ("abc".into(), W::NO_ERROR)
+        );
+    }
+    assert_eq!(
+        change(Kind::Removal, &[Code(W::WSA_E_CANCELLED), OK]),
+        ("a".into(), W::WSA_E_CANCELLED),
+        "nothing was done yet"
+    );
+}
