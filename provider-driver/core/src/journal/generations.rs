@@ -61,12 +61,16 @@ impl<D: JournalDirectory> Journal<D> {
         receiver: &mut impl Receiver,
     ) -> Result<(Self, Loaded), LoadError<FileError<D>>> {
         let mut generations = [None, None];
-        for (number, generation) in [0_u8, 1].into_iter().zip(&mut generations) {
+        // A file whose header cannot be read may be the one that counts, so it is read before the other one.
+        let mut ranks = [0, 0];
+        let places = generations.iter_mut().zip(&mut ranks);
+        for (number, (generation, rank)) in [0_u8, 1].into_iter().zip(places) {
             if let Some(file) = directory.open(number).map_err(LoadError::File)? {
                 *generation = peek(&file, provider)?;
+                *rank = generation.unwrap_or(u64::MAX);
             }
         }
-        let order: [u8; 2] = if generations.first() > generations.last() {
+        let order: [u8; 2] = if ranks.first() > ranks.last() {
             [0, 1]
         } else {
             [1, 0]

@@ -133,3 +133,24 @@ fn a_damaged_file_is_not_passed_over_for_the_other_one() {
     assert_eq!(error, LoadError::Damaged(64));
     assert_eq!(damaged.bytes(0).unwrap(), second);
 }
+
+#[test]
+fn a_file_with_a_damaged_header_is_not_passed_over_for_the_generation_before_it() {
+    let medium = Medium::default();
+    let (mut opened, _) = load(&medium);
+    append(&mut opened, b"alice");
+    // The old file may be left over: its deletion is not insisted on.
+    let first = medium.bytes(1);
+    rewrite(&mut opened, &[&b"alice"[..]]).unwrap();
+    append(&mut opened, b"bob");
+    let mut second = medium.bytes(0).unwrap();
+    second[16] ^= 1;
+    let damaged = Medium::holding(&first.unwrap());
+    damaged.files.borrow_mut()[0] = Some(super::super::memory::Content {
+        written: second.clone(),
+        flushed: second.clone(),
+    });
+    let opened = Journal::open(damaged.clone(), PROVIDER, 3, &Global, &mut Contents::default());
+    assert_eq!(opened.err(), Some(LoadError::Damaged(0)));
+    assert_eq!(damaged.bytes(0).unwrap(), second);
+}
