@@ -1,0 +1,36 @@
+//! A program under Wine that does what a scenario tells it; see the library for the messages.
+
+#[cfg(windows)]
+mod device;
+#[cfg(windows)]
+mod process;
+#[cfg(windows)]
+mod registry;
+#[cfg(windows)]
+mod serve;
+#[cfg(windows)]
+mod service;
+
+#[cfg(windows)]
+fn main() -> std::io::Result<()> {
+    serve::serve()
+}
+
+#[cfg(not(windows))]
+fn main() {
+    eprintln!("this program is for Wine");
+    std::process::exit(2);
+}
+
+/// A string as Win32 takes it.
+#[cfg(windows)]
+fn wide(text: &str) -> Vec<u16> {
+    text.encode_utf16().chain([0]).collect()
+}
+
+/// What `GetLastError` says.
+#[cfg(windows)]
+fn last_error() -> u32 {
+    // SAFETY: the function asks for nothing.
+    unsafe { windows_sys::Win32::Foundation::GetLastError() }
+}

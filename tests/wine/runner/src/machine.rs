@@ -1,0 +1,348 @@
+//! Wine as a kernel for scenarios.
+
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, TryRecvError},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use nsemail::transport::Device;
+use nsemail_agent::{Order, Reader};
+use nsemail_contract::{WsaCode, wire::{ReplyWriter, Tail}};
+use nt_sim::inf::Package;
+use scenarios::kernel::{Access, Answer, Call, Driver, Handle, Hold, Kernel, Process, Service, Who, Win32};
+
+use crate::{
+    agent::{Agent, Gone, receive},
+    install,
+    prefix::Prefix,
+};
+
+/// How long something that must happen may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks.
+const INTERVAL: Duration = Duration::from_millis(5);
+/// Wine tells a driver of a closed handle a little after the program: a stop that waits for handles
+/// is pending if it still does after this.
+const GRACE: Duration = Duration::from_millis(400);
+
+/// A Wine in which both drivers are installed.
+pub struct Machine {
+    prefix: Arc<Prefix>,
+    /// Service control, and whatever else no program of a scenario does.
+    system: Arc<Agent>,
+    idle: Arc<Mutex<Vec<Agent>>>,
+}
+
+impl Machine {
+    /// Boots Wine, and installs both drivers.
+    pub fn boot(prefix: &Arc<Prefix>, packages: &[Package]) -> Result<Self, String> {
+        let system = Arc::new(Agent::start(prefix)?);
+        let machine = Self {
+            prefix: Arc::clone(prefix),
+            system,
+            idle: Arc::default(),
+        };
+        machine.reset(packages)?;
+        Ok(machine)
+    }
+
+    /// Makes of the machine a fresh one again.
+    pub fn reset(&self, packages: &[Package]) -> Result<(), String> {
+        for driver in Driver::BOTH {
+            if self.service(driver) == Service::Stopped {
+                continue;
+            }
+            if !matches!(self.stop(driver), Ok(Service::Stopped)) {
+                return Err(format!("{driver:?} does not stop"));
+            }
+        }
+        let data = self.prefix.driver_data();
+        if data.exists() {
+            fs::remove_dir_all(&data).map_err(|error| format!("{}: {error}", data.display()))?;
+        }
+        install::install(&self.system, packages)
+    }
+
+    fn ask_service(&self, order: Order, driver: Driver) -> Reader {
+        self.system
+            .ask(order, |message| message.text(driver.service()))
+            .expect("service control works")
+    }
+}
+
+/// What an error code says.
+const fn check(error: u32) -> Result<(), Win32> {
+    if error == 0 { Ok(()) } else { Err(Win32(error)) }
+}
+
+impl Kernel for Machine {
+    fn start(&self, driver: Driver) -> Result<(), Win32> {
+        check(self.ask_service(Order::StartService, driver).number())
+    }
+
+    fn stop(&self, driver: Driver) -> Result<Service, Win32> {
+        let before = self.prefix.log().len();
+        check(self.ask_service(Order::StopService, driver).number())?;
+        let waits = format!("KMDF: the unload of {} waits", driver.service());
+        let start = Instant::now();
+        loop {
+            if self.service(driver) == Service::Stopped {
+                return Ok(Service::Stopped);
+            }
+            let pending = self
+                .prefix
+                .log()
+                .get(before..)
+                .is_some_and(|log| log.contains(&waits));
+            if pending && start.elapsed() > GRACE {
+                return Ok(Service::StopPending);
+            }
+            assert!(start.elapsed() < PATIENCE, "{driver:?} does not stop");
+            thread::sleep(INTERVAL);
+        }
+    }
+
+    fn service(&self, driver: Driver) -> Service {
+        let mut answer = self.ask_service(Order::QueryService, driver);
+        match (answer.number(), answer.number()) {
+            (0, 2) => Service::StartPending,
+            (0, 3) => Service::StopPending,
+            (0, 4) => Service::Running,
+            _ => Service::Stopped,
+        }
+    }
+
+    fn wait_until_stopped(&self, driver: Driver) {
+        let start = Instant::now();
+        while self.service(driver) != Service::Stopped {
+            assert!(start.elapsed() < PATIENCE, "{driver:?} does not stop");
+            thread::sleep(INTERVAL);
+        }
+    }
+
+    fn process(&self, _who: Who) -> Box<dyn Process> {
+        let idle = lock(&self.idle).pop();
+        let agent = idle.unwrap_or_else(|| Agent::start(&self.prefix).expect("a program starts"));
+        Box::new(Program(Arc::new(Lease {
+            agent: Some(agent),
+            killed: Mutex::new(false),
+            idle: Arc::clone(&self.idle),
+            system: Arc::clone(&self.system),
+        })))
+    }
+
+    fn hold_flush(&self) -> Box<dyn Hold> {
+        let folder = self.prefix.test_folder();
+        let hold = Held {
+            wanted: folder.join("hold-flush"),
+            reached: folder.join("flush-held"),
+        };
+        fs::write(&hold.wanted, []).expect("the hold can be set");
+        Box::new(hold)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A program of a scenario's. It is used for another one when this one has ended peacefully, because
+/// to start one takes Wine long.
+struct Lease {
+    agent: Option<Agent>,
+    killed: Mutex<bool>,
+    idle: Arc<Mutex<Vec<Agent>>>,
+    system: Arc<Agent>,
+}
+
+impl Lease {
+    fn ask(
+        &self,
+        order: Order,
+        with: impl FnOnce(nsemail_agent::Writer) -> nsemail_agent::Writer,
+    ) -> Result<Reader, Gone> {
+        self.agent.as_ref().ok_or(Gone)?.ask(order, with)
+    }
+
+    /// Returns when the drivers have heard of all handles that are closed: requests come to them one
+    /// after the other.
+    fn let_drivers_hear(&self) {
+        let path = Device::Client.path();
+        let Ok(mut answer) = self.system.ask(Order::Open, |message| message.text(path).number(1)) else {
+            return;
+        };
+        let (error, handle) = (answer.number(), answer.number());
+        if error == 0 {
+            // Nothing depends on it.
+            let _ = self.system.ask(Order::Close, |message| message.number(handle));
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(agent) = self.agent.take()
+            && !*lock(&self.killed)
+        {
+            lock(&self.idle).push(agent);
+        }
+    }
+}
+
+struct Program(Arc<Lease>);
+
+impl Process for Program {
+    fn open(&self, device: Device, access: Access) -> Result<Box<dyn Handle>, Win32> {
+        let access = match access {
+            Access::Read => 1,
+            Access::ReadWrite => 3,
+        };
+        let answer = self
+            .0
+            .ask(Order::Open, |message| message.text(device.path()).number(access));
+        let mut answer = answer.expect("the program runs");
+        let (error, number) = (answer.number(), answer.number());
+        check(error)?;
+        Ok(Box::new(Open {
+            number,
+            lease: Arc::clone(&self.0),
+        }))
+    }
+
+    fn kill(&self) {
+        *lock(&self.0.killed) = true;
+        let Some(agent) = &self.0.agent else {
+            return;
+        };
+        let killed = self
+            .0
+            .system
+            .ask(Order::Kill, |message| message.number(agent.process()));
+        assert_eq!(killed.expect("the task manager runs").number(), 0, "the program is killed");
+        agent.wait_until_gone();
+        self.0.let_drivers_hear();
+    }
+}
+
+struct Open {
+    number: u32,
+    lease: Arc<Lease>,
+}
+
+impl Handle for Open {
+    fn submit(&self, code: u32, input: &[u8], output_length: usize) -> Box<dyn Call> {
+        let room = u32::try_from(output_length).expect("an output of at most 4 GiB");
+        let agent = self.lease.agent.as_ref().expect("the program runs");
+        let (token, answers) = agent
+            .control(self.number, code, input, room)
+            .expect("the program runs");
+        Box::new(Sent {
+            token,
+            answers,
+            lease: Arc::clone(&self.lease),
+        })
+    }
+
+    fn duplicate(&self) -> Box<dyn Handle> {
+        let answer = self.lease.ask(Order::Duplicate, |message| message.number(self.number));
+        let mut answer = answer.expect("the program runs");
+        let (error, number) = (answer.number(), answer.number());
+        assert_eq!(error, 0, "a handle can be duplicated");
+        Box::new(Self {
+            number,
+            lease: Arc::clone(&self.lease),
+        })
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // A program that was killed has closed it.
+        if self.lease.ask(Order::Close, |message| message.number(self.number)).is_ok() {
+            self.lease.let_drivers_hear();
+        }
+    }
+}
+
+struct Sent {
+    token: u32,
+    answers: Receiver<Reader>,
+    lease: Arc<Lease>,
+}
+
+impl Call for Sent {
+    fn cancel(&self) -> bool {
+        self.lease
+            .ask(Order::Cancel, |message| message.number(self.token))
+            .is_ok_and(|mut answer| answer.number() != 0)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.lease
+            .ask(Order::HasEnded, |message| message.number(self.token))
+            .map_or(true, |mut answer| answer.number() != 0)
+    }
+
+    fn wait(self: Box<Self>) -> Answer {
+        if *lock(&self.lease.killed) && matches!(self.answers.try_recv(), Err(TryRecvError::Disconnected)) {
+            return unheard();
+        }
+        let Ok(mut answer) = receive(&self.answers) else {
+            return unheard();
+        };
+        let (_ended, error, returned) = (answer.number(), answer.number(), answer.number());
+        Answer {
+            result: check(error),
+            returned: usize::try_from(returned).unwrap_or(usize::MAX),
+            bytes: answer.bytes(),
+        }
+    }
+}
+
+/// What a call of a killed program was answered cannot be known; by the contract it is that it was
+/// cancelled.
+fn unheard() -> Answer {
+    let mut bytes = vec![0; 64];
+    let written = ReplyWriter::new(&mut bytes).map(|reply| reply.finish(WsaCode::WSA_E_CANCELLED, Tail::Required));
+    bytes.truncate(written.unwrap_or_default());
+    Answer {
+        result: Ok(()),
+        returned: bytes.len(),
+        bytes,
+    }
+}
+
+/// See the stand-in kernel's `hold` module for what the two files mean.
+struct Held {
+    wanted: PathBuf,
+    reached: PathBuf,
+}
+
+impl Hold for Held {
+    fn wait_until_reached(&self) {
+        let start = Instant::now();
+        while !self.reached.exists() {
+            assert!(start.elapsed() < PATIENCE, "nothing is flushed");
+            thread::sleep(INTERVAL);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // They may be gone with the machine.
+        let _ = fs::remove_file(&self.wanted);
+        // Whoever has just seen the hold says so before it looks again.
+        thread::sleep(4 * INTERVAL);
+        let start = Instant::now();
+        while self.reached.exists() && start.elapsed() < PATIENCE {
+            thread::sleep(INTERVAL);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Runs the list of scenarios.
+
+use std::{
+    panic::{self, AssertUnwindSafe},
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use scenarios::{for_each_scenario, kernel::Kernel};
+
+use crate::{install, machine::Machine, prefix::Prefix};
+
+/// How long a scenario may take.
+const PATIENCE: Duration = Duration::from_secs(150);
+/// Lines of the log that say that something is wrong.
+const ALARMS: [&str; 5] = ["VIOLATION", "STOP:", "Unhandled exception", "unimplemented function", "page fault"];
+
+/// What to run, and where.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder with the built images: both drivers, the three stand-in modules, both programs.
+    pub images: PathBuf,
+    /// The folder with the INF files.
+    pub inf: PathBuf,
+    /// Where the prefix is made; what is there goes.
+    pub prefix: PathBuf,
+    /// Where all that is printed goes.
+    pub log: PathBuf,
+    /// Run only scenarios with this in their names.
+    pub filter: Option<String>,
+}
+
+/// How a scenario ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it should.
+    Passed,
+    /// With what went wrong.
+    Failed(String),
+    /// Not at all, because Wine cannot do what it is about.
+    Skipped(&'static str),
+}
+
+/// How all ended.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    /// Each scenario, its outcome, and the time that it took.
+    pub scenarios: Vec<(String, Outcome, Duration)>,
+}
+
+impl Summary {
+    /// Whether none failed.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        let mut scenarios = self.scenarios.iter();
+        scenarios.all(|(_, outcome, _)| !matches!(outcome, Outcome::Failed(_)))
+    }
+
+    /// How many there are of a kind.
+    fn count(&self, of_kind: impl Fn(&Outcome) -> bool) -> usize {
+        self.scenarios.iter().filter(|(_, outcome, _)| of_kind(outcome)).count()
+    }
+
+    /// One line for all.
+    #[must_use]
+    pub fn line(&self) -> String {
+        format!(
+            "{} scenarios agree with the simulated machine, {} do not, {} cannot run on Wine",
+            self.count(|outcome| *outcome == Outcome::Passed),
+            self.count(|outcome| matches!(outcome, Outcome::Failed(_))),
+            self.count(|outcome| matches!(outcome, Outcome::Skipped(_)))
+        )
+    }
+}
+
+/// A scenario.
+type Scenario = fn(&dyn Kernel);
+
+macro_rules! list {
+    ($($module:ident: [$($scenario:ident,)+],)+) => {
+        /// All scenarios by name.
+        const SCENARIOS: &[(&str, Scenario)] = &[$($(
+            (concat!(stringify!($module), "::", stringify!($scenario)), scenarios::$module::$scenario),
+        )+)+];
+    };
+}
+for_each_scenario!(list);
+
+/// What Wine 8 cannot do.
+const SKIPPED: [(&str, &str); 3] = [
+    (
+        "access::a_user_looks_up_and_does_not_register",
+        "Wine has no access control for devices",
+    ),
+    (
+        "access::only_administrators_open_the_providers_device",
+        "Wine has no access control for devices",
+    ),
+    (
+        "in_flight::closing_a_handle_cancels_its_calls_and_runs_its_session_down",
+        "Wine sends no IRP_MJ_CLEANUP, so a driver does not hear of the last handle while calls are under way",
+    ),
+];
+
+/// Runs the scenarios.
+pub fn run(options: &Options) -> Result<Summary, String> {
+    let packages = install::read(&options.inf)?;
+    let prefix = Arc::new(Prefix::make(&options.prefix, &options.log, &options.images)?);
+    let mut summary = Summary::default();
+    let mut machine: Option<Arc<Machine>> = None;
+    for (name, scenario) in SCENARIOS {
+        if options.filter.as_ref().is_some_and(|filter| !name.contains(filter.as_str())) {
+            continue;
+        }
+        let start = Instant::now();
+        let skipped = SKIPPED.iter().find(|(skipped, _)| skipped == name);
+        let outcome = if let Some((_, why)) = skipped {
+            Outcome::Skipped(why)
+        } else {
+            let ready = match machine.take() {
+                Some(machine) => machine.reset(&packages).map(|()| machine),
+                None => Machine::boot(&prefix, &packages).map(Arc::new),
+            };
+            let outcome = match ready {
+                Ok(ready) => {
+                    let outcome = run_one(name, *scenario, &ready, &prefix);
+                    machine = (outcome == Outcome::Passed).then_some(ready);
+                    outcome
+                }
+                Err(error) => Outcome::Failed(error),
+            };
+            if machine.is_none() {
+                // Whatever state it is in, the next one gets a new machine.
+                prefix.end_all();
+            }
+            outcome
+        };
+        let took = start.elapsed();
+        let shown = match &outcome {
+            Outcome::Passed => "ok".to_owned(),
+            Outcome::Failed(error) => format!("FAILED: {error}"),
+            Outcome::Skipped(why) => format!("not on Wine: {why}"),
+        };
+        println!("wine {name} ... {shown} ({:.1} s)", took.as_secs_f32());
+        summary.scenarios.push(((*name).to_owned(), outcome, took));
+    }
+    if let Some(machine) = machine.take()
+        && let Err(error) = machine.reset(&packages)
+    {
+        summary
+            .scenarios
+            .push(("the end".to_owned(), Outcome::Failed(error), Duration::ZERO));
+    }
+    prefix.end_all();
+    Ok(summary)
+}
+
+/// Runs one scenario on a thread of its own. If it hangs, the machine is switched off under it.
+fn run_one(name: &str, scenario: Scenario, machine: &Arc<Machine>, prefix: &Prefix) -> Outcome {
+    let before = prefix.log().len();
+    let (sender, ended) = mpsc::channel();
+    let runner = {
+        let machine = Arc::clone(machine);
+        thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let result = panic::catch_unwind(AssertUnwindSafe(|| scenario(&*machine)));
+            drop(machine);
+            let _ = sender.send(());
+            result
+        })
+    };
+    let Ok(runner) = runner else {
+        return Outcome::Failed("no thread can be made".to_owned());
+    };
+    let in_time = ended.recv_timeout(PATIENCE).is_ok();
+    if !in_time {
+        prefix.end_all();
+    }
+    let result = runner.join().unwrap_or_else(Err);
+    let log = prefix.log();
+    let said = log.get(before..).unwrap_or_default();
+    let alarm = said.lines().find(|line| ALARMS.iter().any(|alarm| line.contains(alarm)));
+    match (result, alarm) {
+        _ if !in_time => Outcome::Failed(format!("it hangs; the end of the log:\n{}", tail(said))),
+        (Err(panic), _) => {
+            let what = panic
+                .downcast_ref::<String>()
+                .map(String::as_str)
+                .or_else(|| panic.downcast_ref::<&str>().copied());
+            Outcome::Failed(format!("{}; the end of the log:\n{}", what.unwrap_or("panic"), tail(said)))
+        }
+        (Ok(()), Some(alarm)) => Outcome::Failed(alarm.to_owned()),
+        (Ok(()), None) => Outcome::Passed,
+    }
+}
+
+/// The last lines of a log.
+fn tail(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    let from = lines.len().saturating_sub(25);
+    lines.get(from..).unwrap_or_default().join("\n")
+}
