@@ -1,6 +1,7 @@
 //! Rules of the store. Numbers are those of the table and the decisions that the module `change` speaks of.
 
 mod edges;
+mod look_ups;
 mod model;
 mod table;
 
@@ -184,4 +185,40 @@ fn query(name: &str) -> QuerySet<'_> {
         name: Some(Text::from_str(name).unwrap()),
         ..QuerySet::default()
     }
+}
+
+const A: &str = "192.0.2.1:1";
+const B: &str = "192.0.2.2:2";
+
+fn states(fixture: &Fixture) -> Option<(State, usize)> {
+    fixture
+        .seen()
+        .map(|(state, addresses, ..)| (state, addresses.len()))
+}
+
+/// A store with bob after those calls, all of which succeed.
+fn after(calls: &[Call]) -> Fixture {
+    let mut fixture = Fixture::new();
+    for call in calls {
+        fixture.set(call).unwrap();
+    }
+    fixture
+}
+
+fn full() -> Call {
+    Call {
+        version: Some(3),
+        comment: Some("office".to_string()),
+        blob: Some(std::vec![1, 2]),
+        ..call(REGISTER, 0, &[A])
+    }
+}
+
+fn details(fixture: &Fixture) -> (Option<u32>, Option<String>, Option<Vec<u8>>) {
+    let (_, _, version, comment, blob) = fixture.seen().unwrap();
+    (version, comment, blob)
+}
+
+fn all_details() -> (Option<u32>, Option<String>, Option<Vec<u8>>) {
+    (Some(3), Some("office".to_string()), Some(std::vec![1, 2]))
 }

@@ -63,6 +63,14 @@ pub fn started() -> Machine {
     machine
 }
 
+/// A machine with the driver running, a client, and a session with the default provider.
+pub fn session() -> (Machine, Caller, Session) {
+    let machine = started();
+    let caller = Caller::register(&machine);
+    let session = caller.provider(PROVIDER).session();
+    (machine, caller, session)
+}
+
 /// Sets a number among the driver's parameters.
 pub fn set_parameter(machine: &Machine, name: &str, value: u32) {
     machine

@@ -5,8 +5,6 @@ use super::*;
 const REGISTERED: State = State::Registered;
 const DEREGISTERED: State = State::Deregistered;
 
-const A: &str = "192.0.2.1:1";
-const B: &str = "192.0.2.2:2";
 const C: &str = "[2001:db8::3]:3";
 const A_TCP: &str = "192.0.2.1:1/6";
 const B_TCP: &str = "192.0.2.2:2/6";
