@@ -95,8 +95,10 @@ impl Device for Control {
     /// The program has closed its handle, or has died. When it died its requests were cancelled before; a handle may be
     /// closed while another thread waits for an answer.
     fn cleanup(&self, passive: Passive<'_>, session: &Self::File) {
-        session.end(&self.service, passive, Farewell::Rundown);
+        // First bar what is new, then answer what waits, and only then tell the providers, who may answer too.
+        session.bar();
         calls::cancel(&self.service, session);
+        session.end(&self.service, passive, Farewell::Rundown);
         down(&self.service.statistics.sessions);
     }
 

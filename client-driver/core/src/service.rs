@@ -75,7 +75,7 @@ impl Service {
             work,
             stopping: AtomicBool::new(false),
             events,
-            statistics: Statistics::new(),
+            statistics: Statistics::try_new()?,
             last_session: AtomicU64::new(0),
         };
         Ok(Arc::write(place, service).into())

@@ -1,9 +1,13 @@
 //! Counters.
 
+use core::iter;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use nsemail_contract::WsaCode;
 use nsemail_contract::wire::CounterKind;
+use pool_alloc::{OutOfMemory, Vec};
+
+use crate::memory::ServicePool;
 
 /// The kinds that are counted by result.
 const BY_RESULT: [CounterKind; 11] = [
@@ -20,7 +24,8 @@ const BY_RESULT: [CounterKind; 11] = [
     CounterKind::RUNDOWN,
 ];
 
-const CODES: usize = WsaCode::ALL.len();
+/// Every code that has a name, and one for all others.
+const COLUMNS: usize = WsaCode::ALL.len().saturating_add(1);
 
 /// What stands for a code that has no name.
 const OTHER: WsaCode = WsaCode(u32::MAX);
@@ -28,8 +33,9 @@ const OTHER: WsaCode = WsaCode(u32::MAX);
 /// The counters of the driver. Reading them while calls run gives values that were true at some moment each.
 #[derive(Debug)]
 pub struct Statistics {
-    /// One row per kind; the last column is for codes that have no name.
-    results: [[AtomicU64; CODES.saturating_add(1)]; BY_RESULT.len()],
+    /// One row per kind; the last column is for codes that have no name. In memory of its own, because it is large for
+    /// a kernel stack.
+    results: Vec<AtomicU64, ServicePool>,
     /// Sessions that are open.
     pub sessions: AtomicU64,
     /// Look-ups that are open.
@@ -42,53 +48,45 @@ pub struct Statistics {
     pub malformed: AtomicU64,
 }
 
-impl Default for Statistics {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Statistics {
     /// All zero.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            results: [const { [const { AtomicU64::new(0) }; CODES.saturating_add(1)] }; BY_RESULT.len()],
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn try_new() -> Result<Self, OutOfMemory> {
+        let counters = iter::repeat_with(AtomicU64::default).take(BY_RESULT.len().saturating_mul(COLUMNS));
+        Ok(Self {
+            results: Vec::try_from_iter_in(counters, ServicePool::default())?,
             sessions: AtomicU64::new(0),
             look_ups: AtomicU64::new(0),
             fall_throughs: AtomicU64::new(0),
             cancelled: AtomicU64::new(0),
             malformed: AtomicU64::new(0),
-        }
+        })
     }
 
     /// Counts a result.
     pub fn count(&self, kind: CounterKind, code: WsaCode) {
-        let row = BY_RESULT
-            .iter()
-            .position(|known| *known == kind)
-            .and_then(|row| self.results.get(row));
+        let row = BY_RESULT.iter().zip(self.results.chunks(COLUMNS));
         let column = WsaCode::ALL
             .iter()
             .position(|known| *known == code)
-            .unwrap_or(CODES);
-        if let Some(counter) = row.and_then(|row| row.get(column)) {
-            counter.fetch_add(1, Relaxed);
+            .unwrap_or(COLUMNS.saturating_sub(1));
+        for (_, row) in row.filter(|(known, _)| **known == kind) {
+            row.get(column).map(up);
         }
     }
 
     /// The counters by result that are not zero.
     pub fn results(&self) -> impl Iterator<Item = (CounterKind, WsaCode, u64)> {
-        BY_RESULT
-            .iter()
-            .zip(&self.results)
-            .flat_map(|(kind, row)| {
-                let codes = WsaCode::ALL.iter().copied().chain([OTHER]);
-                codes
-                    .zip(row)
-                    .map(|(code, counter)| (*kind, code, counter.load(Relaxed)))
-            })
-            .filter(|(_, _, value)| *value > 0)
+        let rows = BY_RESULT.iter().zip(self.results.chunks(COLUMNS));
+        rows.flat_map(|(kind, row)| {
+            let codes = WsaCode::ALL.iter().copied().chain([OTHER]);
+            codes
+                .zip(row)
+                .map(|(code, counter)| (*kind, code, counter.load(Relaxed)))
+        })
+        .filter(|(_, _, value)| *value > 0)
     }
 }
 
@@ -108,7 +106,9 @@ mod tests {
 
     #[test]
     fn results_are_counted_by_kind_and_code() {
-        let statistics = Statistics::new();
+        let machine = nt_sim::Machine::builder().build().unwrap();
+        let _entered = machine.enter();
+        let statistics = Statistics::try_new().unwrap();
         statistics.count(CounterKind::LOOKUP, WsaCode::NO_ERROR);
         statistics.count(CounterKind::LOOKUP, WsaCode::NO_ERROR);
         statistics.count(CounterKind::LOOKUP, WsaCode(4711));

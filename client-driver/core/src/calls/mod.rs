@@ -151,12 +151,12 @@ pub fn run(service: &Service, passive: Passive<'_>, mut task: BoxedTask, mut wak
     service.calls(|calls| calls.release(ticket));
 }
 
-/// A handle is closed: the calls of its session that wait are cancelled. Those that run find out before they wait, or
-/// are answered.
+/// A handle is closed: the calls of its session that wait are cancelled. Those that run are answered, or find out when
+/// they have parked.
 pub fn cancel(service: &Service, session: &Arc<Session, SessionPool>) {
     let of_session = |task: &BoxedTask| Arc::ptr_eq(&task.session, session).then(|| task.reply.waiting());
     let mut slot = 0;
-    while let Some((found, waiting)) = service.calls(|calls| calls.find_parked(slot, of_session)) {
+    while let Some((found, waiting)) = service.calls(|calls| calls.find(slot, of_session)) {
         waiting.cancel();
         slot = found.saturating_add(1);
     }

@@ -276,13 +276,13 @@ impl<T, A: Allocator> Table<T, A> {
         count
     }
 
-    /// The first parked task from a slot on for which `look` finds something, with its slot.
-    pub fn find_parked<F>(&self, from: usize, mut look: impl FnMut(&T) -> Option<F>) -> Option<(usize, F)> {
-        let parked = |(index, slot): (usize, &Slot<T>)| match &slot.state {
-            State::Parked(_, task) => look(task).map(|found| (index, found)),
+    /// The first task here, parked or ready, from a slot on for which `look` finds something, with its slot.
+    pub fn find<F>(&self, from: usize, mut look: impl FnMut(&T) -> Option<F>) -> Option<(usize, F)> {
+        let here = |(index, slot): (usize, &Slot<T>)| match &slot.state {
+            State::Parked(_, task) | State::Ready(_, task) => look(task).map(|found| (index, found)),
             _ => None,
         };
-        self.slots.iter().enumerate().skip(from).find_map(parked)
+        self.slots.iter().enumerate().skip(from).find_map(here)
     }
 
     /// How many questions one provider has that it has not answered.
@@ -395,9 +395,9 @@ mod tests {
         parked(&mut table, 3, 10);
         assert!(table.reserve().is_none(), "the table is full");
         assert_eq!((table.open_questions(10), table.open_questions(20)), (2, 1));
-        assert_eq!(table.find_parked(1, |task| Some(task.1)), Some((1, 2)));
+        assert_eq!(table.find(1, |task| Some(task.1)), Some((1, 2)));
         assert_eq!(table.abandon(10), 2);
-        assert_eq!(table.find_parked(2, |task| Some(task.1)), None);
+        assert_eq!(table.find(1, |task| Some(task.1)), Some((1, 2)));
         assert_eq!(table.answer(first, DONE), Delivered::Unasked);
         assert_eq!(table.answer(other, DONE), Delivered::ToWorker);
         let woken: std::vec::Vec<_> = core::iter::from_fn(|| table.next_ready())

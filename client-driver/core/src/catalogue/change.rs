@@ -104,11 +104,11 @@ impl<A: Allocator + Clone> Change<A> {
                     self.reply = Some(WsaCode::NO_ERROR);
                 }
             }
-            Outcome::Unavailable => {}
-            // It is made already, so the providers that are left are told whatever happens.
+            // What some provider has done is not left half done.
             Outcome::Code(_) | Outcome::Failed(_) if self.succeeded => {}
             Outcome::Code(code) if code.is_cancelled() => self.reply = Some(WsaCode::WSA_E_CANCELLED),
             Outcome::Code(code) => self.verdict.note(code),
+            Outcome::Unavailable => {}
             Outcome::Failed(code) => self.reply = Some(code),
         }
         self.position = self.position.saturating_add(1);

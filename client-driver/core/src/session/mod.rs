@@ -180,12 +180,17 @@ impl Session {
         self.say_what_is_due(service, passive);
     }
 
+    /// The handle was closed: no call of the session enters a provider any more.
+    pub fn bar(&self) {
+        self.uses.with(|uses| uses.end(Farewell::Rundown));
+    }
+
     /// Ends the session with every provider: its look-ups are closed, then the farewells are said, here or by the calls
     /// that are still inside.
     pub fn end(&self, service: &Service, passive: Passive<'_>, farewell: Farewell) {
-        // First bar new calls, then close what is open: after a rundown nothing is said to a provider but the rundown.
+        // After a rundown nothing is said to a provider but the rundown.
         if farewell == Farewell::Rundown {
-            self.uses.with(|uses| uses.end(farewell));
+            self.bar();
         }
         while let Some(look_up) = self.look_ups.with(SessionLookUps::pop) {
             down(&service.statistics.look_ups);

@@ -157,8 +157,7 @@ impl<R: Clone, S: Copy, A: Allocator + Clone> Uses<R, S, A> {
                 }
             };
         }
-        // What is left of the provider's earlier attachments is only in the way: it freed those sessions itself. (A use
-        // of this attachment is one whose farewell is still to be said.)
+        // What is left of the provider's earlier attachments is only in the way: it freed those sessions itself.
         self.uses.retain(|old| {
             let earlier =
                 old.attached.provider == attached.provider && old.attached.number != attached.number;
