@@ -9,7 +9,8 @@
 //!
 //! The driver appends a provider when it sees it for the first time, and refreshes name and blob when the provider
 //! comes back with others. Whether it is enabled, and its place, are the administrator's. An entry that cannot be read
-//! counts as disabled, with an event; others are not affected.
+//! counts as disabled, with an event; others are not affected. `Enabled` is written last: an entry without it was cut
+//! off while it was appended, and is no entry; its provider will be appended again.
 
 use core::str::FromStr;
 
@@ -57,7 +58,12 @@ pub fn load(passive: Passive<'_>, service: &Service, parameters: &Key) -> Result
             continue;
         };
         let entry = match read(passive, &catalog, &name, provider) {
-            Ok(entry) => entry,
+            Ok(Some(entry)) => entry,
+            Ok(None) => {
+                let text = format_args!("Catalog: the entry was not written to its end");
+                service.event(EventKind::ENTRY_SKIPPED, Some(provider), [0, 0], text);
+                continue;
+            }
             Err(OUT_OF_MEMORY) => return Err(OUT_OF_MEMORY),
             Err(status) => {
                 let code = u64::from(status.0.cast_unsigned());
@@ -75,19 +81,22 @@ pub fn load(passive: Passive<'_>, service: &Service, parameters: &Key) -> Result
     Ok(())
 }
 
+/// `None` if the entry was not written to its end.
 fn read(
     passive: Passive<'_>,
     catalog: &Key,
     name: &[u16],
     provider: Guid,
-) -> Result<Entry<CatalogPool>, NtStatus> {
+) -> Result<Option<Entry<CatalogPool>>, NtStatus> {
     let key = catalog
         .open(passive, name)?
         .ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+    let Some(enabled) = key.dword(passive, utf16!("Enabled"))? else {
+        return Ok(None);
+    };
     let missing = NtStatus::OBJECT_NAME_NOT_FOUND;
     let identifier = key.string(passive, utf16!("Identifier"), POOL)?.ok_or(missing)?;
     let blob = key.binary(passive, utf16!("Blob"), POOL)?.ok_or(missing)?;
-    let enabled = key.dword(passive, utf16!("Enabled"))?.ok_or(missing)? != 0;
     let order = key.dword(passive, utf16!("Order"))?.ok_or(missing)?;
     let version = key.dword(passive, utf16!("Version"))?.ok_or(missing)?;
     let description = Description {
@@ -95,10 +104,10 @@ fn read(
         identifier: &identifier,
         blob: &blob,
         version,
-        enabled,
+        enabled: enabled != 0,
         order,
     };
-    Entry::try_new(description, POOL).map_err(status_of)
+    Entry::try_new(description, POOL).map(Some).map_err(status_of)
 }
 
 /// What stands in for an entry that cannot be read.
@@ -185,7 +194,8 @@ fn write(passive: Passive<'_>, store: &Key, entry: &Entry<CatalogPool>) -> Resul
     key.set_string(passive, utf16!("Identifier"), entry.identifier(), POOL)?;
     key.set_dword(passive, utf16!("Version"), entry.version())?;
     key.set_dword(passive, utf16!("Order"), entry.order())?;
-    // Last: without it, what was cut off here counts as damaged.
+    // Last, and on the disk after all others: without it there is no entry.
+    key.flush(passive)?;
     key.set_dword(passive, utf16!("Enabled"), u32::from(entry.enabled()))?;
     key.flush(passive)
 }

@@ -207,6 +207,25 @@ fn a_damaged_entry_counts_as_disabled_and_harms_no_other() {
 }
 
 #[test]
+fn an_entry_that_was_not_written_to_its_end_is_appended_again() {
+    let rig = Rig::new(vec![
+        primary(1).has(&[ANN]).build(),
+        secondary(2).has(&[ANN]).build(),
+    ]);
+    rig.stop(CLIENT_SERVICE);
+    let registry = rig.machine.registry();
+    let entry = registry.open_key(None, &key(1)).unwrap();
+    registry.delete_value(entry, "Enabled").unwrap();
+    rig.machine.start(CLIENT_SERVICE).unwrap();
+    let program = rig.program();
+    let both = ENABLED | ATTACHED;
+    assert_eq!(program.providers(), [(2, both), (1, both)]);
+    assert_eq!(program.look_up(ANN).unwrap()[0].1, 1, "it is the primary again");
+    drop(program);
+    rig.shutdown();
+}
+
+#[test]
 fn both_orders_of_loading_and_unloading_are_fine() {
     for services in [[PROVIDERS[0], CLIENT_SERVICE], [CLIENT_SERVICE, PROVIDERS[0]]] {
         for unload in [services, [services[1], services[0]]] {
