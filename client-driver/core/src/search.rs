@@ -6,7 +6,7 @@
 
 use nsemail_contract::fault::Fault;
 use nsemail_contract::wire::{EventKind, Record, Tier};
-use nsemail_contract::{Guid, LookupFlags, WsaCode, ids, limits};
+use nsemail_contract::{Guid, LookupFlags, WsaCode, ids};
 use nsemail_kernel::irql::Passive;
 
 use crate::buffer::{Query, Room};
@@ -23,6 +23,10 @@ use crate::statistics::up;
 
 /// The room for a record that is tried first when the caller does not limit it.
 const FIRST_ROOM: usize = 1024;
+
+/// The most room for a record: more than one takes whose every member is at its published limit. A program cannot make
+/// the driver hold more than this by offering a large buffer.
+const MOST_ROOM: usize = 64 * 1024;
 
 /// How often a provider may want more room for one record, before it is taken for broken.
 const MOST_TRIES: u8 = 4;
@@ -253,7 +257,7 @@ impl Search {
     /// Asks for a record. `false` if the answer comes later.
     fn ask(&mut self, call: &Context<'_>, flags: LookupFlags, fit: Fit) -> bool {
         let length = match fit {
-            Fit::Within(length) => length,
+            Fit::Within(length) => length.min(MOST_ROOM),
             Fit::Any => self.needed.max(FIRST_ROOM),
         };
         if self.room.prepare(length).is_err() {
@@ -318,7 +322,7 @@ impl Search {
             },
             WsaCode::WSAEFAULT => {
                 let needed = self.room.length();
-                if needed <= self.room.offered() || needed > limits::MESSAGE || self.tries > MOST_TRIES {
+                if needed <= self.room.offered() || needed > MOST_ROOM || self.tries > MOST_TRIES {
                     self.fault(call, format_args!("asked for a buffer of {needed} bytes"));
                     WsaCode::WSAEINVALIDPROVIDER
                 } else {

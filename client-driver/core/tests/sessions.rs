@@ -325,3 +325,20 @@ fn stop_stays_pending_while_a_handle_is_open_and_the_device_works() {
     drop(program);
     rig.shutdown();
 }
+
+#[test]
+fn a_record_of_any_size_is_found_in_one_call_whatever_the_flags() {
+    let comment = "x".repeat(1000);
+    let module = primary(1).on_begin(move |name| {
+        Ok(vec![Held {
+            name: name.to_owned(),
+            comment: comment.clone(),
+        }])
+    });
+    let rig = Rig::new(vec![module.build()]);
+    let program = rig.program();
+    let flags = LookupFlags::RETURN_ALL | LookupFlags::FLUSHPREVIOUS;
+    assert_eq!(program.look_up_with(ANN, flags).unwrap().len(), 1);
+    drop(program);
+    rig.shutdown();
+}

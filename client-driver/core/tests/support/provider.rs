@@ -27,6 +27,11 @@ pub struct Held {
     pub comment: String,
 }
 
+const FLUSHPREVIOUS: u32 = 0x2000;
+
+/// A look-up that is open: its number, its records, how many were delivered, whether the next one did not fit.
+type LookUp = (u64, Vec<Held>, usize, bool);
+
 type Begin = dyn Fn(&str) -> Result<Vec<Held>, WsaCode> + Send + Sync;
 type Next = dyn Fn(Accepted) -> AsyncStatus + Send + Sync;
 type Set = dyn Fn(Accepted, u32) -> AsyncStatus + Send + Sync;
@@ -45,7 +50,7 @@ pub struct Module {
     next: Option<Box<Next>>,
     set: Option<Box<Set>>,
     tweak: Option<Box<Tweak>>,
-    look_ups: Mutex<Vec<(u64, Vec<Held>, usize)>>,
+    look_ups: Mutex<Vec<LookUp>>,
     last: AtomicU64,
     trace: Mutex<Vec<String>>,
 }
@@ -422,7 +427,7 @@ unsafe extern "system" fn begin(
     match module.begin.as_ref().map_or(Ok(Vec::new()), |begin| begin(&name)) {
         Ok(records) => {
             let number = module.last.fetch_add(1, Ordering::Relaxed) + 1;
-            module.look_ups.lock().unwrap().push((number, records, 0));
+            module.look_ups.lock().unwrap().push((number, records, 0, false));
             // SAFETY: the client gives a place for the look-up.
             unsafe { *look_up = ptr::without_provenance_mut(usize::try_from(number).unwrap()) };
             WsaCode::NO_ERROR
@@ -446,19 +451,28 @@ unsafe extern "system" fn next(
     if let Some(next) = &module.next {
         return next(accepted);
     }
-    let _ = flags;
-    next_of(module, &accepted, look_up.addr() as u64).into()
+    next_of(
+        module,
+        &accepted,
+        look_up.addr() as u64,
+        flags & FLUSHPREVIOUS != 0,
+    )
+    .into()
 }
 
 /// The next record of a look-up, by the buffer protocol.
-fn next_of(module: &Module, call: &Accepted, look_up: u64) -> WsaCode {
+fn next_of(module: &Module, call: &Accepted, look_up: u64, flush: bool) -> WsaCode {
     let mut look_ups = module.look_ups.lock().unwrap();
-    let Some((_, records, at)) = look_ups.iter_mut().find(|it| it.0 == look_up) else {
+    let Some((_, records, at, refused)) = look_ups.iter_mut().find(|it| it.0 == look_up) else {
         return WsaCode::WSA_INVALID_HANDLE;
     };
+    if flush && *refused {
+        *at += 1;
+    }
     let code = records
         .get(*at)
         .map_or(WsaCode::WSA_E_NO_MORE, |record| call.write(record));
+    *refused = code == WsaCode::WSAEFAULT;
     if code.is_success() {
         *at += 1;
     }

@@ -4,7 +4,7 @@
 //! request may be cancelled, and its memory gone, at any time before.
 
 use nsemail_contract::wire::{BatchRequest, CounterKind, REPLY_HEADER, ReplyWriter, Tail};
-use nsemail_contract::{WsaCode, limits};
+use nsemail_contract::{LookupFlags, WsaCode, limits};
 use nsemail_kernel::pool::Pool;
 use pool_alloc::{IntoIter, OutOfMemory, Vec};
 
@@ -38,7 +38,8 @@ impl Gather {
     fn advance(&mut self, call: &Context<'_>, mut wake: Option<Wake>, stop: bool) -> Progress {
         loop {
             let want = Want {
-                flags: self.search.flags(),
+                // No record is skipped here: asking again with more room must bring the same one.
+                flags: self.search.flags().difference(LookupFlags::FLUSHPREVIOUS),
                 fit: Fit::Any,
                 stop,
             };
