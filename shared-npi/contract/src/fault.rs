@@ -37,9 +37,6 @@ macro_rules! fault_kinds {
         }
 
         impl FaultKind {
-            /// Every kind, for tests that want to see each of them happen.
-            pub const ALL: &'static [Self] = &[$(Self::$name),+];
-
             /// One line for a person.
             #[must_use]
             pub const fn describe(self) -> &'static str {

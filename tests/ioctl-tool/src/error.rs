@@ -74,6 +74,9 @@ pub enum Error {
     /// The command line asks for something that cannot be done.
     #[error("{0}")]
     Usage(String),
+    /// A person was asked and said no.
+    #[error("{0}")]
+    Declined(&'static str),
     /// Some lines of an import were refused; each was reported already.
     #[error("{refused} of {total} entries were refused")]
     Refused {

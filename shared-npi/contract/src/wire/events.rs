@@ -29,15 +29,6 @@ macro_rules! event_kinds {
                 }
             }
 
-            /// Whether the first number of such an event is an NT status.
-            #[must_use]
-            pub const fn has_status(self) -> bool {
-                matches!(
-                    self,
-                    Self::ATTACH_DECLINED | Self::LOAD_FAILED | Self::LOG_FAILED | Self::REGISTRATION_FAILED
-                )
-            }
-
             /// Whether someone should look at it.
             #[must_use]
             pub const fn is_warning(self) -> bool {
@@ -61,7 +52,7 @@ event_kinds! {
     DETACHING = 4, "detaching", false;
     /// A binding was cleaned up. Subject: the provider.
     DETACHED = 5, "detached", false;
-    /// An attachment was declined. Subject: the provider. Numbers: NT status. Text: the reason.
+    /// An attachment was declined. Subject: the provider. Text: the reason.
     ATTACH_DECLINED = 6, "attach-declined", true;
     /// A provider was seen for the first time and appended to the catalogue. Subject: the provider.
     CATALOGUE_ADDED = 7, "catalogue-added", false;
@@ -69,13 +60,11 @@ event_kinds! {
     ENTRY_SKIPPED = 8, "entry-skipped", true;
     /// A hosted provider was loaded. Subject: the provider. Numbers: objects.
     LOADED = 9, "loaded", false;
-    /// A hosted provider could not be loaded. Subject: the provider. Numbers: NT status, offset in
-    /// its log.
+    /// A hosted provider could not be loaded. Subject: the provider. Numbers: offset in its log.
     LOAD_FAILED = 10, "load-failed", true;
-    /// The end of a log was torn and was cut. Subject: the provider. Numbers: offset of the cut,
-    /// bytes cut.
+    /// The end of a log was torn and was cut. Subject: the provider. Numbers: offset of the cut.
     LOG_CUT = 11, "log-cut", true;
-    /// A log could not be written. Subject: the provider. Numbers: NT status.
+    /// A log could not be written. Subject: the provider.
     LOG_FAILED = 12, "log-failed", true;
     /// A published limit was hit. Text: which.
     LIMIT_HIT = 13, "limit-hit", true;
@@ -83,7 +72,7 @@ event_kinds! {
     PEER_FAULT = 14, "peer-fault", true;
     /// A hosted provider was registered with NMR. Subject: the provider.
     REGISTERED = 15, "registered", false;
-    /// A registration with NMR failed. Subject: the provider. Numbers: NT status.
+    /// A registration with NMR failed. Subject: the provider.
     REGISTRATION_FAILED = 16, "registration-failed", true;
 }
 
@@ -106,7 +95,8 @@ pub struct Event<'a> {
     pub sequence: u64,
     /// When, in units of 100 ns since 1601-01-01 UTC.
     pub time: u64,
-    /// What they mean depends on the kind; 0 if nothing.
+    /// First a count or an offset, as the kind says; second the NT status that was the reason. 0 if
+    /// there is none.
     pub numbers: [u64; 2],
     /// To which namespace provider; nil if to none.
     pub subject: Guid,

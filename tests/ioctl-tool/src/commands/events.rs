@@ -65,16 +65,19 @@ fn name(event: &OwnedEvent) -> String {
         .map_or_else(|| format!("event {}", event.kind.0), str::to_owned)
 }
 
-/// The numbers that are not 0; an NT status as people know it.
+/// The numbers that are not 0; NT statuses of errors as people know them.
 fn numbers(event: &OwnedEvent) -> String {
-    let [first, second] = event.numbers;
-    let first = match first {
-        0 => None,
-        status if event.kind.has_status() => Some(format!("0x{:08X}", status & 0xFFFF_FFFF)),
-        number => Some(number.to_string()),
+    let shown = |number: u64| match number & 0xFFFF_FFFF {
+        status @ 0xC000_0000.. if matches!(number >> 32, 0 | 0xFFFF_FFFF) => format!("0x{status:08X}"),
+        _ => number.to_string(),
     };
-    let second = (second != 0).then(|| second.to_string());
-    first.into_iter().chain(second).collect::<Vec<_>>().join(" ")
+    let told: Vec<String> = event
+        .numbers
+        .into_iter()
+        .filter(|number| *number != 0)
+        .map(shown)
+        .collect();
+    told.join(" ")
 }
 
 const FORMAT: &[BorrowedFormatItem<'_>] =

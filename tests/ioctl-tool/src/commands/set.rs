@@ -97,7 +97,7 @@ pub fn confirm(delete: &Delete) -> Result<(), Error> {
     if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
         Ok(())
     } else {
-        Err(Error::Usage("nothing was deleted".to_owned()))
+        Err(Error::Declined("nothing was deleted"))
     }
 }
 

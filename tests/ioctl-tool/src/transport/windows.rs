@@ -28,7 +28,11 @@ struct Handle(OwnedHandle);
 impl System for Windows {
     fn open(&self, device: Device, write: bool) -> Result<Box<dyn Transport>, TransportError> {
         let path: Vec<u16> = device.path().encode_utf16().chain([0]).collect();
-        let access = if write { GENERIC_READ | GENERIC_WRITE } else { GENERIC_READ };
+        let access = if write {
+            GENERIC_READ | GENERIC_WRITE
+        } else {
+            GENERIC_READ
+        };
         // SAFETY: the path is terminated and outlives the call; security attributes and template may
         // both be null.
         let handle = unsafe {
@@ -61,7 +65,10 @@ impl Transport for Handle {
         let input_length = u32::try_from(input.len()).map_err(too_long)?;
         let output_length = u32::try_from(output.len()).map_err(too_long)?;
         let event = new_event()?;
-        let mut overlapped = OVERLAPPED { hEvent: event.as_raw_handle(), ..OVERLAPPED::default() };
+        let mut overlapped = OVERLAPPED {
+            hEvent: event.as_raw_handle(),
+            ..OVERLAPPED::default()
+        };
         let device: HANDLE = self.0.as_raw_handle();
         // SAFETY: the buffers are valid for the lengths given, and the output is borrowed exclusively.
         // They, `overlapped` and its event outlive the request, because this function does not return
@@ -88,7 +95,11 @@ impl Transport for Handle {
         // SAFETY: the request was started with this handle and this structure; waiting for it ends
         // with the request, whether or not that succeeds.
         let succeeded = unsafe { GetOverlappedResult(device, &raw const overlapped, &raw mut returned, 1) };
-        if succeeded == 0 { Err(error(last_error())) } else { Ok(returned as usize) }
+        if succeeded == 0 {
+            Err(error(last_error()))
+        } else {
+            Ok(returned as usize)
+        }
     }
 }
 
