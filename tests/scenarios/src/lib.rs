@@ -26,6 +26,7 @@ pub mod malformed;
 pub mod names;
 pub mod program;
 pub mod simulated;
+mod watchdog;
 
 /// Calls a macro with the list of all scenarios, by module.
 #[macro_export]

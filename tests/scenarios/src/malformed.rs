@@ -3,15 +3,13 @@
 //! Whatever is sent, the kernel survives, nothing comes back beyond the room that there is, and what is
 //! stored changes only by a change that was answered with success.
 
-use nsemail::{Registration, record::StoredRecord, transport::Device};
+mod target;
+
+use nsemail::{Registration, transport::Device};
 use nsemail_contract::{
-    CsAddr, LookupFlags, Operation, QuerySet, SetFlags, Text, WsaCode, ids, ioctl,
-    queryset::{Addresses, Protocols, Version},
-    sockaddr::Protocol,
-    wire::{
-        BatchRequest, BeginReply, CounterKind, EmptyRequest, EndRequest, EventsRequest, ListRequest,
-        LookupRequest, NextRequest, REPLY_HEADER, Reply, SetReply, SetRequest,
-    },
+    CsAddr, Operation, QuerySet, SetFlags, Text, WsaCode, ioctl,
+    queryset::Addresses,
+    wire::{BeginReply, CounterKind, REPLY_HEADER, Reply, SetReply, SetRequest},
 };
 use proptest::{
     collection::vec,
@@ -21,203 +19,10 @@ use proptest::{
 };
 
 use crate::{
-    kernel::{Access, Answer, Handle, Kernel, Who, Win32},
-    program::{Admin, DEFAULT, Session, code, message, question},
+    kernel::{Kernel, Win32},
+    program::{code, message},
 };
-
-/// The requests that each device knows.
-const CODES: [(Device, &[u32]); 2] = [
-    (
-        Device::Client,
-        &[
-            ioctl::LOOKUP_BEGIN,
-            ioctl::LOOKUP_NEXT,
-            ioctl::LOOKUP_END,
-            ioctl::LOOKUP,
-            ioctl::LOOKUP_BATCH,
-            ioctl::SET_SERVICE,
-            ioctl::PROVIDERS,
-            ioctl::STATISTICS,
-            ioctl::EVENTS,
-            ioctl::END_SESSION,
-        ],
-    ),
-    (
-        Device::Provider,
-        &[ioctl::LIST, ioctl::HOSTED, ioctl::STATISTICS, ioctl::EVENTS],
-    ),
-];
-
-/// Both devices, open, with something stored and a look-up under way.
-struct Target<'k> {
-    client: Session,
-    provider: Box<dyn Handle + 'k>,
-    admin: Admin,
-    lookup: u64,
-}
-
-impl Target<'_> {
-    fn new(kernel: &dyn Kernel) -> Target<'_> {
-        kernel.start_both();
-        let program = kernel.program(Who::Administrator);
-        let client = program.open_to_write();
-        for name in ["alice@example.com", "bob@example.net"] {
-            client
-                .register(name, &["192.0.2.7:25", "[2001:db8::7]:5060/udp"])
-                .unwrap();
-        }
-        let question = question("alice@example.com", LookupFlags::RETURN_ALL);
-        let begun = client
-            .handle()
-            .call(ioctl::LOOKUP_BEGIN, &question, BeginReply::SIZE);
-        let lookup = BeginReply::read(&Reply::parse(&begun.bytes).unwrap())
-            .unwrap()
-            .lookup;
-        let provider = program.process().open(Device::Provider, Access::ReadWrite);
-        Target {
-            client,
-            provider: provider.unwrap(),
-            admin: program.open_admin(),
-            lookup,
-        }
-    }
-
-    fn send(&self, device: Device, code: u32, input: &[u8], room: usize) -> Answer {
-        let handle = match device {
-            Device::Client => self.client.handle(),
-            Device::Provider => &*self.provider,
-        };
-        let answer = handle.call(code, input, room);
-        check(&answer, room);
-        answer
-    }
-
-    /// Sends a request that may or may not make sense. If it changed what is stored, it was answered so.
-    fn try_out(&self, device: Device, code: u32, input: &[u8], room: usize) {
-        if code != ioctl::SET_SERVICE {
-            self.send(device, code, input, room);
-            return;
-        }
-        let before = self.stored();
-        let answer = self.send(device, code, input, room);
-        let changed = answer.result.is_ok() && crate::program::code(&answer) == WsaCode::NO_ERROR;
-        if !changed {
-            assert_eq!(self.stored(), before, "a refused change has happened: {answer:?}");
-        }
-    }
-
-    fn stored(&self) -> Vec<StoredRecord> {
-        [DEFAULT, crate::program::EXAMPLE]
-            .into_iter()
-            .flat_map(|provider| self.admin.stored(provider))
-            .collect()
-    }
-
-    /// A request of each code that is in order.
-    fn valid(&self, code: u32) -> Vec<u8> {
-        let name = |name| Some(Text::from_str(name).unwrap());
-        let (local, remote) = ([2_u8; 16], [2_u8, 0, 20, 0, 192, 0, 2, 9, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let address = CsAddr {
-            local: &local[..0],
-            remote: &remote,
-            socket_type: 1,
-            protocol: 6,
-        };
-        let protocols = [Protocol {
-            family: 2,
-            protocol: 6,
-        }];
-        let set = QuerySet {
-            name: name("carol@example.com"),
-            version: Some(Version {
-                version: 3,
-                comparator: 0,
-            }),
-            comment: name("a comment"),
-            namespace: ids::NS_EMAIL,
-            provider: Some(DEFAULT),
-            context: name("mail"),
-            protocols: Protocols::new(&protocols),
-            query_string: name("rest"),
-            addresses: Addresses::new(core::slice::from_ref(&address)),
-            output_flags: 0,
-            blob: Some(b"some bytes"),
-        };
-        let flags = LookupFlags::RETURN_ALL;
-        let lookup = self.lookup;
-        match code {
-            ioctl::LOOKUP_BEGIN | ioctl::LOOKUP => {
-                message(|out| LookupRequest { flags, query: set }.write(out))
-            }
-            ioctl::LOOKUP_NEXT => message(|out| NextRequest { lookup, flags }.write(out)),
-            ioctl::LOOKUP_END => message(|out| EndRequest { lookup }.write(out)),
-            ioctl::LOOKUP_BATCH => {
-                let plain = QuerySet {
-                    name: name("alice@example.com"),
-                    ..QuerySet::default()
-                };
-                message(|out| BatchRequest::write(flags, [set, plain], out))
-            }
-            ioctl::SET_SERVICE => {
-                let request = SetRequest {
-                    operation: Operation::Register as u32,
-                    flags: SetFlags::MULTIPLE.bits(),
-                    registration: set,
-                };
-                message(|out| request.write(out))
-            }
-            ioctl::EVENTS => message(|out| EventsRequest { after: 0 }.write(out)),
-            ioctl::LIST => {
-                let request = ListRequest {
-                    cursor: 0,
-                    provider: DEFAULT,
-                };
-                message(|out| request.write(out))
-            }
-            _ => message(|out| EmptyRequest.write(out)),
-        }
-    }
-
-    /// The devices still do what they are for.
-    fn still_works(&self) {
-        self.client.client().end_session().unwrap();
-        assert_eq!(self.client.counted(CounterKind::LOOKUPS), 0);
-        assert_eq!(self.client.counted(CounterKind::CALLS), 0);
-        self.client
-            .register("dave@example.com", &["192.0.2.8:25"])
-            .unwrap();
-        assert_eq!(
-            self.client.look_up("dave@example.com").unwrap(),
-            ["192.0.2.8:25/tcp"]
-        );
-    }
-}
-
-/// What holds for every answer: an error returns nothing, a success returns a sound reply that fits.
-fn check(answer: &Answer, room: usize) {
-    assert_eq!(answer.returned, answer.bytes.len());
-    match answer.result {
-        Ok(()) => {
-            assert!(answer.returned <= room, "{} bytes into {room}", answer.returned);
-            assert!(answer.returned >= REPLY_HEADER);
-            let stated = u32::from_le_bytes(answer.bytes[..4].try_into().unwrap());
-            assert_eq!(stated as usize, answer.returned);
-            Reply::parse(&answer.bytes).unwrap();
-        }
-        Err(error) => {
-            assert_eq!(answer.returned, 0);
-            assert!(
-                [
-                    Win32::INVALID_FUNCTION,
-                    Win32::INVALID_PARAMETER,
-                    Win32::INSUFFICIENT_BUFFER
-                ]
-                .contains(&error),
-                "{error:?}"
-            );
-        }
-    }
-}
+use target::{CODES, Target};
 
 /// Each code as it is, and each other one refused; the access that a code asks for is part of it.
 pub fn an_unknown_code_is_refused(kernel: &dyn Kernel) {

@@ -25,7 +25,7 @@ pub const DEFAULT: Guid = ids::DEFAULT_PROVIDER;
 pub const EXAMPLE: Guid = Guid::from_u128(0xC2B8_1F06_9D47_4E3A_A1F5_5E08_D764_3B29);
 
 /// How long a scenario waits for what must happen before it gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until something holds. That it comes to hold does not depend on time; only the failure of a
 /// scenario whose wait is in vain does.
@@ -174,6 +174,9 @@ pub fn addresses(record: &Registration) -> Vec<String> {
 }
 
 /// What a call answered that reached the driver.
+///
+/// # Errors
+/// The driver's code.
 ///
 /// # Panics
 /// If it did not.

@@ -9,11 +9,17 @@ use nt_sim::{
     scm::{ServiceState, StopOutcome, Win32Error},
 };
 
-use crate::kernel::{Access, Answer, Call, Driver, Handle, Hold, Kernel, Process, Service, Who, Win32};
+use crate::{
+    kernel::{Access, Answer, Call, Driver, Handle, Hold, Kernel, Process, Service, Who, Win32},
+    watchdog::Watchdog,
+};
 
-/// A simulated machine with both drivers installed.
+/// A simulated machine with both drivers installed. A test that hangs with one is ended.
 #[derive(Debug)]
-pub struct Simulated(Embedded);
+pub struct Simulated {
+    embedded: Embedded,
+    _watchdog: Watchdog,
+}
 
 impl Simulated {
     /// A machine in memory.
@@ -29,7 +35,10 @@ impl Simulated {
     #[must_use]
     pub fn with(options: Options) -> Self {
         match Embedded::boot(options.order(Order::InstallOnly)) {
-            Ok(embedded) => Self(embedded),
+            Ok(embedded) => Self {
+                _watchdog: Watchdog::new(embedded.machine()),
+                embedded,
+            },
             Err(error) => panic!("{error}"),
         }
     }
@@ -37,12 +46,24 @@ impl Simulated {
     /// The machine.
     #[must_use]
     pub const fn machine(&self) -> &nt_sim::Machine {
-        self.0.machine()
+        self.embedded.machine()
     }
 
-    /// Waits until every namespace provider that can be hosted is attached.
-    pub fn wait_until_ready(&self) {
-        self.0.wait_until_ready();
+    /// Starts both drivers and waits until every namespace provider that can be hosted is attached.
+    ///
+    /// # Panics
+    /// If a driver does not start.
+    pub fn start(&self) {
+        for driver in Driver::BOTH {
+            Kernel::start(self, driver).expect("the driver starts");
+        }
+        self.embedded.wait_until_ready();
+    }
+
+    /// The machine, as scenarios see it.
+    #[must_use]
+    pub fn kernel(&self) -> &dyn Kernel {
+        self
     }
 
     /// Stops both drivers, and demands that the verifier has found nothing.
@@ -50,7 +71,7 @@ impl Simulated {
     /// # Panics
     /// If it has.
     pub fn end(self) {
-        self.0.shutdown().assert_clean();
+        self.embedded.shutdown().assert_clean();
     }
 }
 

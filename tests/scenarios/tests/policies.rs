@@ -1,11 +1,8 @@
 //! The registrar's documentation leaves some of its behaviour open; the drivers may not depend on it.
-#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 use nmr_model::{DetachOrder, Policy};
 use nsemail_embedded::Options;
 use scenarios::{in_flight, kernel::Kernel, lifecycle, names, simulated::Simulated};
-
-mod watchdog;
 
 /// The scenarios in which modules come and go.
 const SCENARIOS: [fn(&dyn Kernel); 8] = [
@@ -19,13 +16,11 @@ const SCENARIOS: [fn(&dyn Kernel); 8] = [
     in_flight::killing_a_program_cancels_its_calls_and_runs_its_session_down,
 ];
 
-fn run_all(test: &'static str, policy: Policy) {
+fn run_all(policy: Policy) {
     for scenario in SCENARIOS {
         let machine = Simulated::with(Options::new().machine(|machine| machine.nmr_policy(policy)));
-        let watchdog = watchdog::Watchdog::new(test, machine.machine());
         scenario(&machine);
         machine.end();
-        drop(watchdog);
     }
 }
 
@@ -35,7 +30,7 @@ fn the_initiator_of_a_detach_may_be_told_first() {
         detach_order: DetachOrder::InitiatorFirst,
         ..Policy::default()
     };
-    run_all("initiator first", policy);
+    run_all(policy);
 }
 
 #[test]
@@ -44,7 +39,7 @@ fn the_provider_may_clean_up_first() {
         provider_cleanup_first: true,
         ..Policy::default()
     };
-    run_all("provider cleans up first", policy);
+    run_all(policy);
 }
 
 #[test]
@@ -53,7 +48,7 @@ fn the_registration_handle_may_be_written_before_the_attach_callbacks() {
         handle_before_attach: true,
         ..Policy::default()
     };
-    run_all("handle before attach", policy);
+    run_all(policy);
 }
 
 #[test]
@@ -62,7 +57,7 @@ fn a_peer_may_be_offered_although_it_deregisters() {
         offer_after_deregister: true,
         ..Policy::default()
     };
-    run_all("late offers", policy);
+    run_all(policy);
 }
 
 #[test]
@@ -71,5 +66,5 @@ fn cleanup_may_come_while_a_detach_callback_still_runs() {
         cleanup_after_callbacks: false,
         ..Policy::default()
     };
-    run_all("early cleanup", policy);
+    run_all(policy);
 }

@@ -1,13 +1,13 @@
 //! All scenarios on the simulated kernel, each on a machine of its own.
 
-use scenarios::{for_each_scenario, simulated::Simulated};
+use scenarios::{for_each_scenario, kernel::Kernel, simulated::Simulated};
 
 macro_rules! tests {
     ($($module:ident: [$($scenario:ident,)+],)+) => {
         $(mod $module {
             $(#[test]
             fn $scenario() {
-                super::run(stringify!($scenario), scenarios::$module::$scenario);
+                super::run(scenarios::$module::$scenario);
             })+
         })+
     };
@@ -16,11 +16,8 @@ macro_rules! tests {
 for_each_scenario!(tests);
 
 /// Runs a scenario; the machine's verifier must have found nothing by its end.
-fn run(name: &'static str, scenario: fn(&dyn scenarios::kernel::Kernel)) {
+fn run(scenario: fn(&dyn Kernel)) {
     let machine = Simulated::new();
-    let _watchdog = watchdog::Watchdog::new(name, machine.machine());
     scenario(&machine);
     machine.end();
 }
-
-mod watchdog;

@@ -9,18 +9,21 @@ use std::{
 use nt_sim::Machine;
 
 /// Far more than any test takes.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_mins(3);
 /// How much of the timeline is shown.
 const SHOWN: usize = 80;
 
-/// Watches a test until it is dropped.
-pub struct Watchdog {
+/// Watches a machine until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    /// Closed when the watchdog is dropped, which the watching thread sees.
     _done: Sender<()>,
 }
 
 impl Watchdog {
-    /// Watches the calling test.
-    pub fn new(test: &'static str, machine: &Machine) -> Self {
+    /// Watches a machine that the calling thread has made, whose name is that of the test.
+    pub(crate) fn new(machine: &Machine) -> Self {
+        let test = thread::current().name().unwrap_or("a test").to_owned();
         let (done, ended) = mpsc::channel();
         let machine = machine.clone();
         thread::spawn(move || {
