@@ -413,3 +413,39 @@ fn the_demonstration_tells_the_whole_story() {
     assert_eq!(document["findings"], Value::Array(Vec::new()));
     assert_eq!(document["steps"].as_array().unwrap().len(), 8);
 }
+
+#[test]
+fn a_driver_that_does_not_run_is_told_apart() {
+    let machine = Machine::new();
+    machine.run(&["register", "alice@example.com"]).expect(0);
+    let registry = machine.folder().join("registry.json");
+    let enabled = std::fs::read_to_string(&registry).unwrap();
+    let document: Value = serde_json::from_str(&enabled).unwrap();
+    std::fs::write(&registry, with_services_disabled(document).to_string()).unwrap();
+    machine
+        .run(&["lookup", "alice@example.com"])
+        .expect_error(4, "WSASYSNOTREADY 10091 (0x276B)");
+    std::fs::write(&registry, enabled).unwrap();
+    machine.run(&["lookup", "alice@example.com"]).expect(0);
+}
+
+/// The same registry with `SERVICE_DISABLED` wherever a service says how it starts.
+fn with_services_disabled(mut key: Value) -> Value {
+    match &mut key {
+        Value::Object(members) if members.get("name").is_some_and(|name| name == "Start") => {
+            members.insert("REG_DWORD".to_owned(), Value::from(4));
+        }
+        Value::Object(members) => {
+            for member in members.values_mut() {
+                *member = with_services_disabled(member.take());
+            }
+        }
+        Value::Array(elements) => {
+            for element in elements {
+                *element = with_services_disabled(element.take());
+            }
+        }
+        _ => {}
+    }
+    key
+}
