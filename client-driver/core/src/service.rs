@@ -14,7 +14,7 @@ use pool_alloc::{Arc, Box, OutOfMemory};
 use crate::attach::Binding;
 use crate::bindings::Bindings;
 use crate::calls::Task;
-use crate::calls::table::{CallHandle, Delivered, Table, Wake};
+use crate::calls::table::{Asked, CallHandle, Delivered, Table, Wake};
 use crate::catalogue::Snapshot;
 use crate::limits::Limits;
 use crate::memory::{BindingPool, CallPool, CatalogPool, EventPool, ServicePool};
@@ -115,7 +115,8 @@ impl Service {
     pub fn completed(&self, binding: &Binding, call: Option<CallHandle>, code: WsaCode, information: usize) {
         let wake = Wake::Completed { code, information };
         let delivered = call.map_or(Delivered::Unasked, |call| {
-            self.calls.with(|calls| calls.answer(call, wake))
+            let provider = Asked::Provider(binding.number());
+            self.calls.with(|calls| calls.answer(call, provider, wake))
         });
         match delivered {
             Delivered::ToRunner => {}
@@ -135,7 +136,10 @@ impl Service {
 
     /// Wakes a call that waits for another one of this driver.
     pub fn wake(&self, call: CallHandle) {
-        if self.calls.with(|calls| calls.answer(call, Wake::Turn)) == Delivered::ToWorker {
+        let delivered = self
+            .calls
+            .with(|calls| calls.answer(call, Asked::Ourselves, Wake::Turn));
+        if delivered == Delivered::ToWorker {
             self.work.set();
         }
     }

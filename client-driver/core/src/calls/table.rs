@@ -5,8 +5,8 @@
 //! it *ready* for the next worker. The task therefore has one owner at any time, and nothing in it needs a lock.
 //!
 //! What a provider holds is a [`CallHandle`]: slot and generation. The generation is new for each question asked, so an
-//! answer that comes twice, late, or to a question that was answered by the entry's return value meets no open
-//! question and changes nothing.
+//! answer that comes twice, late, to a question that was answered by the entry's return value, or from somebody who was
+//! not asked, meets no open question and changes nothing. (Whoever was asked may still write to what the task keeps.)
 //!
 //! The states of a slot, and who moves it on:
 //!
@@ -229,8 +229,8 @@ impl<T, A: Allocator> Table<T, A> {
         }
     }
 
-    /// Answers a question.
-    pub fn answer(&mut self, handle: CallHandle, wake: Wake) -> Delivered {
+    /// Answers a question, which only the one who was asked can do.
+    pub fn answer(&mut self, handle: CallHandle, by: Asked, wake: Wake) -> Delivered {
         let (index, generation) = handle.parts();
         let Some(slot) = self
             .slots
@@ -240,11 +240,11 @@ impl<T, A: Allocator> Table<T, A> {
             return Delivered::Unasked;
         };
         match mem::replace(&mut slot.state, State::Free) {
-            State::Asked(_) => {
+            State::Asked(asked) if asked == by => {
                 slot.state = State::Answered(wake);
                 Delivered::ToRunner
             }
-            State::Parked(_, task) => {
+            State::Parked(asked, task) if asked == by => {
                 slot.state = State::Ready(wake, task);
                 self.make_ready(index);
                 Delivered::ToWorker
@@ -343,6 +343,8 @@ mod tests {
         information: 7,
     };
 
+    const ONE: Asked = Asked::Provider(1);
+
     fn parked(table: &mut Tasks, name: u32, attachment: u64) -> CallHandle {
         let ticket = table.reserve().expect("a free slot");
         let handle = table.ask(&ticket, Asked::Provider(attachment));
@@ -357,7 +359,7 @@ mod tests {
         let mut table = Tasks::try_new(1, Global).unwrap();
         let ticket = table.reserve().unwrap();
         let handle = table.ask(&ticket, Asked::Provider(1));
-        assert_eq!(table.answer(handle, DONE), Delivered::ToRunner);
+        assert_eq!(table.answer(handle, ONE, DONE), Delivered::ToRunner);
         let (wake, (ticket, name)) = table.park(ticket.slot(), (ticket, 5)).unwrap_err();
         assert_eq!((wake, name), (DONE, 5));
         table.release(ticket);
@@ -368,23 +370,40 @@ mod tests {
     fn a_second_answer_and_one_to_a_settled_question_change_nothing() {
         let mut table = Tasks::try_new(1, Global).unwrap();
         let handle = parked(&mut table, 1, 1);
-        assert_eq!(table.answer(handle, DONE), Delivered::ToWorker);
-        assert_eq!(table.answer(handle, Wake::Gone), Delivered::Unasked);
+        assert_eq!(table.answer(handle, ONE, DONE), Delivered::ToWorker);
+        assert_eq!(table.answer(handle, ONE, Wake::Gone), Delivered::Unasked);
         let (wake, (ticket, _)) = table.next_ready().unwrap();
         assert_eq!(wake, DONE);
-        assert_eq!(table.answer(handle, DONE), Delivered::Unasked);
+        assert_eq!(table.answer(handle, ONE, DONE), Delivered::Unasked);
 
         let settled = table.ask(&ticket, Asked::Provider(1));
         assert!(!table.settle(&ticket));
-        assert_eq!(table.answer(settled, DONE), Delivered::Unasked);
+        assert_eq!(table.answer(settled, ONE, DONE), Delivered::Unasked);
 
         let both = table.ask(&ticket, Asked::Provider(1));
-        assert_eq!(table.answer(both, DONE), Delivered::ToRunner);
+        assert_eq!(table.answer(both, ONE, DONE), Delivered::ToRunner);
         assert!(
             table.settle(&ticket),
             "the provider answered a call that it also finished at once"
         );
         assert_eq!(table.next_ready().map(|_| ()), None);
+    }
+
+    #[test]
+    fn only_the_one_who_was_asked_answers() {
+        let mut table = Tasks::try_new(2, Global).unwrap();
+        let waiting = parked(&mut table, 1, 1);
+        let ticket = table.reserve().unwrap();
+        let running = table.ask(&ticket, Asked::Ourselves);
+        for other in [Asked::Provider(2), Asked::Ourselves] {
+            assert_eq!(table.answer(waiting, other, DONE), Delivered::Unasked);
+        }
+        assert_eq!(table.answer(running, ONE, DONE), Delivered::Unasked);
+        assert_eq!(
+            table.answer(running, Asked::Ourselves, Wake::Turn),
+            Delivered::ToRunner
+        );
+        assert_eq!(table.answer(waiting, ONE, DONE), Delivered::ToWorker);
     }
 
     #[test]
@@ -398,8 +417,11 @@ mod tests {
         assert_eq!(table.find(1, |task| Some(task.1)), Some((1, 2)));
         assert_eq!(table.abandon(10), 2);
         assert_eq!(table.find(1, |task| Some(task.1)), Some((1, 2)));
-        assert_eq!(table.answer(first, DONE), Delivered::Unasked);
-        assert_eq!(table.answer(other, DONE), Delivered::ToWorker);
+        assert_eq!(table.answer(first, Asked::Provider(10), DONE), Delivered::Unasked);
+        assert_eq!(
+            table.answer(other, Asked::Provider(20), DONE),
+            Delivered::ToWorker
+        );
         let woken: std::vec::Vec<_> = core::iter::from_fn(|| table.next_ready())
             .map(|(wake, (_, name))| (name, wake))
             .collect();
@@ -416,7 +438,7 @@ mod tests {
             let mut expected = std::vec::Vec::new();
             for index in answers {
                 let fresh = !expected.contains(&u32::try_from(index).unwrap());
-                let delivered = table.answer(handles[index], DONE);
+                let delivered = table.answer(handles[index], ONE, DONE);
                 prop_assert_eq!(delivered, if fresh { Delivered::ToWorker } else { Delivered::Unasked });
                 if fresh {
                     expected.push(u32::try_from(index).unwrap());
@@ -436,7 +458,7 @@ mod tests {
             let mut table = Tasks::try_new(2, Global).unwrap();
             let handle = parked(&mut table, 1, 1);
             if let Some(wild) = CallHandle::from_u64(number).filter(|wild| *wild != handle) {
-                prop_assert_eq!(table.answer(wild, DONE), Delivered::Unasked);
+                prop_assert_eq!(table.answer(wild, ONE, DONE), Delivered::Unasked);
             }
         }
     }
