@@ -10,10 +10,10 @@ use nsemail::{
     client::Query,
     notation,
     record::{FoundRecord, StoredRecord},
-    transport::Device,
+    transport::{Device, Transport, TransportError},
 };
 use nsemail_contract::{
-    Guid, LookupFlags, Operation, SetFlags, WriteError, WsaCode, ids, ioctl, limits,
+    Guid, LookupFlags, Operation, SetFlags, WriteError, WsaCode, ids, ioctl,
     wire::{CounterKind, EventKind, LookupRequest, Reply, SetReply, SetRequest},
 };
 
@@ -136,9 +136,8 @@ impl Program {
     #[must_use]
     pub fn open_admin(&self) -> Admin {
         let handle = self.0.open(Device::Provider, Access::ReadWrite);
-        Admin(AdminClient::new(
-            handle.expect("administrators may open the provider's device"),
-        ))
+        let handle = handle.expect("administrators may open the provider's device");
+        Admin(AdminClient::new(SmallPages(handle)))
     }
 
     /// The process.
@@ -380,13 +379,24 @@ impl Session {
     }
 }
 
+/// A handle that gives little room, so that long listings come in many pages, and short ones cost little.
+pub struct SmallPages(Box<dyn Handle>);
+
+impl Transport for SmallPages {
+    fn ioctl(&self, code: u32, input: &[u8], output: &mut [u8]) -> Result<usize, TransportError> {
+        const ROOM: usize = 8192;
+        let room = output.len().min(ROOM);
+        self.0.ioctl(code, input, &mut output[..room])
+    }
+}
+
 /// An open handle of `\\.\NsEmailProvider`; dropping it closes it.
-pub struct Admin(AdminClient<Box<dyn Handle>>);
+pub struct Admin(AdminClient<SmallPages>);
 
 impl Admin {
     /// The tool's client on this handle.
     #[must_use]
-    pub const fn client(&self) -> &AdminClient<Box<dyn Handle>> {
+    pub const fn client(&self) -> &AdminClient<SmallPages> {
         &self.0
     }
 
@@ -435,6 +445,3 @@ impl Admin {
         about.count()
     }
 }
-
-/// The longest reply that there can be.
-pub const ROOM: usize = limits::MESSAGE;
