@@ -31,12 +31,34 @@ const INTERVAL: Duration = Duration::from_millis(5);
 /// is pending if it still does after this.
 const GRACE: Duration = Duration::from_millis(400);
 
+/// `ERROR_SERVICE_DATABASE_LOCKED`
+const DATABASE_LOCKED: u32 = 1055;
+
 /// A Wine in which both drivers are installed.
 pub struct Machine {
     prefix: Arc<Prefix>,
     /// Service control, and whatever else no program of a scenario does.
     system: Arc<Agent>,
     idle: Arc<Mutex<Vec<Agent>>>,
+}
+
+/// Sets up a new prefix: a machine that has other things to do may take its time to start a service.
+pub fn prepare(prefix: &Prefix) -> Result<(), String> {
+    const REG_SZ: u32 = 1;
+    const PIPE_TIMEOUT_MS: &str = "60000";
+    let value: Vec<u8> = PIPE_TIMEOUT_MS
+        .encode_utf16()
+        .chain([0])
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let agent = Agent::start(prefix)?;
+    let set = agent.ask(Order::SetValue, |message| {
+        let message = message.text(r"SYSTEM\CurrentControlSet\Control");
+        message.text("ServicesPipeTimeout").number(REG_SZ).bytes(&value)
+    });
+    let set = set.map_err(|Gone| "the program that sets Wine up is gone")?.number();
+    prefix.end_all();
+    if set == 0 { Ok(()) } else { Err(format!("Wine cannot be set up: error {set}")) }
 }
 
 impl Machine {
@@ -83,7 +105,15 @@ const fn check(error: u32) -> Result<(), Win32> {
 
 impl Kernel for Machine {
     fn start(&self, driver: Driver) -> Result<(), Win32> {
-        check(self.ask_service(Order::StartService, driver).number())
+        let start = Instant::now();
+        loop {
+            let error = self.ask_service(Order::StartService, driver).number();
+            // For a while after it booted, Wine starts services of its own and nobody else's.
+            if error != DATABASE_LOCKED || start.elapsed() > PATIENCE {
+                return check(error);
+            }
+            thread::sleep(INTERVAL);
+        }
     }
 
     fn stop(&self, driver: Driver) -> Result<Service, Win32> {

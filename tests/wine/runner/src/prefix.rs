@@ -74,6 +74,8 @@ impl Prefix {
             let from = images.join(file);
             fs::copy(&from, folder.join(file)).map_err(failed(&from.display().to_string()))?;
         }
+        // What was started by that has to be gone before the first program comes.
+        prefix.end_all();
         fs::create_dir_all(prefix.test_folder()).map_err(failed("the folder for holds"))?;
         Ok(prefix)
     }

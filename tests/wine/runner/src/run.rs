@@ -10,7 +10,11 @@ use std::{
 
 use scenarios::{for_each_scenario, kernel::Kernel};
 
-use crate::{install, machine::Machine, prefix::Prefix};
+use crate::{
+    install,
+    machine::{self, Machine},
+    prefix::Prefix,
+};
 
 /// How long a scenario may take.
 const PATIENCE: Duration = Duration::from_secs(150);
@@ -108,6 +112,7 @@ const SKIPPED: [(&str, &str); 3] = [
 pub fn run(options: &Options) -> Result<Summary, String> {
     let packages = install::read(&options.inf)?;
     let prefix = Arc::new(Prefix::make(&options.prefix, &options.log, &options.images)?);
+    machine::prepare(&prefix)?;
     let mut summary = Summary::default();
     let mut machine: Option<Arc<Machine>> = None;
     for (name, scenario) in SCENARIOS {

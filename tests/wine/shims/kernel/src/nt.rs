@@ -206,6 +206,7 @@ unsafe extern "system" {
         ea: *mut c_void,
         ea_length: u32,
     ) -> NTSTATUS;
+    pub fn ZwDeleteFile(attributes: *mut OBJECT_ATTRIBUTES) -> NTSTATUS;
     pub fn ZwReadFile(
         file: HANDLE,
         event: HANDLE,

@@ -1,7 +1,7 @@
 //! A flush that a test can hold.
 //!
 //! While the file `hold-flush` is in the directory [`DIRECTORY`], whoever flushes a file waits. That one
-//! waits is seen from the file `flush-held`, which appears then. Who set the hold removes both.
+//! waits is seen from the file `flush-held`, which is there as long.
 
 use sim_platform::nt::{HANDLE, IO_STATUS_BLOCK, LARGE_INTEGER, NTSTATUS};
 use wine_kernel::{log, nt};
@@ -42,6 +42,10 @@ fn wait() {
         // SAFETY: the interval is valid.
         unsafe { nt::KeDelayExecutionThread(0, 0, &raw mut interval) };
     }
+    let mut name = nt::counted(HELD);
+    let mut attributes = attributes(&mut name);
+    // SAFETY: attributes and name are valid during the call.
+    unsafe { nt::ZwDeleteFile(&raw mut attributes) };
     log!("NTCOMPAT: the flush goes on");
 }
 
