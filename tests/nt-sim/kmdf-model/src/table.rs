@@ -7,6 +7,12 @@
 //! the function's documentation page allows it. `DriverGlobals`, the first parameter of each, is
 //! left out.
 
+/// The structures of [`crate::types`] with their sizes and the offsets of their fields, to hold C headers against.
+pub const LAYOUTS: &[(&str, usize, &[(&str, usize)])] = crate::types::LAYOUTS;
+
+/// The constants of all enumerations of [`crate::types`], to hold C headers against.
+pub const CONSTANTS: &[(&str, core::ffi::c_int)] = crate::types::CONSTANTS;
+
 /// Invokes a macro on the list of functions: `index name level fn(parameters) -> result;` each.
 ///
 /// The types are those of [`crate::types`] and [`sim_platform::nt`], which the caller must have in

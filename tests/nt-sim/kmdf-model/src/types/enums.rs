@@ -1,13 +1,19 @@
 //! Enumerations: a module of constants and a type for each.
 
 macro_rules! enums {
-    ($($module:ident $name:ident { $($constant:ident = $value:literal,)* })*) => {$(
-        pub mod $module {
-            pub type Type = core::ffi::c_int;
-            $(pub const $constant: Type = $value;)*
-        }
-        pub use $module::Type as $name;
-    )*};
+    ($($module:ident $name:ident { $($constant:ident = $value:literal,)* })*) => {
+        $(
+            pub mod $module {
+                pub type Type = core::ffi::c_int;
+                $(pub const $constant: Type = $value;)*
+            }
+            pub use $module::Type as $name;
+        )*
+
+        /// The constants of all enumerations, to hold C headers against.
+        pub(crate) const CONSTANTS: &[(&str, core::ffi::c_int)] =
+            &[$($((stringify!($constant), $value)),*),*];
+    };
 }
 
 enums! {

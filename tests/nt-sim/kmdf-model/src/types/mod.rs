@@ -17,6 +17,8 @@ mod handles;
 mod layout;
 mod structs;
 
+pub(crate) use layout::LAYOUTS;
+
 pub use callbacks::*;
 pub use enums::*;
 pub use handles::*;

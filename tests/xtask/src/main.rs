@@ -1,0 +1,68 @@
+//! Tasks of this repository that are more than one cargo command: `cargo xtask <task>`.
+//!
+//! `wine build` makes the real driver images on Linux, from the published WDK crates and without the WDK, and
+//! what they need to run under Wine. `wine check` holds the images against the rules for drivers.
+
+mod command;
+mod files;
+mod image;
+mod paths;
+mod wine;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::paths::Paths;
+
+/// Tasks of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// The real driver images on Linux
+    #[command(subcommand)]
+    Wine(WineTask),
+}
+
+#[derive(Subcommand)]
+enum WineTask {
+    /// Build the driver images, the modules that stand in for parts of Windows, and the programs
+    Build {
+        /// Install the Debian packages that are missing (with apt-get; with sudo unless run by root)
+        #[arg(long)]
+        install: bool,
+        /// Jobs that cargo may run at a time
+        #[arg(long, short, default_value_t = 2)]
+        jobs: usize,
+        /// What to build; everything by default
+        #[arg(long, value_enum)]
+        only: Option<wine::Part>,
+    },
+    /// Check the driver images that were built: imports, sections, stack, symbols, size, version
+    Check,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &Task) -> Result<()> {
+    let paths = Paths::of_this_repository();
+    match task {
+        Task::Wine(WineTask::Build { install, jobs, only }) => wine::build(&paths, *install, *jobs, *only),
+        Task::Wine(WineTask::Check) => image::check(&paths),
+    }
+}
