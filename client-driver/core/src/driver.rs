@@ -88,6 +88,10 @@ impl ClientDriver {
 fn work(service: &Service, passive: Passive<'_>) {
     loop {
         while let Some((wake, task)) = service.calls(Table::next_ready) {
+            if service.calls(|calls| calls.has_ready()) {
+                // The event wakes one worker, however many calls became ready meanwhile.
+                service.work.set();
+            }
             calls::run(service, passive, task, Some(wake));
         }
         if service.stopping.load(Ordering::Acquire) {

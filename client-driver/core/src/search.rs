@@ -124,7 +124,8 @@ pub struct Search {
     refused: bool,
     /// A provider was asked for a record and has not answered.
     asking: bool,
-    /// What is held was fetched for an earlier call.
+    /// What is held was fetched for an earlier call. It has no member that that call did not ask for, also if this one
+    /// does: the provider has moved on, and cannot be asked again.
     kept: bool,
     needed: usize,
     /// How often the provider wanted more room for the record that is asked for.

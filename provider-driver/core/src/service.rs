@@ -180,12 +180,14 @@ impl Service {
             if queue.calls.try_reserve(1).is_err() {
                 return Err((WsaCode::WSA_NOT_ENOUGH_MEMORY, call));
             }
+            // Counted before it can be completed, which subtracts it again.
+            self.common.counters().add(CounterKind::CALLS, 1);
             if let Err(call) = queue.calls.push_within_capacity(call) {
+                self.common.counters().subtract(CounterKind::CALLS, 1);
                 return Err((WsaCode::WSA_NOT_ENOUGH_MEMORY, call));
             }
         }
         self.limit_passed(Limit::Pending);
-        self.common.counters().add(CounterKind::CALLS, 1);
         self.wake.set();
         Ok(())
     }

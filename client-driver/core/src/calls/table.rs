@@ -293,6 +293,12 @@ impl<T, A: Allocator> Table<T, A> {
         self.slots.iter().filter(open).count()
     }
 
+    /// Whether a task waits for a worker.
+    #[must_use]
+    pub const fn has_ready(&self) -> bool {
+        self.first_ready.is_some()
+    }
+
     /// Takes the task that has been ready for longest.
     pub fn next_ready(&mut self) -> Option<(Wake, T)> {
         let index = self.first_ready?;

@@ -17,6 +17,8 @@ struct Slot<T> {
 pub struct LookUps<T, A: Allocator> {
     slots: Vec<Slot<T>, A>,
     limit: usize,
+    /// The session is over: none is added any more.
+    closed: bool,
     /// Mixed into the generations, so that two sessions do not give the same handles.
     seed: u32,
 }
@@ -27,15 +29,25 @@ impl<T: Clone, A: Allocator> LookUps<T, A> {
         Self {
             slots: Vec::new_in(alloc),
             limit,
+            closed: false,
             seed,
         }
     }
 
-    /// Adds a look-up and gives its handle, never 0; without memory, or at the limit, it is given back.
+    /// Refuses every look-up from now on. Those that are open are still to be taken out.
+    pub const fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Adds a look-up and gives its handle, never 0; without memory, at the limit, or after [`Self::close`], it is
+    /// given back.
     ///
     /// # Errors
     /// The look-up.
     pub fn insert(&mut self, look_up: T) -> Result<u64, T> {
+        if self.closed {
+            return Err(look_up);
+        }
         let free = self.slots.iter().position(|slot| slot.look_up.is_none());
         let index = free.unwrap_or(self.slots.len());
         if index >= self.limit {
@@ -122,6 +134,16 @@ mod tests {
         look_ups.remove(handles[0]);
         assert!(look_ups.insert(3).is_ok());
         assert_eq!(look_ups.open(), 2);
+    }
+
+    #[test]
+    fn a_session_that_is_over_takes_no_look_up_but_gives_out_those_it_has() {
+        let mut look_ups = LookUps::new(4, 0, Global);
+        look_ups.insert(1).unwrap();
+        look_ups.close();
+        assert_eq!(look_ups.insert(2), Err(2));
+        assert_eq!(look_ups.pop(), Some(1));
+        assert_eq!(look_ups.pop(), None);
     }
 
     proptest! {

@@ -191,6 +191,8 @@ impl Session {
         // After a rundown nothing is said to a provider but the rundown.
         if farewell == Farewell::Rundown {
             self.bar();
+            // A request that is still running must not leave a look-up behind that nobody would close.
+            self.look_ups.with(SessionLookUps::close);
         }
         while let Some(look_up) = self.look_ups.with(SessionLookUps::pop) {
             down(&service.statistics.look_ups);
