@@ -206,6 +206,41 @@ fn a_second_attach_after_success_is_refused() {
 }
 
 #[test]
+fn a_null_binding_context_is_passed_to_detach_and_cleanup_as_any_other() {
+    let nmr = registrar(Policy::default());
+    let [client, provider] = [Role::Client, Role::Provider].map(|role| {
+        let mut module = Module::new(nmr, role);
+        module.null_context = true;
+        module.register()
+    });
+    assert_eq!([client.counts()[0], provider.counts()[0]], [1, 1]);
+    client.leave();
+    provider.leave();
+    assert_eq!(
+        support::NULL_CONTEXTS.load(Ordering::SeqCst),
+        4,
+        "detach and cleanup of both sides"
+    );
+    assert!(broken(nmr).is_empty());
+}
+
+#[test]
+fn one_driver_with_both_sides_of_an_npi_attaches_to_itself_and_to_others() {
+    let nmr = registrar(Policy::default());
+    let own = [Role::Client, Role::Provider].map(|role| Module::new(nmr, role).register());
+    let other = Module::new(nmr, Role::Provider).register();
+    assert_eq!(own.map(|module| module.counts()[0]), [2, 1]);
+    for module in own.iter().chain([&other]) {
+        module.leave();
+    }
+    assert_eq!(
+        [own[0].counts(), own[1].counts(), other.counts()],
+        [[2, 2, 2], [1, 1, 1], [1, 1, 1]]
+    );
+    assert!(broken(nmr).is_empty());
+}
+
+#[test]
 fn every_pair_gets_exactly_one_binding() {
     let nmr = registrar(Policy::default());
     let clients = [Role::Client; 2].map(|role| Module::new(nmr, role).register());

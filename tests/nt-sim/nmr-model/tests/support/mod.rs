@@ -166,6 +166,8 @@ pub struct Module {
     pub accept: Mutex<Vec<i32>>,
     /// What detach returns.
     pub detach: AtomicI32,
+    /// Gives NULL as its binding context; its callbacks then count in [`NULL_CONTEXTS`].
+    pub null_context: bool,
     /// What runs inside the attach callback, after attaching.
     pub during_attach: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     pub attached: AtomicUsize,
@@ -199,6 +201,7 @@ impl Module {
             attaching: Attaching::Normal,
             accept: Mutex::new(vec![SUCCESS]),
             detach: AtomicI32::new(SUCCESS),
+            null_context: false,
             during_attach: Mutex::new(None),
             attached: AtomicUsize::new(0),
             detached: AtomicUsize::new(0),
@@ -268,6 +271,13 @@ impl Module {
         self.handle.store(handle.addr(), Ordering::SeqCst);
     }
 
+    fn binding_context(&self) -> *mut c_void {
+        if self.null_context {
+            return ptr::null_mut();
+        }
+        ptr::from_ref(self).cast_mut().cast()
+    }
+
     pub fn handle(&self) -> *mut c_void {
         ptr::without_provenance_mut(self.handle.load(Ordering::SeqCst))
     }
@@ -299,6 +309,9 @@ impl Module {
     }
 }
 
+/// How many detach and cleanup callbacks got a NULL context.
+pub static NULL_CONTEXTS: AtomicUsize = AtomicUsize::new(0);
+
 /// The module that a context of these callbacks names.
 fn module(context: *mut c_void) -> &'static Module {
     // SAFETY: every context in these tests is a leaked `Module`.
@@ -316,8 +329,13 @@ unsafe extern "system" fn client_attach(
         let (mut peer, mut dispatch) = (ptr::null_mut(), ptr::null());
         // SAFETY: the context is the module, the outputs are locals.
         unsafe {
-            own.nmr
-                .attach_provider(binding, context, ptr::null(), &raw mut peer, &raw mut dispatch)
+            own.nmr.attach_provider(
+                binding,
+                own.binding_context(),
+                ptr::null(),
+                &raw mut peer,
+                &raw mut dispatch,
+            )
         }
     };
     let status = match own.attaching {
@@ -369,7 +387,7 @@ unsafe extern "system" fn provider_attach(
     };
     if status == SUCCESS {
         // SAFETY: the registrar gives valid outputs.
-        unsafe { own_context.write(context) };
+        unsafe { own_context.write(own.binding_context()) };
         // SAFETY: as above.
         unsafe { own_dispatch.write(ptr::null()) };
         own.attached.fetch_add(1, Ordering::SeqCst);
@@ -378,12 +396,20 @@ unsafe extern "system" fn provider_attach(
 }
 
 unsafe extern "system" fn detach(context: *mut c_void) -> i32 {
+    if context.is_null() {
+        NULL_CONTEXTS.fetch_add(1, Ordering::SeqCst);
+        return SUCCESS;
+    }
     let own = module(context);
     own.detached.fetch_add(1, Ordering::SeqCst);
     own.detach.load(Ordering::SeqCst)
 }
 
 unsafe extern "system" fn cleanup(context: *mut c_void) {
+    if context.is_null() {
+        NULL_CONTEXTS.fetch_add(1, Ordering::SeqCst);
+        return;
+    }
     module(context).cleaned.fetch_add(1, Ordering::SeqCst);
 }
 
