@@ -32,7 +32,9 @@ pub fn an_unknown_code_is_refused(kernel: &dyn Kernel) {
         for function in 0x7F0..0x860_u32 {
             for access in 0..4_u32 {
                 let code = (ioctl::DEVICE_TYPE << 16) | (access << 14) | (function << 2);
-                if known.contains(&code) {
+                let of_this_one = known.contains(&code);
+                let of_the_other = CODES.iter().any(|(_, codes)| codes.contains(&code)) && !of_this_one;
+                if ioctl::name(code).is_some() && !of_the_other {
                     continue;
                 }
                 for input in [

@@ -3,7 +3,10 @@
 //! A schedule that fails is printed with what replays it. The environment variable `SCHEDULES` sets how many
 //! are tried.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use nsemail_contract::{
     LookupFlags, Operation, SetFlags, WsaCode, ioctl,
@@ -11,7 +14,7 @@ use nsemail_contract::{
 };
 use nsemail_embedded::{Embedded, Options};
 use nt_sim::{
-    io::{Access, Completion, FileHandle, Identity},
+    io::{Access, Completion, FileHandle, Identity, Process},
     scheduler::Controlled,
 };
 use scenarios::{
@@ -20,6 +23,8 @@ use scenarios::{
 };
 
 const NAME: &str = "alice@example.com";
+const OK: u32 = WsaCode::NO_ERROR.0;
+const NOT_FOUND: u32 = WsaCode::WSASERVICE_NOT_FOUND.0;
 
 /// A machine of one schedule, with both drivers running and both providers attached.
 fn booted() -> Embedded {
@@ -30,8 +35,11 @@ fn booted() -> Embedded {
 }
 
 fn open(machine: &Embedded) -> FileHandle {
-    machine
-        .process(Identity::Administrator)
+    open_in(&machine.process(Identity::Administrator))
+}
+
+fn open_in(process: &Process) -> FileHandle {
+    process
         .open(r"\\.\NsEmail", Access::READ_WRITE)
         .expect("an administrator opens the device")
 }
@@ -40,46 +48,68 @@ fn code_of(completion: &Completion) -> WsaCode {
     Reply::parse(&completion.data).expect("a sound reply").code
 }
 
-fn register(file: &FileHandle) -> WsaCode {
+fn register(file: &FileHandle, who: &str) -> WsaCode {
     let request = change(
         Operation::Register,
         SetFlags::empty(),
-        &name(NAME, &["192.0.2.7:25"]),
+        &name(who, &["192.0.2.7:25"]),
     );
     code_of(&file.call(ioctl::SET_SERVICE, &request, SetReply::SIZE))
 }
 
-fn look_up(file: &FileHandle) -> WsaCode {
-    code_of(&file.call(ioctl::LOOKUP, &question(NAME, LookupFlags::RETURN_ALL), 4096))
+fn look_up(file: &FileHandle, who: &str) -> WsaCode {
+    code_of(&file.call(ioctl::LOOKUP, &question(who, LookupFlags::RETURN_ALL), 4096))
 }
 
-fn a_registration_and_a_look_up_against_a_stop_of_the_provider() {
+/// The pairs of answers to a registration and to a look-up of the same name, over all schedules.
+type Seen = Arc<Mutex<BTreeSet<(u32, u32)>>>;
+
+/// How a program leaves the device.
+#[derive(Clone, Copy)]
+enum Ending {
+    /// It closes its handle.
+    Close,
+    /// Its process is killed with the handle open.
+    Kill,
+}
+
+/// Two programs, each with a name of its own; if `stopping`, the provider driver is stopped under them.
+fn two_programs(stopping: bool, seen: &Seen) {
     let machine = booted();
-    let file = Arc::new(open(&machine));
-    let program = {
-        let file = Arc::clone(&file);
+    let programs = [
+        ("alice@example.com", Ending::Close),
+        ("bob@example.net", Ending::Kill),
+    ]
+    .map(|(name, ending)| {
+        let process = machine.process(Identity::Administrator);
         shuttle::thread::spawn(move || {
-            let registered = register(&file);
-            let found = look_up(&file);
-            let not_found = WsaCode::WSASERVICE_NOT_FOUND;
-            assert!(
-                matches!(
-                    (registered, found),
-                    (
-                        WsaCode::NO_ERROR,
-                        WsaCode::NO_ERROR | WsaCode::WSASERVICE_NOT_FOUND
-                    )
-                ) || (registered, found) == (not_found, not_found),
-                "registration: {registered}, look-up: {found}"
-            );
+            let file = open_in(&process);
+            let answers = (register(&file, name), look_up(&file, name));
+            match ending {
+                Ending::Close => file.close(),
+                Ending::Kill => process.kill(),
+            }
+            answers
         })
-    };
-    machine
-        .stop(Driver::Provider.service())
-        .expect("the provider driver stops");
-    program.join().expect("the program ends well");
-    drop(file);
+    });
+    if stopping {
+        machine
+            .stop(Driver::Provider.service())
+            .expect("the provider driver stops");
+    }
+    for program in programs {
+        let (registered, found) = program.join().expect("the program ends well");
+        // What was found was registered before.
+        let pair = (registered.0, found.0);
+        assert!(
+            [(OK, OK), (OK, NOT_FOUND), (NOT_FOUND, NOT_FOUND)].contains(&pair),
+            "registration: {registered}, look-up: {found}"
+        );
+        seen.lock().expect("no panic before").insert(pair);
+    }
+    let host = machine.machine().clone();
     machine.shutdown().assert_clean();
+    assert_eq!(host.pool_usage().blocks, 0, "all pool is freed");
 }
 
 fn a_registration_against_its_cancellation_and_the_end_of_its_handle() {
@@ -110,7 +140,7 @@ fn two_threads_begin_a_session_while_one_ends_it() {
     let programs: Vec<_> = (0..2)
         .map(|_| {
             let file = Arc::clone(&file);
-            shuttle::thread::spawn(move || assert_eq!(register(&file), WsaCode::NO_ERROR))
+            shuttle::thread::spawn(move || assert_eq!(register(&file, NAME), WsaCode::NO_ERROR))
         })
         .collect();
     let end = message(|out| EmptyRequest.write(out));
@@ -119,7 +149,7 @@ fn two_threads_begin_a_session_while_one_ends_it() {
     for program in programs {
         program.join().expect("the program ends well");
     }
-    assert_eq!(look_up(&file), WsaCode::NO_ERROR);
+    assert_eq!(look_up(&file, NAME), WsaCode::NO_ERROR);
     drop(file);
     machine.shutdown().assert_clean();
 }
@@ -127,7 +157,7 @@ fn two_threads_begin_a_session_while_one_ends_it() {
 fn a_look_up_is_read_by_two_threads_and_ended_by_a_third() {
     let machine = booted();
     let file = Arc::new(open(&machine));
-    assert_eq!(register(&file), WsaCode::NO_ERROR);
+    assert_eq!(register(&file, NAME), WsaCode::NO_ERROR);
     let begun = file.call(
         ioctl::LOOKUP_BEGIN,
         &question(NAME, LookupFlags::RETURN_ALL),
@@ -174,7 +204,7 @@ fn the_drivers_start_and_stop_beside_each_other_under_a_program() {
     let program = {
         let file = open(&machine);
         shuttle::thread::spawn(move || {
-            let found = look_up(&file);
+            let found = look_up(&file, NAME);
             assert_eq!(found, WsaCode::WSASERVICE_NOT_FOUND);
         })
     };
@@ -198,25 +228,39 @@ fn the_drivers_start_and_stop_beside_each_other_under_a_program() {
     stopper.join().expect("the client driver is back");
     machine.wait_until_ready();
     let file = open(&machine);
-    assert_eq!(register(&file), WsaCode::NO_ERROR);
-    assert_eq!(look_up(&file), WsaCode::NO_ERROR);
+    assert_eq!(register(&file, NAME), WsaCode::NO_ERROR);
+    assert_eq!(look_up(&file, NAME), WsaCode::NO_ERROR);
     drop(file);
     machine.shutdown().assert_clean();
 }
 
 /// Tries that many schedules of both kinds: any, and those in which threads are rarely preempted.
-fn check(schedules: fn()) {
+fn check(schedules: impl Fn() + Send + Sync + 'static) {
     let count = std::env::var("SCHEDULES")
         .ok()
         .and_then(|count| count.parse().ok())
         .unwrap_or(25);
-    shuttle::check_random(schedules, count);
-    shuttle::check_pct(schedules, count, 3);
+    let schedules = Arc::new(schedules);
+    let again = Arc::clone(&schedules);
+    shuttle::check_random(move || schedules(), count);
+    shuttle::check_pct(move || again(), count, 3);
 }
 
 #[test]
-fn no_schedule_breaks_a_registration_and_a_look_up_while_the_provider_stops() {
-    check(a_registration_and_a_look_up_against_a_stop_of_the_provider);
+fn in_every_schedule_what_was_registered_is_found() {
+    let seen = Seen::default();
+    let seeing = Arc::clone(&seen);
+    check(move || two_programs(false, &seeing));
+    assert_eq!(*seen.lock().expect("no panic before"), BTreeSet::from([(OK, OK)]));
+}
+
+#[test]
+fn in_every_schedule_programs_are_answered_while_the_provider_stops() {
+    let seen = Seen::default();
+    let seeing = Arc::clone(&seen);
+    check(move || two_programs(true, &seeing));
+    let seen = seen.lock().expect("no panic before").len();
+    assert!(seen > 1, "the schedules are all alike");
 }
 
 #[test]

@@ -175,9 +175,11 @@ impl Target<'_> {
         self.client.client().end_session().unwrap();
         assert_eq!(self.client.counted(CounterKind::LOOKUPS), 0);
         assert_eq!(self.client.counted(CounterKind::CALLS), 0);
+        let before = self.admin.counted(CounterKind::LOG_RECORDS);
         self.client
             .register("dave@example.com", &["192.0.2.8:25"])
             .unwrap();
+        assert_eq!(self.admin.counted(CounterKind::LOG_RECORDS), before + 1);
         assert_eq!(
             self.client.look_up("dave@example.com").unwrap(),
             ["192.0.2.8:25/tcp"]
