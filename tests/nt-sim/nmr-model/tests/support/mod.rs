@@ -271,7 +271,7 @@ impl Module {
         self.handle.store(handle.addr(), Ordering::SeqCst);
     }
 
-    fn binding_context(&self) -> *mut c_void {
+    const fn binding_context(&self) -> *mut c_void {
         if self.null_context {
             return ptr::null_mut();
         }
