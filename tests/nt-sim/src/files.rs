@@ -7,11 +7,13 @@
 //! Sharing is checked as `IoCheckShareAccess` does, and a file that is marked for deletion goes with
 //! its last handle, and cannot be opened until then.
 //!
-//! Two means for tests: a [`Hold`] keeps an operation in flight for as long as the test likes, and a
-//! [`Fault`] makes operations fail (a full disk, a broken one).
+//! Three means for tests: a [`Hold`] keeps an operation in flight for as long as the test likes, a
+//! [`Fault`] makes operations fail (a full disk, a broken one), and [`Files::crash_image`] tells what a
+//! power failure would leave (its model is described in `files/medium.rs`).
 
 mod folder;
 mod gate;
+mod medium;
 mod memory;
 mod open;
 mod path;
@@ -20,6 +22,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use gate::Gates;
 pub use gate::{Fault, Hold, Operation};
+pub use medium::{Disk, Loss, SECTOR};
 pub use open::{Disposition, FileInfo, OpenFile, OpenOptions, Outcome, Rights, WriteAt};
 use path::VolumePath;
 
@@ -69,6 +72,7 @@ trait Stream: Send + Sync + core::fmt::Debug {
 #[derive(Debug)]
 pub(crate) struct State {
     volume: Box<dyn Volume>,
+    recorder: Option<Arc<medium::Recorder>>,
     gates: Gates,
     shares: StateLock<HashMap<String, open::Share>>,
 }
@@ -76,34 +80,56 @@ pub(crate) struct State {
 impl State {
     /// The state of a machine that was just built.
     pub(crate) fn new(config: &Config) -> std::io::Result<Self> {
+        let mut recorder = None;
         let volume: Box<dyn Volume> = match &config.state_dir {
-            None => Box::new(memory::MemoryVolume::default()),
-            Some(folder) => Box::new(folder::FolderVolume::new(&folder.join("volume"))?),
+            None => {
+                let disk = config.disk.clone().unwrap_or_default();
+                let volume = memory::MemoryVolume::with(&disk, None);
+                make_directories(&volume, DRIVER_DATA).map_err(std::io::Error::other)?;
+                if config.record_disk {
+                    // What every machine has is there from the start.
+                    let disk = volume.disk();
+                    let recording = Arc::new(medium::Recorder::new(disk.clone()));
+                    recorder = Some(Arc::clone(&recording));
+                    Box::new(memory::MemoryVolume::with(&disk, Some(recording)))
+                } else {
+                    Box::new(volume)
+                }
+            }
+            Some(folder) => {
+                let volume = folder::FolderVolume::new(&folder.join("volume"))?;
+                make_directories(&volume, DRIVER_DATA).map_err(std::io::Error::other)?;
+                Box::new(volume)
+            }
         };
-        let state = Self {
+        Ok(Self {
             volume,
+            recorder,
             gates: Gates::default(),
             shares: StateLock::default(),
-        };
-        state
-            .make_directories(r"\SystemRoot\System32\drivers\DriverData")
-            .map_err(std::io::Error::other)?;
-        Ok(state)
+        })
     }
 
     /// Makes a directory and those above it, as far as they are missing.
     pub(crate) fn make_directories(&self, path: &str) -> Result<(), NtStatus> {
-        let path = VolumePath::parse(path)?;
-        for depth in 1..=path.depth() {
-            let part = path.prefix(depth);
-            match self.volume.kind(&part) {
-                Ok(Kind::Directory) => {}
-                Ok(Kind::File) => return Err(NtStatus::NOT_A_DIRECTORY),
-                Err(_) => self.volume.create_directory(&part)?,
-            }
-        }
-        Ok(())
+        make_directories(&*self.volume, path)
     }
+}
+
+/// Where drivers have their own directories.
+const DRIVER_DATA: &str = r"\SystemRoot\System32\drivers\DriverData";
+
+fn make_directories(volume: &dyn Volume, path: &str) -> Result<(), NtStatus> {
+    let path = VolumePath::parse(path)?;
+    for depth in 1..=path.depth() {
+        let part = path.prefix(depth);
+        match volume.kind(&part) {
+            Ok(Kind::Directory) => {}
+            Ok(Kind::File) => return Err(NtStatus::NOT_A_DIRECTORY),
+            Err(_) => volume.create_directory(&part)?,
+        }
+    }
+    Ok(())
 }
 
 /// The volume as a test or a tool looks at it; operations here are neither held nor made to fail.
@@ -140,7 +166,8 @@ impl Files<'_> {
         }
         let stream = volume.open(&path)?;
         stream.set_size(0)?;
-        stream.write(0, content)
+        stream.write(0, content)?;
+        stream.flush()
     }
 
     /// Removes a file or an empty directory.
@@ -165,6 +192,36 @@ impl Files<'_> {
     #[must_use]
     pub fn exists(&self, path: &str) -> bool {
         VolumePath::parse(path).is_ok_and(|path| self.state().volume.kind(&path).is_ok())
+    }
+
+    /// How many steps the volume has made: each name that was made, changed or removed, each write, change of size and
+    /// flush. 0 unless the machine records its disk.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.state()
+            .recorder
+            .as_ref()
+            .map_or(0, |recorder| recorder.count())
+    }
+
+    /// Says what a step was, for a test that failed after it.
+    #[must_use]
+    pub fn describe_step(&self, index: usize) -> Option<String> {
+        self.state().recorder.as_ref()?.describe(index)
+    }
+
+    /// Returns what is on the medium if the power fails when the volume has made `at` steps and not yet begun the next.
+    /// (A step in the middle of which the power fails leaves nothing that a loss after it does not.)
+    ///
+    /// # Panics
+    ///
+    /// Unless the machine records its disk.
+    #[must_use]
+    pub fn crash_image(&self, at: usize, loss: Loss) -> Disk {
+        let recorder = self.state().recorder.as_ref();
+        recorder
+            .expect("MachineBuilder::record_disk() comes first")
+            .crash_image(at, loss)
     }
 
     fn state(&self) -> &State {
@@ -195,6 +252,17 @@ impl Machine {
     /// Makes operations of a driver on files fail from now on.
     pub fn inject(&self, fault: Fault) {
         self.files_state().gates.inject(fault);
+    }
+
+    /// As [`Self::inject`]; a write that fails so has written the first half of its bytes.
+    pub fn inject_torn(&self, fault: Fault) {
+        self.files_state().gates.inject_torn(fault);
+    }
+
+    /// How many operations have failed so.
+    #[must_use]
+    pub fn faults_hit(&self) -> usize {
+        self.files_state().gates.faults_hit()
     }
 
     /// Lets operations on files succeed again.

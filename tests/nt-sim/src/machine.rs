@@ -27,6 +27,10 @@ use crate::{
 pub(crate) struct Config {
     /// Where registry and files are kept; `None` keeps them in memory.
     pub(crate) state_dir: Option<PathBuf>,
+    /// What is on the disk of a machine without a folder when it is switched on.
+    pub(crate) disk: Option<files::Disk>,
+    /// Whether such a disk records what becomes of it.
+    pub(crate) record_disk: bool,
     /// How threads run.
     pub(crate) scheduler: Arc<dyn Scheduler>,
     /// Whether rules are checked.
@@ -56,6 +60,19 @@ impl MachineBuilder {
     /// Keeps registry and files in a folder of the host.
     pub fn state_dir(mut self, path: impl AsRef<Path>) -> Self {
         self.0.state_dir = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Lets a machine in memory start with what is on a disk, for example after a power failure. Its registry starts
+    /// empty all the same.
+    pub fn disk(mut self, disk: files::Disk) -> Self {
+        self.0.disk = Some(disk);
+        self
+    }
+
+    /// Has a machine in memory record what becomes of its disk, for [`files::Files::crash_image`].
+    pub const fn record_disk(mut self) -> Self {
+        self.0.record_disk = true;
         self
     }
 
@@ -144,6 +161,8 @@ impl Machine {
     pub fn builder() -> MachineBuilder {
         MachineBuilder(Config {
             state_dir: None,
+            disk: None,
+            record_disk: false,
             scheduler: scheduler::native(),
             verifier: true,
             seed: None,

@@ -1,6 +1,9 @@
 //! Holding operations back, and making them fail.
 
-use std::sync::{Arc, Weak};
+use std::sync::{
+    Arc, Weak,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use super::path::VolumePath;
 use crate::{Machine, ntstatus::NtStatus, scheduler::SchedulerEvent, sync::StateLock};
@@ -40,7 +43,17 @@ pub struct Fault {
 #[derive(Debug, Default)]
 pub(super) struct Gates {
     holds: StateLock<Vec<Weak<Gate>>>,
-    faults: StateLock<Vec<Fault>>,
+    /// With each, whether a write that fails leaves half of itself.
+    faults: StateLock<Vec<(Fault, bool)>>,
+    hit: AtomicUsize,
+}
+
+/// How an operation fails on purpose.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Failure {
+    pub(super) status: NtStatus,
+    /// A write has written a part.
+    pub(super) torn: bool,
 }
 
 #[derive(Debug)]
@@ -104,7 +117,15 @@ impl Gates {
     }
 
     pub(super) fn inject(&self, fault: Fault) {
-        self.faults.with(|faults| faults.push(fault));
+        self.faults.with(|faults| faults.push((fault, false)));
+    }
+
+    pub(super) fn inject_torn(&self, fault: Fault) {
+        self.faults.with(|faults| faults.push((fault, true)));
+    }
+
+    pub(super) fn faults_hit(&self) -> usize {
+        self.hit.load(Ordering::Relaxed)
     }
 
     pub(super) fn clear_faults(&self) {
@@ -120,6 +141,11 @@ impl Gates {
     /// What every operation of a driver goes through before it takes effect: it waits here if it is
     /// held, and fails here if it is to fail.
     pub(super) fn pass(&self, operation: Operation, path: &VolumePath) -> Result<(), NtStatus> {
+        self.judge(operation, path).map_err(|failure| failure.status)
+    }
+
+    /// As [`Self::pass`], for an operation that may fail in the middle.
+    pub(super) fn judge(&self, operation: Operation, path: &VolumePath) -> Result<(), Failure> {
         let held: Vec<Arc<Gate>> = self.holds.with(|holds| {
             if holds.is_empty() {
                 return Vec::new();
@@ -135,12 +161,19 @@ impl Gates {
             gate.released.wait();
         }
         self.faults.with(|faults| {
-            for fault in faults.iter_mut().filter(|fault| fault.operation == operation) {
+            for (fault, torn) in faults
+                .iter_mut()
+                .filter(|(fault, _)| fault.operation == operation)
+            {
                 if fault.after > 0 {
                     fault.after -= 1;
                 } else if fault.times > 0 {
                     fault.times -= usize::from(fault.times != usize::MAX);
-                    return Err(fault.status);
+                    self.hit.fetch_add(1, Ordering::Relaxed);
+                    return Err(Failure {
+                        status: fault.status,
+                        torn: *torn,
+                    });
                 }
             }
             Ok(())

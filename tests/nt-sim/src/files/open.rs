@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use super::{Kind, Operation, State, Stream, path::VolumePath};
+use super::{Kind, Operation, State, Stream, gate::Failure, path::VolumePath};
 use crate::{Machine, ntstatus::NtStatus, sync::StateLock};
 
 /// Rights on an open file, and what others may do meanwhile.
@@ -91,7 +91,7 @@ pub struct OpenFile {
     stream: Option<Arc<dyn Stream>>,
     options: OpenOptions,
     position: StateLock<u64>,
-    /// Its name was made by this handle and is not flushed yet.
+    /// Its name was made or changed by this handle and is not flushed yet.
     fresh: AtomicBool,
 }
 
@@ -199,13 +199,22 @@ impl OpenFile {
             return Err(NtStatus::ACCESS_DENIED);
         }
         let stream = self.stream()?;
-        self.pass(Operation::WriteFile)?;
+        let path = self.path.with(|path| path.clone());
+        let gates = &self.machine.files_state().gates;
+        let failure = gates.judge(Operation::WriteFile, &path).err();
+        if let Some(Failure { status, torn: false }) = failure {
+            return Err(status);
+        }
         let start = match at {
             _ if self.options.append_only => stream.size()?,
             WriteAt::Offset(offset) => offset,
             WriteAt::Position => self.position.with(|position| *position),
             WriteAt::End => stream.size()?,
         };
+        if let Some(Failure { status, .. }) = failure {
+            stream.write(start, from.get(..from.len() / 2).unwrap_or_default())?;
+            return Err(status);
+        }
         stream.write(start, from)?;
         self.advance(start, from.len());
         Ok(())
@@ -279,7 +288,7 @@ impl OpenFile {
     }
 
     /// Gives the file another name: an absolute path, a path below `root`, or a bare name in the same
-    /// directory. The new name is durable when this returns.
+    /// directory. The new name is durable when the file is flushed.
     ///
     /// # Errors
     ///
@@ -315,7 +324,8 @@ impl OpenFile {
             self.path.with(|path| *path = to.clone());
             Ok(())
         })?;
-        state.volume.flush_directory(&to.parent())
+        self.fresh.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Returns size and state.

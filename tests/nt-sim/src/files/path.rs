@@ -6,7 +6,7 @@ use crate::ntstatus::NtStatus;
 const NAME_MAX: usize = 255;
 
 /// The names that lead from the root of the volume to a file; no name is empty, `.` or `..`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct VolumePath(Vec<String>);
 
 impl VolumePath {
@@ -62,6 +62,18 @@ impl VolumePath {
         Ok(Self(parts))
     }
 
+    /// Goes on by a name of the volume.
+    pub(crate) fn child(&self, name: &str) -> Self {
+        Self(
+            self.0
+                .iter()
+                .map(String::as_str)
+                .chain([name])
+                .map(str::to_owned)
+                .collect(),
+        )
+    }
+
     pub(crate) fn names(&self) -> &[String] {
         &self.0
     }
@@ -73,6 +85,11 @@ impl VolumePath {
     /// Returns the first `depth` names.
     pub(crate) fn prefix(&self, depth: usize) -> Self {
         Self(self.0.iter().take(depth).cloned().collect())
+    }
+
+    /// Puts this path, which begins with a path of that many names, below `to` instead.
+    pub(crate) fn moved(&self, names: usize, to: &Self) -> Self {
+        Self(to.0.iter().chain(self.0.iter().skip(names)).cloned().collect())
     }
 
     pub(crate) fn parent(&self) -> Self {
