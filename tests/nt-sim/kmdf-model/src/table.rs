@@ -8,7 +8,10 @@
 //! left out.
 
 /// The structures of [`crate::types`] with their sizes and the offsets of their fields, to hold C headers against.
-pub const LAYOUTS: &[(&str, usize, &[(&str, usize)])] = crate::types::LAYOUTS;
+pub const LAYOUTS: &[Layout] = crate::types::LAYOUTS;
+
+/// A structure: its name, its size, and its fields with their offsets, in bytes.
+pub type Layout = (&'static str, usize, &'static [(&'static str, usize)]);
 
 /// The constants of all enumerations of [`crate::types`], to hold C headers against.
 pub const CONSTANTS: &[(&str, core::ffi::c_int)] = crate::types::CONSTANTS;

@@ -12,7 +12,7 @@ use super::{
 macro_rules! layouts {
     ($($name:ident $size:literal { $($field:ident @ $offset:literal,)* })*) => {
         /// Structures with their sizes and the offsets of their fields, to hold C headers against.
-        pub(crate) const LAYOUTS: &[(&str, usize, &[(&str, usize)])] =
+        pub(crate) const LAYOUTS: &[crate::table::Layout] =
             &[$((stringify!($name), $size, &[$((stringify!($field), $offset)),*])),*];
 
         #[cfg(target_pointer_width = "64")]
