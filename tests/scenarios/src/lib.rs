@@ -18,6 +18,7 @@
 )]
 
 pub mod access;
+pub mod administration;
 pub mod concurrency;
 pub mod in_flight;
 pub mod kernel;
@@ -71,6 +72,14 @@ macro_rules! for_each_scenario {
                 threads_that_share_a_look_up_get_each_record_once,
                 a_look_up_beside_changes_finds_a_whole_version,
                 additions_from_many_threads_all_hold,
+            ],
+            administration: [
+                an_explanation_names_who_is_asked_and_asks_nobody,
+                a_disabled_provider_is_passed_over_at_once_and_until_it_is_enabled,
+                a_changed_catalogue_is_for_look_ups_that_begin_later,
+                look_ups_go_on_while_the_catalogue_changes,
+                the_catalogue_is_changed_by_nobody_else_and_not_by_nonsense,
+                a_provider_that_is_gone_can_be_forgotten,
             ],
             access: [
                 a_user_looks_up_and_does_not_register,

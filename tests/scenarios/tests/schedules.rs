@@ -169,21 +169,16 @@ fn a_look_up_is_read_by_two_threads_and_ended_by_a_third() {
         let flags = LookupFlags::empty();
         NextRequest { lookup, flags }.write(out)
     });
-    let readers: Vec<_> = (0..2)
-        .map(|_| {
-            let (file, next) = (Arc::clone(&file), next.clone());
-            shuttle::thread::spawn(move || code_of(&file.call(ioctl::LOOKUP_NEXT, &next, 4096)))
-        })
-        .collect();
+    let readers = [(); 2].map(|()| {
+        let (file, next) = (Arc::clone(&file), next.clone());
+        shuttle::thread::spawn(move || code_of(&file.call(ioctl::LOOKUP_NEXT, &next, 4096)))
+    });
     let end = message(|out| EndRequest { lookup }.write(out));
     assert_eq!(
         code_of(&file.call(ioctl::LOOKUP_END, &end, REPLY_HEADER)),
         WsaCode::NO_ERROR
     );
-    let codes: Vec<_> = readers
-        .into_iter()
-        .map(|reader| reader.join().expect("an answer"))
-        .collect();
+    let codes = readers.map(|reader| reader.join().expect("an answer"));
     let ends = [
         WsaCode::NO_ERROR,
         WsaCode::WSA_E_NO_MORE,
