@@ -64,8 +64,7 @@ impl<T, A: Allocator> Vec<T, A> {
     /// [`OutOfMemory`]; `value` is dropped. [`Vec::push_within_capacity`] gives it back.
     pub fn try_push(&mut self, value: T) -> Result<(), OutOfMemory> {
         self.try_reserve(1)?;
-        self.0.push(value);
-        Ok(())
+        self.push_within_capacity(value).map_err(|_| OutOfMemory)
     }
 
     /// Appends `value` if there is room without allocating.
@@ -73,10 +72,14 @@ impl<T, A: Allocator> Vec<T, A> {
     /// # Errors
     /// `value`, if the vector is full.
     pub fn push_within_capacity(&mut self, value: T) -> Result<(), T> {
-        if self.0.len() == self.0.capacity() {
+        // Not `push` of the inner vector, here and below: it would bring along the code that grows or never returns.
+        let Some(place) = self.0.spare_capacity_mut().first_mut() else {
             return Err(value);
-        }
-        self.0.push(value);
+        };
+        place.write(value);
+        let len = self.0.len().saturating_add(1);
+        // SAFETY: there was room for one more element, which is initialised now.
+        unsafe { self.0.set_len(len) };
         Ok(())
     }
 
@@ -85,8 +88,11 @@ impl<T, A: Allocator> Vec<T, A> {
     /// # Errors
     /// [`OutOfMemory`]; `value` is dropped.
     pub fn try_insert(&mut self, index: usize, value: T) -> Result<(), OutOfMemory> {
-        self.try_reserve(1)?;
-        self.0.insert(index.min(self.0.len()), value);
+        let index = index.min(self.0.len());
+        self.try_push(value)?;
+        if let Some(moved) = self.0.get_mut(index..) {
+            moved.rotate_right(1);
+        }
         Ok(())
     }
 
@@ -113,7 +119,10 @@ impl<T, A: Allocator> Vec<T, A> {
     /// [`OutOfMemory`]; `other` keeps its elements.
     pub fn try_append(&mut self, other: &mut Self) -> Result<(), OutOfMemory> {
         self.try_reserve(other.len())?;
-        self.0.append(&mut other.0);
+        for value in other.0.drain(..) {
+            // There is room for all of them.
+            self.push_within_capacity(value).map_err(|_| OutOfMemory)?;
+        }
         Ok(())
     }
 
@@ -273,7 +282,13 @@ impl<T: Copy, A: Allocator> Vec<T, A> {
     /// [`OutOfMemory`].
     pub fn try_extend_from_slice(&mut self, slice: &[T]) -> Result<(), OutOfMemory> {
         self.try_reserve(slice.len())?;
-        self.0.extend_from_slice(slice);
+        let place = self.0.spare_capacity_mut().get_mut(..slice.len());
+        let place = place.ok_or(OutOfMemory)?.as_mut_ptr().cast::<T>();
+        // SAFETY: `place` is as long as `slice`, and is borrowed from this vector alone, so they do not overlap.
+        unsafe { core::ptr::copy_nonoverlapping(slice.as_ptr(), place, slice.len()) };
+        let len = self.0.len().saturating_add(slice.len());
+        // SAFETY: there was room for that many more elements, which are initialised now.
+        unsafe { self.0.set_len(len) };
         Ok(())
     }
 
@@ -282,8 +297,16 @@ impl<T: Copy, A: Allocator> Vec<T, A> {
     /// # Errors
     /// [`OutOfMemory`].
     pub fn try_resize(&mut self, len: usize, value: T) -> Result<(), OutOfMemory> {
-        self.try_reserve(len.saturating_sub(self.0.len()))?;
-        self.0.resize(len, value);
+        let Some(more) = len.checked_sub(self.0.len()) else {
+            self.truncate(len);
+            return Ok(());
+        };
+        self.try_reserve(more)?;
+        for place in self.0.spare_capacity_mut().get_mut(..more).ok_or(OutOfMemory)? {
+            place.write(value);
+        }
+        // SAFETY: there was room for the elements up to the new length, which are initialised now.
+        unsafe { self.0.set_len(len) };
         Ok(())
     }
 

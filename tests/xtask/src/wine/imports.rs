@@ -52,9 +52,7 @@ impl Version {
     }
 
     /// The oldest Windows that the drivers are for.
-    pub const fn oldest_supported() -> Self {
-        Self(VERSIONS.len() - 1)
-    }
+    pub const OLDEST_SUPPORTED: Self = Self(VERSIONS.len() - 1);
 
     fn parse(name: &str) -> Option<Self> {
         VERSIONS.iter().position(|known| *known == name).map(Self)
