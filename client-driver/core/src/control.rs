@@ -6,9 +6,8 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use nsemail_contract::wire::{
-    BatchRequest, BeginReply, Counter, CounterKind, EmptyRequest, EndRequest, EventsRequest, ExplainRequest,
-    Explained, LookupRequest, NextRequest, ProviderEntry, ProviderFlags, REPLY_HEADER, ReplyWriter, SetReply,
-    SetRequest, Tail,
+    BatchRequest, BeginReply, Counter, CounterKind, EmptyRequest, EndRequest, EventsRequest, LookupRequest,
+    NextRequest, ProviderEntry, ProviderFlags, REPLY_HEADER, ReplyWriter, SetReply, SetRequest, Tail,
 };
 use nsemail_contract::{Fault, Text, WsaCode, ids, ioctl, limits};
 use nsemail_kernel::irql::Passive;
@@ -19,9 +18,8 @@ use pool_alloc::{Arc, OutOfMemory};
 use crate::calls;
 use crate::calls::reply;
 use crate::calls::work::{Batch, Next, OneShot, Work};
-use crate::catalogue::{Entry, Explanation};
 use crate::look_up::OpenLookUp;
-use crate::memory::{CatalogPool, ServicePool, SessionPool};
+use crate::memory::{ServicePool, SessionPool};
 use crate::query;
 use crate::service::Service;
 use crate::session::Session;
@@ -57,11 +55,11 @@ enum Decision {
 }
 
 /// Replies that need nobody else.
+#[derive(Clone, Copy)]
 enum Listing {
     Providers,
     Statistics,
     Events { after: u64 },
-    Explanation(Explanation<CatalogPool>),
 }
 
 /// A malformed request.
@@ -146,7 +144,6 @@ impl Control {
             ioctl::STATISTICS => parsed(EmptyRequest::parse(input), |_| {
                 Decision::Write(Listing::Statistics)
             }),
-            ioctl::EXPLAIN => self.explain(input),
             ioctl::EVENTS => parsed(EventsRequest::parse(input), |it| {
                 Decision::Write(Listing::Events { after: it.after })
             }),
@@ -245,14 +242,6 @@ impl Control {
         Ok(change.map_or_else(Decision::Code, |set| Decision::Call(Work::Set(set))))
     }
 
-    fn explain(&self, input: &[u8]) -> Result<Decision, Malformed> {
-        let ExplainRequest { name } = ExplainRequest::parse(input)?;
-        Ok(match query::explain(&self.service, name) {
-            Ok(explanation) => Decision::Write(Listing::Explanation(explanation)),
-            Err(code) => Decision::Code(code),
-        })
-    }
-
     fn write(&self, mut request: Request, listing: Listing) {
         let room = request.output_len().min(limits::MESSAGE);
         let written = request.output(room).and_then(|out| {
@@ -271,10 +260,6 @@ impl Control {
                     self.events(&mut reply, after);
                     reply.finish(WsaCode::NO_ERROR, Tail::Continued)
                 }
-                Listing::Explanation(explanation) => {
-                    self.explanation(&explanation, &mut reply);
-                    reply.finish(WsaCode::NO_ERROR, Tail::Required)
-                }
             })
         });
         reply::complete(request, written);
@@ -283,8 +268,14 @@ impl Control {
     fn providers(&self, reply: &mut ReplyWriter<'_>) {
         let catalogue = self.service.catalogue();
         for (order, entry) in (0_u32..).zip(catalogue.entries()) {
+            let mut flags = ProviderFlags::empty();
+            flags.set(ProviderFlags::ENABLED, entry.enabled());
+            flags.set(
+                ProviderFlags::ATTACHED,
+                self.service.attached(entry.provider()).is_some(),
+            );
             let entry = ProviderEntry {
-                flags: self.flags(entry),
+                flags,
                 order,
                 version: entry.version(),
                 namespace: ids::NS_EMAIL,
@@ -293,29 +284,6 @@ impl Control {
                 blob: entry.blob(),
             };
             let _ = entry.write(reply);
-        }
-    }
-
-    fn flags(&self, entry: &Entry<CatalogPool>) -> ProviderFlags {
-        let mut flags = ProviderFlags::empty();
-        flags.set(ProviderFlags::ENABLED, entry.enabled());
-        flags.set(
-            ProviderFlags::ATTACHED,
-            self.service.attached(entry.provider()).is_some(),
-        );
-        flags
-    }
-
-    fn explanation(&self, explanation: &Explanation<CatalogPool>, reply: &mut ReplyWriter<'_>) {
-        for (order, entry, part) in explanation.iter() {
-            let explained = Explained {
-                part,
-                flags: self.flags(entry),
-                order: u32::try_from(order).unwrap_or(u32::MAX),
-                provider: entry.provider(),
-                identifier: Text::from_units(entry.identifier()).unwrap_or_default(),
-            };
-            let _ = explained.write(reply);
         }
     }
 
