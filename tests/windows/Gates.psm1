@@ -123,7 +123,8 @@ function Invoke-AllocationSweep {
     try {
         foreach ($service in Get-DriverName) {
             $key = Get-WdfKey $service
-            $null = New-Item -Path $key -Force
+            # Made anew, the key would lose what the framework keeps there.
+            if (-not (Test-Path -LiteralPath $key)) { $null = New-Item -Path $key -Force }
             $started = 0
             $count = 0
             while ($started -lt 8 -and $count -lt 500) {
