@@ -97,6 +97,12 @@ impl<R: Clone, A: Allocator> Bindings<R, A> {
         })
     }
 
+    /// Whether the provider is attached, or attaching.
+    #[must_use]
+    pub fn has_seat(&self, provider: Guid) -> bool {
+        self.seats.iter().any(|seat| seat.provider == provider)
+    }
+
     /// How many are attached.
     #[must_use]
     pub fn attached(&self) -> usize {

@@ -6,8 +6,9 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use nsemail_contract::wire::{
-    BatchRequest, BeginReply, Counter, CounterKind, EmptyRequest, EndRequest, EventsRequest, LookupRequest,
-    NextRequest, ProviderEntry, ProviderFlags, REPLY_HEADER, ReplyWriter, SetReply, SetRequest, Tail,
+    BatchRequest, BeginReply, Counter, CounterKind, EmptyRequest, EnableRequest, EndRequest, EventsRequest,
+    ExplainRequest, Explained, LookupRequest, NextRequest, OrderRequest, ProviderEntry, ProviderFlags,
+    ProviderRequest, REPLY_HEADER, ReplyWriter, SetReply, SetRequest, Tail,
 };
 use nsemail_contract::{Fault, Text, WsaCode, ids, ioctl, limits};
 use nsemail_kernel::irql::Passive;
@@ -15,11 +16,13 @@ use nsemail_kernel::status::NtStatus;
 use nsemail_kernel::wdf::{self, Device};
 use pool_alloc::{Arc, OutOfMemory};
 
+use crate::administer;
 use crate::calls;
 use crate::calls::reply;
 use crate::calls::work::{Batch, Next, OneShot, Work};
+use crate::catalogue::{Entry, Explanation};
 use crate::look_up::OpenLookUp;
-use crate::memory::{ServicePool, SessionPool};
+use crate::memory::{CatalogPool, ServicePool, SessionPool};
 use crate::query;
 use crate::service::Service;
 use crate::session::Session;
@@ -54,12 +57,22 @@ enum Decision {
     Begun(u64),
 }
 
+impl Decision {
+    /// What became of a change that is done.
+    const fn of(changed: Result<(), WsaCode>) -> Self {
+        match changed {
+            Ok(()) => Self::Code(WsaCode::NO_ERROR),
+            Err(code) => Self::Code(code),
+        }
+    }
+}
+
 /// Replies that need nobody else.
-#[derive(Clone, Copy)]
 enum Listing {
     Providers,
     Statistics,
     Events { after: u64 },
+    Explanation(Explanation<CatalogPool>),
 }
 
 /// A malformed request.
@@ -143,6 +156,21 @@ impl Control {
             }),
             ioctl::STATISTICS => parsed(EmptyRequest::parse(input), |_| {
                 Decision::Write(Listing::Statistics)
+            }),
+            ioctl::EXPLAIN => self.explain(input),
+            ioctl::ENABLE => parsed(EnableRequest::parse(input), |it| {
+                Decision::of(administer::enable(
+                    passive,
+                    &self.service,
+                    it.provider,
+                    it.enabled,
+                ))
+            }),
+            ioctl::ORDER => parsed(OrderRequest::parse(input), |it| {
+                Decision::of(administer::order(passive, &self.service, it.providers()))
+            }),
+            ioctl::FORGET => parsed(ProviderRequest::parse(input), |it| {
+                Decision::of(administer::forget(passive, &self.service, it.provider))
             }),
             ioctl::EVENTS => parsed(EventsRequest::parse(input), |it| {
                 Decision::Write(Listing::Events { after: it.after })
@@ -242,6 +270,14 @@ impl Control {
         Ok(change.map_or_else(Decision::Code, |set| Decision::Call(Work::Set(set))))
     }
 
+    fn explain(&self, input: &[u8]) -> Result<Decision, Malformed> {
+        let ExplainRequest { name } = ExplainRequest::parse(input)?;
+        Ok(match query::explain(&self.service, name) {
+            Ok(explanation) => Decision::Write(Listing::Explanation(explanation)),
+            Err(code) => Decision::Code(code),
+        })
+    }
+
     fn write(&self, mut request: Request, listing: Listing) {
         let room = request.output_len().min(limits::MESSAGE);
         let written = request.output(room).and_then(|out| {
@@ -260,6 +296,10 @@ impl Control {
                     self.events(&mut reply, after);
                     reply.finish(WsaCode::NO_ERROR, Tail::Continued)
                 }
+                Listing::Explanation(explanation) => {
+                    self.explanation(&explanation, &mut reply);
+                    reply.finish(WsaCode::NO_ERROR, Tail::Required)
+                }
             })
         });
         reply::complete(request, written);
@@ -268,14 +308,8 @@ impl Control {
     fn providers(&self, reply: &mut ReplyWriter<'_>) {
         let catalogue = self.service.catalogue();
         for (order, entry) in (0_u32..).zip(catalogue.entries()) {
-            let mut flags = ProviderFlags::empty();
-            flags.set(ProviderFlags::ENABLED, entry.enabled());
-            flags.set(
-                ProviderFlags::ATTACHED,
-                self.service.attached(entry.provider()).is_some(),
-            );
             let entry = ProviderEntry {
-                flags,
+                flags: self.flags(entry),
                 order,
                 version: entry.version(),
                 namespace: ids::NS_EMAIL,
@@ -284,6 +318,29 @@ impl Control {
                 blob: entry.blob(),
             };
             let _ = entry.write(reply);
+        }
+    }
+
+    fn flags(&self, entry: &Entry<CatalogPool>) -> ProviderFlags {
+        let mut flags = ProviderFlags::empty();
+        flags.set(ProviderFlags::ENABLED, entry.enabled());
+        flags.set(
+            ProviderFlags::ATTACHED,
+            self.service.attached(entry.provider()).is_some(),
+        );
+        flags
+    }
+
+    fn explanation(&self, explanation: &Explanation<CatalogPool>, reply: &mut ReplyWriter<'_>) {
+        for (order, entry, part) in explanation.iter() {
+            let explained = Explained {
+                part,
+                flags: self.flags(entry),
+                order: u32::try_from(order).unwrap_or(u32::MAX),
+                provider: entry.provider(),
+                identifier: Text::from_units(entry.identifier()).unwrap_or_default(),
+            };
+            let _ = explained.write(reply);
         }
     }
 

@@ -7,7 +7,7 @@
 //!   [`calls::table`], [`session::uses`], [`session::look_ups`], [`bindings`].
 //! - With the kernel: [`driver`] (loading and unloading), [`attach`] (the NMR client module), [`control`] (the device),
 //!   [`calls`] (requests that need providers), [`search`] and [`look_up`] (look-ups at work), [`store`] (the catalogue in
-//!   the registry).
+//!   the registry), [`administer`] (its changes by an administrator).
 //! - [`peer`] is where provider and driver call each other: with [`entry`] the only place of `unsafe` code.
 //!
 //! # Rules
@@ -51,6 +51,7 @@ compile_error!("choose a kernel: enable the feature `sim` or `wdk`");
 #[cfg(feature = "sim")]
 extern crate nt_sim as wdk_sys;
 
+pub mod administer;
 pub mod attach;
 pub mod bindings;
 pub mod buffer;

@@ -5,7 +5,7 @@
 
 use nsemail_contract::address::{Address, AddressError};
 use nsemail_contract::flags::Comparator;
-use nsemail_contract::{LookupFlags, Operation, QuerySet, SetFlags, WsaCode, ids};
+use nsemail_contract::{LookupFlags, Operation, QuerySet, SetFlags, Text, WsaCode, ids};
 use nsemail_kernel::pool::Pool;
 use pool_alloc::{Box, OutOfMemory};
 
@@ -13,8 +13,9 @@ use crate::buffer::Query;
 use crate::calls::work::Set;
 use crate::catalogue::change::{Change, Kind};
 use crate::catalogue::lookup::{Authority, LookUp};
-use crate::catalogue::{Selection, Snapshot};
+use crate::catalogue::{Explanation, Selection, Snapshot};
 use crate::look_up::BoxedSearch;
+use crate::memory::CatalogPool;
 use crate::search::Search;
 use crate::service::Service;
 
@@ -69,6 +70,15 @@ fn look_up<'a>(query: &QuerySet<'a>, flags: LookupFlags) -> Result<Selection<'a>
     })
 }
 
+/// Who would be asked about a name by the catalogue as it is now. Nobody is asked.
+///
+/// # Errors
+/// What a look-up of the name would be answered if it is no mail address; `WSA_NOT_ENOUGH_MEMORY`.
+pub fn explain(service: &Service, name: Text<'_>) -> Result<Explanation<CatalogPool>, WsaCode> {
+    let address = Address::parse(name).map_err(AddressError::lookup_code)?;
+    Explanation::try_new(&service.catalogue(), address.domain(), Pool).map_err(no_memory)
+}
+
 /// A change of `registration` by the catalogue as it is now. Nobody is told yet.
 ///
 /// # Errors
@@ -118,8 +128,8 @@ const fn no_memory(_: OutOfMemory) -> WsaCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nsemail_contract::Guid;
     use nsemail_contract::queryset::Version;
-    use nsemail_contract::{Guid, Text};
 
     fn named(name: &str) -> QuerySet<'_> {
         QuerySet {

@@ -29,7 +29,7 @@ use crate::memory::CatalogPool;
 use crate::peer::Offered;
 use crate::service::Service;
 
-const POOL: CatalogPool = nsemail_kernel::pool::Pool;
+pub(crate) const POOL: CatalogPool = nsemail_kernel::pool::Pool;
 
 /// The blob that stands in for one that cannot be read: no domain, no wildcard.
 const NO_CLAIMS: [u8; blob::HEADER] = {

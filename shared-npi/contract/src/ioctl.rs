@@ -58,10 +58,25 @@ control_codes! {
     EVENTS = 0x808, FILE_READ_ACCESS;
     /// Ends the session of the handle: [`crate::wire::EmptyRequest`] to an empty reply.
     END_SESSION = 0x809, FILE_READ_ACCESS;
+    /// Explains who would be asked about a name: [`crate::wire::ExplainRequest`] to [`crate::wire::ExplainReply`].
+    EXPLAIN = 0x80A, FILE_READ_ACCESS;
+    /// Enables or disables a namespace provider: [`crate::wire::EnableRequest`] to an empty reply.
+    ENABLE = 0x80B, FILE_WRITE_ACCESS;
+    /// Says in which order the namespace providers are called, all of them: [`crate::wire::OrderRequest`] to an
+    /// empty reply.
+    ORDER = 0x80C, FILE_WRITE_ACCESS;
+    /// Takes a namespace provider that is not attached out of the catalogue: [`crate::wire::ProviderRequest`] to an
+    /// empty reply.
+    FORGET = 0x80D, FILE_WRITE_ACCESS;
     /// Reads the records of a hosted provider page by page, provider device only:
     /// [`crate::wire::ListRequest`] to [`crate::wire::ListReply`].
     LIST = 0x840, FILE_READ_ACCESS;
     /// Lists the hosted providers, provider device only: [`crate::wire::EmptyRequest`] to
     /// [`crate::wire::HostedReply`].
     HOSTED = 0x841, FILE_READ_ACCESS;
+    /// Has another namespace provider hosted, provider device only: [`crate::wire::InstallRequest`] to an empty reply.
+    INSTALL = 0x842, FILE_WRITE_ACCESS;
+    /// Has a namespace provider hosted no more, provider device only: [`crate::wire::UninstallRequest`] to an empty
+    /// reply.
+    UNINSTALL = 0x843, FILE_WRITE_ACCESS;
 }

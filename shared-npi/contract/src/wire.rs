@@ -17,15 +17,21 @@
 //! header with `WSAEFAULT`. A list that can be continued holds the entries that did fit, with
 //! success; it is a bare header with `WSAEFAULT` only if not even one did.
 
+mod catalogue;
 mod counters;
 mod events;
+mod explain;
+mod hosting;
 mod lists;
 mod lookups;
 mod reply;
 mod request;
 
+pub use catalogue::{EnableRequest, OrderRequest, ProviderRequest};
 pub use counters::{Counter, CounterKind, CountersReply};
 pub use events::{Event, EventKind, EventsReply, EventsRequest};
+pub use explain::{ChainPart, ExplainReply, ExplainRequest, Explained};
+pub use hosting::{InstallRequest, UninstallRequest};
 pub use lists::{
     Hosted, HostedReply, HostedState, ListReply, ListRequest, ListedRecord, ProviderEntry, ProviderFlags,
     ProvidersReply, RecordState,

@@ -67,13 +67,21 @@ fn guids_are_shown_in_upper_case_and_braces_and_read_in_any_case() {
 
 #[test]
 fn control_codes_are_buffered_and_distinct_and_only_changes_need_write_access() {
+    const CHANGES: [u32; 6] = [
+        ioctl::SET_SERVICE,
+        ioctl::ENABLE,
+        ioctl::ORDER,
+        ioctl::FORGET,
+        ioctl::INSTALL,
+        ioctl::UNINSTALL,
+    ];
     assert_eq!(ioctl::ALL.iter().collect::<HashSet<_>>().len(), ioctl::ALL.len());
     for code in ioctl::ALL {
         assert_eq!(code & 3, 0, "METHOD_BUFFERED");
         let access = (code >> 14) & 3;
         assert_eq!(
             access,
-            if *code == ioctl::SET_SERVICE { 2 } else { 1 },
+            if CHANGES.contains(code) { 2 } else { 1 },
             "{:?}",
             ioctl::name(*code)
         );

@@ -6,9 +6,11 @@ mod common;
 use common::{OwnedQuerySet, damage, query_set, text, written};
 use nsemail_contract::wire::{
     BatchReply, BatchRequest, BeginReply, Counter, CounterKind, CountersReply, DoesNotFit, EmptyRequest,
-    EndRequest, Event, EventKind, EventsReply, EventsRequest, Hosted, HostedReply, HostedState, ListReply,
-    ListRequest, ListedRecord, LookupRequest, NextRequest, ProviderEntry, ProviderFlags, ProvidersReply,
-    REPLY_HEADER, Record, RecordState, RecordsReply, Reply, ReplyWriter, SetReply, SetRequest, Tail, Tier,
+    EnableRequest, EndRequest, Event, EventKind, EventsReply, EventsRequest, ExplainReply, ExplainRequest,
+    Hosted, HostedReply, HostedState, InstallRequest, ListReply, ListRequest, ListedRecord, LookupRequest,
+    NextRequest, OrderRequest, ProviderEntry, ProviderFlags, ProviderRequest, ProvidersReply, REPLY_HEADER,
+    Record, RecordState, RecordsReply, Reply, ReplyWriter, SetReply, SetRequest, Tail, Tier,
+    UninstallRequest,
 };
 use nsemail_contract::{Fault, FaultKind, Guid, LookupFlags, QuerySet, Text, WsaCode, limits};
 use proptest::collection::vec;
@@ -40,6 +42,12 @@ fn visit(bytes: &[u8]) {
     let _ = SetRequest::parse(bytes);
     let _ = EventsRequest::parse(bytes);
     let _ = ListRequest::parse(bytes);
+    let _ = ExplainRequest::parse(bytes);
+    let _ = EnableRequest::parse(bytes);
+    let _ = ProviderRequest::parse(bytes);
+    let _ = InstallRequest::parse(bytes);
+    let _ = UninstallRequest::parse(bytes);
+    let _ = OrderRequest::parse(bytes).map(|order| order.providers().count());
     if let Ok(batch) = BatchRequest::parse(bytes) {
         assert_eq!(batch.queries().count(), batch.len());
     }
@@ -52,6 +60,7 @@ fn visit(bytes: &[u8]) {
     let _ = ListReply::read(&reply).map(|reply| reply.records().count());
     let _ = CountersReply::read(&reply).map(|reply| reply.counters().count());
     let _ = EventsReply::read(&reply).map(|reply| reply.events().count());
+    let _ = ExplainReply::read(&reply).map(|reply| reply.providers().count());
     if let Ok(batch) = BatchReply::read(&reply) {
         for answer in batch.answers().flatten() {
             assert!(answer.records().count() <= bytes.len());

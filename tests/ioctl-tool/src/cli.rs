@@ -74,6 +74,20 @@ pub enum Command {
     /// Look names up
     #[command(after_help = "Example: nsemail lookup alice@example.com --service sip")]
     Lookup(Lookup),
+    /// Show which providers would be asked about a name, and why; none of them is asked
+    #[command(after_help = "Example: nsemail explain alice@example.com")]
+    Explain(Explain),
+    /// Let calls go to a namespace provider again
+    #[command(after_help = "Example: nsemail enable {C2B81F06-9D47-4E3A-A1F5-5E08D7643B29}")]
+    Enable(OneProvider),
+    /// Let no calls go to a namespace provider
+    #[command(after_help = "Example: nsemail disable {C2B81F06-9D47-4E3A-A1F5-5E08D7643B29}")]
+    Disable(OneProvider),
+    /// Set the order in which the namespace providers are called
+    #[command(
+        after_help = "Example: nsemail order {C2B81F06-9D47-4E3A-A1F5-5E08D7643B29} {7A90D3C4-15E6-4B2F-8C6A-F14D0B92375D}"
+    )]
+    Order(Order),
     /// Show what the drivers have counted
     Statistics(FromDrivers),
     /// Show what the drivers have recorded
@@ -189,6 +203,27 @@ pub struct Lookup {
     /// Fetch record by record, as WSALookupServiceNext does
     #[arg(long)]
     pub stepwise: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// The mail address
+    #[arg(value_name = "ADDRESS")]
+    pub name: String,
+}
+
+#[derive(Debug, Args)]
+pub struct OneProvider {
+    /// The namespace provider
+    #[arg(value_name = "GUID")]
+    pub provider: Guid,
+}
+
+#[derive(Debug, Args)]
+pub struct Order {
+    /// All namespace providers of the catalogue, each once; the first is called first
+    #[arg(value_name = "GUID", required = true)]
+    pub providers: Vec<Guid>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

@@ -13,7 +13,7 @@ use crate::record::{FoundRecord, Provider, Registration, StoredRecord, as_text};
 use crate::{Error, Transport};
 
 /// Room for a reply at first; replies that need more say so.
-const FIRST_ROOM: usize = 4096;
+pub(crate) const FIRST_ROOM: usize = 4096;
 
 /// What a look-up asks for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -98,7 +98,7 @@ pub struct HostedProvider {
 }
 
 /// Writes a request by the contract's convention: an empty slice measures.
-fn request(write: impl Fn(&mut [u8]) -> Result<usize, WriteError>) -> Result<Vec<u8>, Error> {
+pub(crate) fn request(write: impl Fn(&mut [u8]) -> Result<usize, WriteError>) -> Result<Vec<u8>, Error> {
     let needed = match write(&mut []) {
         Ok(needed) | Err(WriteError::TooSmall { needed }) => needed,
         Err(WriteError::TooLarge) => return Err(Error::TooLarge),
@@ -110,7 +110,7 @@ fn request(write: impl Fn(&mut [u8]) -> Result<usize, WriteError>) -> Result<Vec
 
 /// Sends a request that may be repeated, with more room if the reply needs it; `WSAEFAULT` is never
 /// what comes of it.
-fn call<R>(
+pub(crate) fn call<R>(
     transport: &impl Transport,
     code: u32,
     input: &[u8],

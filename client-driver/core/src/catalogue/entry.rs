@@ -106,6 +106,23 @@ impl<A: Allocator + Clone> Entry<A> {
         })
     }
 
+    /// The same provider, enabled or not, at a place of the catalogue order.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn changed(&self, enabled: bool, order: u32, alloc: A) -> Result<Self, OutOfMemory> {
+        let description = Description {
+            provider: self.provider,
+            identifier: &self.identifier,
+            blob: &self.blob,
+            version: self.version,
+            enabled,
+            order,
+        };
+        // The blob is sound: the entry was made from it.
+        Self::try_new(description, alloc).map_err(|_| OutOfMemory)
+    }
+
     /// The provider's GUID.
     #[must_use]
     pub const fn provider(&self) -> Guid {

@@ -103,6 +103,43 @@ impl<A: Allocator + Clone> Snapshot<A> {
         Self::try_new(entries, alloc)
     }
 
+    /// This catalogue without the entry of a provider.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn without(&self, provider: Guid, alloc: A) -> Result<Self, OutOfMemory> {
+        let others = self.entries.iter().filter(|known| known.provider() != provider);
+        let mut entries = Vec::try_with_capacity_in(self.entries.len(), alloc.clone())?;
+        entries.try_extend(others.cloned())?;
+        Self::try_new(entries, alloc)
+    }
+
+    /// This catalogue in another order; `None` if `order` does not name every provider exactly once.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn ordered(
+        &self,
+        order: impl ExactSizeIterator<Item = Guid>,
+        alloc: A,
+    ) -> Result<Option<Self>, OutOfMemory> {
+        if order.len() != self.entries.len() {
+            return Ok(None);
+        }
+        let mut entries: Vec<Arc<Entry<A>, A>, A> = Vec::try_with_capacity_in(order.len(), alloc.clone())?;
+        for (place, provider) in (0_u32..).zip(order) {
+            let Some(known) = self.entry(provider) else {
+                return Ok(None);
+            };
+            if entries.iter().any(|listed| listed.provider() == provider) {
+                return Ok(None);
+            }
+            let moved = known.changed(known.enabled(), place, alloc.clone())?;
+            entries.try_push(Arc::try_new_in(moved, alloc.clone())?)?;
+        }
+        Self::try_new(entries, alloc).map(Some)
+    }
+
     /// The entries in catalogue order.
     #[must_use]
     pub fn entries(&self) -> &[Arc<Entry<A>, A>] {

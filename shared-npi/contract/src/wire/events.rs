@@ -74,6 +74,20 @@ event_kinds! {
     REGISTERED = 15, "registered", false;
     /// A registration with NMR failed. Subject: the provider.
     REGISTRATION_FAILED = 16, "registration-failed", true;
+    /// An administrator has enabled a provider of the catalogue. Subject: the provider.
+    CATALOGUE_ENABLED = 40, "catalogue-enabled", false;
+    /// An administrator has disabled a provider of the catalogue. Subject: the provider.
+    CATALOGUE_DISABLED = 41, "catalogue-disabled", false;
+    /// An administrator has changed the order of the catalogue. Numbers: how many providers it has.
+    CATALOGUE_ORDERED = 42, "catalogue-ordered", false;
+    /// A provider was taken out of the catalogue. Subject: the provider.
+    CATALOGUE_REMOVED = 43, "catalogue-removed", false;
+    /// A provider was installed with the provider driver and is registered. Subject: the provider.
+    INSTALLED = 44, "installed", false;
+    /// A provider was uninstalled from the provider driver. Subject: the provider.
+    UNINSTALLED = 45, "uninstalled", false;
+    /// A log was written anew, without what is past. Subject: the provider. Numbers: its size.
+    LOG_COMPACTED = 32, "log-compacted", false;
 }
 
 impl core::fmt::Debug for EventKind {

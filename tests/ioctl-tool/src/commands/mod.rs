@@ -1,7 +1,9 @@
 //! One module per command.
 
 pub mod blob;
+pub mod catalogue;
 pub mod events;
+pub mod explain;
 pub mod export;
 pub mod import;
 pub mod lookup;

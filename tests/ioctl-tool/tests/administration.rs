@@ -1,0 +1,131 @@
+//! Commands of administration.
+
+mod common;
+
+use common::Machine;
+use serde_json::json;
+
+/// The provider that is primary for `example.com`, secondary for `example.net`, and takes all else.
+const DEFAULT: &str = "{7A90D3C4-15E6-4B2F-8C6A-F14D0B92375D}";
+/// The provider that is primary for `example.net` and secondary for `example.com`.
+const EXAMPLE: &str = "{C2B81F06-9D47-4E3A-A1F5-5E08D7643B29}";
+
+#[test]
+fn explain_prints_the_chain_and_why_each_provider_is_in_it_or_not() {
+    let machine = Machine::new();
+    let told = machine.run(&["explain", "alice@example.net"]);
+    told.expect(0);
+    let lines: Vec<&str> = told.stdout.lines().collect();
+    assert_eq!(lines.len(), 3, "{told:?}");
+    assert!(
+        lines[1].starts_with('1') && lines[1].contains(EXAMPLE),
+        "{told:?}"
+    );
+    assert!(lines[1].ends_with("primary for the domain"), "{told:?}");
+    assert!(
+        lines[2].starts_with('2') && lines[2].contains(DEFAULT),
+        "{told:?}"
+    );
+    assert!(lines[2].ends_with("secondary for the domain"), "{told:?}");
+
+    let told = machine.json(&["explain", "alice@elsewhere.example"]);
+    assert_eq!(told["chain"][0]["guid"], json!(DEFAULT));
+    assert_eq!(told["chain"][0]["role"], json!("wildcard"));
+    assert_eq!(told["others"][0]["guid"], json!(EXAMPLE));
+    assert_eq!(told["others"][0]["role"], json!("no-claim"));
+    assert_eq!(told["others"][0]["attached"], json!(true));
+    let counters = machine.json(&["statistics", "--driver", "provider"]);
+    assert!(!counters.to_string().contains("lookup-begin"), "nobody was asked");
+
+    machine
+        .run(&["explain", "alice"])
+        .expect_error(1, "WSASERVICE_NOT_FOUND 10108 (0x277C): no '@'");
+    machine
+        .run(&["explain", "a b@example.com"])
+        .expect_error(2, "WSAEINVAL");
+}
+
+fn order(machine: &Machine) -> Vec<String> {
+    let providers = machine.json(&["providers"]);
+    let guids = providers["providers"].as_array().unwrap().iter();
+    guids
+        .map(|provider| provider["guid"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+fn chain(machine: &Machine, name: &str) -> Vec<String> {
+    let told = machine.json(&["explain", name]);
+    let chain = told["chain"].as_array().unwrap().iter();
+    chain
+        .map(|provider| provider["guid"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn a_provider_that_is_disabled_stays_so_until_it_is_enabled() {
+    let machine = Machine::new();
+    machine
+        .run(&["register", "alice@example.net", "--addr", "192.0.2.7:25"])
+        .expect(0);
+    let done = machine.run(&["disable", EXAMPLE]);
+    done.expect(0);
+    assert_eq!(done.stdout, format!("disabled {EXAMPLE}\n"));
+    assert_eq!(chain(&machine, "alice@example.net"), [DEFAULT]);
+    machine
+        .run(&["lookup", "alice@example.net"])
+        .expect_error(1, "WSASERVICE_NOT_FOUND");
+    machine
+        .run(&["lookup", "alice@example.net", "--provider", EXAMPLE])
+        .expect_error(1, "WSASERVICE_NOT_FOUND");
+    let told = machine.json(&["explain", "alice@example.net"]);
+    assert_eq!(told["others"][0]["role"], json!("disabled"));
+    assert_eq!(machine.json(&["enable", EXAMPLE])["operation"], json!("enabled"));
+    assert_eq!(machine.addresses("alice@example.net"), ["192.0.2.7:25/tcp"]);
+}
+
+#[test]
+fn an_order_lists_every_provider_once_and_stays() {
+    let machine = Machine::new();
+    let before = order(&machine);
+    let after: Vec<&str> = before.iter().rev().map(String::as_str).collect();
+    let done = machine.run(&[&["order"][..], &after].concat());
+    done.expect(0);
+    assert_eq!(done.stdout, "ordered 2 providers\n");
+    assert_eq!(order(&machine), after);
+    let unknown = "{00000000-0000-0000-0000-000000000001}";
+    for wrong in [
+        &[DEFAULT][..],
+        &[DEFAULT, DEFAULT],
+        &[DEFAULT, unknown],
+        &[DEFAULT, EXAMPLE, unknown],
+    ] {
+        machine
+            .run(&[&["order"][..], wrong].concat())
+            .expect_error(2, "exactly once");
+    }
+    machine.run(&["order"]).expect(2);
+    machine
+        .run(&["disable", unknown])
+        .expect_error(2, "is not in the catalogue");
+    machine.run(&["enable", "nonsense"]).expect(2);
+    assert_eq!(order(&machine), after);
+}
+
+#[test]
+fn a_user_changes_nothing_of_the_catalogue() {
+    let machine = Machine::new();
+    let before = machine.json(&["providers"]);
+    for command in [
+        &["disable", DEFAULT][..],
+        &["enable", DEFAULT],
+        &["order", EXAMPLE, DEFAULT],
+    ] {
+        machine
+            .run(&[&["--as", "user"][..], command].concat())
+            .expect_error(3, "WSAEACCES");
+    }
+    machine
+        .run(&["--as", "user", "explain", "alice@example.com"])
+        .expect(0);
+    assert_eq!(machine.json(&["providers"]), before);
+}
