@@ -70,7 +70,7 @@ function Set-VerifierGate([string] $Gate) {
 function Disarm-Verifier {
     if (Test-Windows11) {
         # It fails if there is nothing to stop.
-        $null = Invoke-System -Name verifier.exe -Arguments @('/stop') -Expect (0..65535)
+        $null = Invoke-System -Name verifier.exe -Arguments @('/stop') -AnyCode
     }
     if (-not (Get-VerifiedDriver)) { return $false }
     $null = Invoke-Verifier @('/reset')

@@ -110,17 +110,19 @@ function Invoke-Program {
     return Wait-Program -Program (Start-Program -Path $Path -Arguments $Arguments) -TimeoutSeconds $TimeoutSeconds
 }
 
-# A program of Windows itself, by its full path. Only the codes in -Expect are no failure.
+# A program of Windows itself, by its full path. Only the codes in -Expect are no failure; -AnyCode leaves
+# that to the caller.
 function Invoke-System {
     param(
         [Parameter(Mandatory = $true)] [string] $Name,
         [string[]] $Arguments = @(),
         [int[]] $Expect = @(0),
+        [switch] $AnyCode,
         [int] $TimeoutSeconds = 180
     )
     $path = Join-Path ([Environment]::SystemDirectory) $Name
     $result = Invoke-Program -Path $path -Arguments $Arguments -TimeoutSeconds $TimeoutSeconds
-    if ($Expect -notcontains $result.ExitCode) {
+    if (-not $AnyCode -and $Expect -notcontains $result.ExitCode) {
         throw "$($result.Command) answered $(Format-Code $result.ExitCode)`n$($result.Output)$($result.Error)"
     }
     return $result
@@ -179,7 +181,7 @@ function Start-Driver {
         [Parameter(Mandatory = $true)] [string] $Service,
         [switch] $MayFail
     )
-    $result = Invoke-System -Name sc.exe -Arguments @('start', $Service) -Expect (0..65535)
+    $result = Invoke-System -Name sc.exe -Arguments @('start', $Service) -AnyCode
     if ($result.ExitCode -notin @(0, 1056)) {
         if ($MayFail) { return $false }
         throw "$Service does not start: $(Format-Code $result.ExitCode)"
@@ -193,7 +195,7 @@ function Stop-Driver {
         [Parameter(Mandatory = $true)] [string] $Service,
         [switch] $MayWait
     )
-    $result = Invoke-System -Name sc.exe -Arguments @('stop', $Service) -Expect (0..65535)
+    $result = Invoke-System -Name sc.exe -Arguments @('stop', $Service) -AnyCode
     if ($result.ExitCode -notin @(0, 1060, 1061, 1062)) {
         throw "$Service does not stop: $(Format-Code $result.ExitCode)"
     }
@@ -301,7 +303,7 @@ function Install-Package([string] $From) {
         $after = @(Get-PublishedName $driver)
         if ($after.Count -gt $before.Count) {
             foreach ($old in $before) {
-                $result = Invoke-System -Name pnputil.exe -Arguments @('/delete-driver', $old) -Expect (0..65535)
+                $result = Invoke-System -Name pnputil.exe -Arguments @('/delete-driver', $old) -AnyCode
                 if ($result.ExitCode -notin @(0, 3010)) { Write-Warning "$old stays in the driver store: $(Format-Code $result.ExitCode)" }
             }
         }

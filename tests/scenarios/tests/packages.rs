@@ -2,7 +2,8 @@
 //! build and install them, and numbers that scripts repeat.
 //!
 //! That an INF file is one of a primitive package is checked whenever it is installed on a simulated
-//! machine (`nt_sim::inf`); here is what a machine does not need and InfVerif or an administrator does.
+//! machine (`nt_sim::inf`); here is what a machine does not need and `InfVerif` or an
+//! administrator does.
 
 use std::{
     collections::BTreeSet,
