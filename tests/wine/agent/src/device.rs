@@ -24,6 +24,11 @@ use windows_sys::Win32::{
 
 use crate::{last_error, wide};
 
+/// The framework's control code to ask what the opening of a file was answered.
+const WAS_OPENED: u32 = 0x0022_3FFC;
+/// A token that no order has.
+const OWN_TOKEN: u32 = 0;
+
 /// What is open and what is under way.
 #[derive(Default)]
 pub struct Devices {
@@ -85,7 +90,19 @@ impl Devices {
                 ptr::null_mut(),
             )
         };
-        if handle == INVALID_HANDLE_VALUE { Err(last_error()) } else { Ok(self.add(handle)) }
+        if handle == INVALID_HANDLE_VALUE {
+            return Err(last_error());
+        }
+        let number = self.add(handle);
+        // Wine lets every opening succeed; the stand-in framework knows what the driver answered.
+        let asked = self.send(OWN_TOKEN, number, WAS_OPENED, Vec::new(), 0);
+        match asked.wait().error {
+            0 => Ok(number),
+            error => {
+                self.close(number);
+                Err(error)
+            }
+        }
     }
 
     pub fn close(&mut self, handle: u32) -> u32 {

@@ -40,6 +40,8 @@ pub struct Machine {
     /// Service control, and whatever else no program of a scenario does.
     system: Arc<Agent>,
     idle: Arc<Mutex<Vec<Agent>>>,
+    /// Programs that asked for a stop and have not been answered, and where the answer comes.
+    stopping: Mutex<Vec<(Agent, Receiver<Reader>)>>,
 }
 
 /// Sets up a new prefix: a machine that has other things to do may take its time to start a service.
@@ -69,6 +71,7 @@ impl Machine {
             prefix: Arc::clone(prefix),
             system,
             idle: Arc::default(),
+            stopping: Mutex::default(),
         };
         machine.reset(packages)?;
         Ok(machine)
@@ -77,18 +80,30 @@ impl Machine {
     /// Makes of the machine a fresh one again.
     pub fn reset(&self, packages: &[Package]) -> Result<(), String> {
         for driver in Driver::BOTH {
-            if self.service(driver) == Service::Stopped {
-                continue;
+            match self.service(driver) {
+                Service::Stopped => {}
+                Service::StopPending => self.wait_until_stopped(driver),
+                Service::StartPending | Service::Running => match self.stop(driver) {
+                    Ok(Service::Stopped) => {}
+                    other => return Err(format!("{driver:?} does not stop at once: {other:?}")),
+                },
             }
-            if !matches!(self.stop(driver), Ok(Service::Stopped)) {
-                return Err(format!("{driver:?} does not stop"));
-            }
+        }
+        for (agent, answer) in lock(&self.stopping).drain(..) {
+            receive(&answer).map_err(|Gone| "service control is gone")?;
+            lock(&self.idle).push(agent);
         }
         let data = self.prefix.driver_data();
         if data.exists() {
             fs::remove_dir_all(&data).map_err(|error| format!("{}: {error}", data.display()))?;
         }
         install::install(&self.system, packages)
+    }
+
+    /// A program that has nothing else to do.
+    fn agent(&self) -> Agent {
+        let idle = lock(&self.idle).pop();
+        idle.unwrap_or_else(|| Agent::start(&self.prefix).expect("a program starts"))
     }
 
     fn ask_service(&self, order: Order, driver: Driver) -> Reader {
@@ -118,19 +133,28 @@ impl Kernel for Machine {
 
     fn stop(&self, driver: Driver) -> Result<Service, Win32> {
         let before = self.prefix.log().len();
-        check(self.ask_service(Order::StopService, driver).number())?;
         let waits = format!("KMDF: the unload of {} waits", driver.service());
         let start = Instant::now();
+        // Service control answers when the driver is unloaded, so nobody else may need the one who asks.
+        let agent = self.agent();
+        let (_, answer) = agent
+            .order(Order::StopService, |message| message.text(driver.service()))
+            .expect("service control works");
         loop {
-            if self.service(driver) == Service::Stopped {
-                return Ok(Service::Stopped);
+            match answer.try_recv() {
+                Ok(mut answer) => {
+                    lock(&self.idle).push(agent);
+                    check(answer.number())?;
+                    self.wait_until_stopped(driver);
+                    return Ok(Service::Stopped);
+                }
+                Err(TryRecvError::Disconnected) => panic!("service control is gone"),
+                Err(TryRecvError::Empty) => {}
             }
-            let pending = self
-                .prefix
-                .log()
-                .get(before..)
-                .is_some_and(|log| log.contains(&waits));
-            if pending && start.elapsed() > GRACE {
+            let log = self.prefix.log();
+            let pending = log.get(before..).is_some_and(|log| log.contains(&waits));
+            if pending && start.elapsed() > GRACE && self.service(driver) == Service::StopPending {
+                lock(&self.stopping).push((agent, answer));
                 return Ok(Service::StopPending);
             }
             assert!(start.elapsed() < PATIENCE, "{driver:?} does not stop");
@@ -157,10 +181,8 @@ impl Kernel for Machine {
     }
 
     fn process(&self, _who: Who) -> Box<dyn Process> {
-        let idle = lock(&self.idle).pop();
-        let agent = idle.unwrap_or_else(|| Agent::start(&self.prefix).expect("a program starts"));
         Box::new(Program(Arc::new(Lease {
-            agent: Some(agent),
+            agent: Some(self.agent()),
             killed: Mutex::new(false),
             idle: Arc::clone(&self.idle),
             system: Arc::clone(&self.system),

@@ -17,12 +17,16 @@ use wine_kernel::nt::{self, Irp, StackLocation};
 
 use crate::{
     host::WineHost,
-    state::{Pending, kmdf},
+    state::{Pending, State, kmdf},
 };
 
 /// `STATUS_PENDING`
 const PENDING: NTSTATUS = 0x103;
 const USER_MODE: i8 = 1;
+
+/// A control code of this module's own, which no driver sees: it answers what the driver answered when the
+/// file was opened. Wine lets every opening succeed, and brings it to the driver afterwards.
+const WAS_OPENED: u32 = 0x0022_3FFC;
 
 /// The functions of a driver object that lead here.
 pub const MAJOR_FUNCTIONS: [u32; 4] = [
@@ -73,6 +77,11 @@ pub unsafe extern "C" fn dispatch(device: *mut nt::DeviceObject, irp: *mut Irp) 
     let object = DeviceObject(device.addr());
     let file = FileId(request.FileObject.addr());
     let major = u32::from(request.MajorFunction);
+    let opened = kmdf().host().state(|state| state.opened(object, file));
+    if major == IRP_MJ_DEVICE_CONTROL && (request.IoControlCode == WAS_OPENED || opened < 0) {
+        finish(irp, opened, 0);
+        return opened;
+    }
     let Some(id) = kmdf().host().device_id(object) else {
         finish(irp, STATUS_NO_SUCH_DEVICE, 0);
         return STATUS_NO_SUCH_DEVICE;
@@ -108,6 +117,8 @@ fn create(
     file: FileId,
 ) -> NTSTATUS {
     let Some(packet) = kmdf().host().admit_open(object, file, irp) else {
+        let refuse = |state: &mut State| state.refuse(object, file, STATUS_NO_SUCH_DEVICE);
+        kmdf().host().state(refuse);
         finish(irp, STATUS_NO_SUCH_DEVICE, 0);
         return STATUS_NO_SUCH_DEVICE;
     };
@@ -171,7 +182,10 @@ pub fn complete(host: &WineHost, packet: IrpId, status: NTSTATUS, information: u
         return;
     };
     match opens {
-        Some((device, file)) if status < 0 => host.forget_file(device, file),
+        Some((device, file)) if status < 0 => {
+            host.forget_file(device, file);
+            host.state(|state| state.refuse(device, file, status));
+        }
         Some(_) => {}
         None => {
             // A cancel routine that has begun keeps the lock until it has read what it needs.

@@ -10,7 +10,7 @@ use alloc::{
 use kmdf_model::{DeviceId, DeviceObject, DriverId, FileId, IrpId, Kmdf};
 use sim_platform::{
     Event, Lock,
-    nt::{DRIVER_OBJECT, PDRIVER_OBJECT},
+    nt::{DRIVER_OBJECT, NTSTATUS, PDRIVER_OBJECT},
 };
 use wine_kernel::{KernelEvent, Lazy, SrwLock, nt::Irp};
 
@@ -38,6 +38,8 @@ pub struct State {
     pub drivers: Vec<Driver>,
     pub devices: BTreeMap<DeviceObject, Device>,
     pub irps: BTreeMap<IrpId, Pending>,
+    /// Files whose opening was refused, with the answer: Wine does not tell who opens them.
+    refused: BTreeMap<(DeviceObject, FileId), NTSTATUS>,
 }
 
 /// A driver that is bound.
@@ -116,8 +118,19 @@ impl State {
         id
     }
 
+    /// Takes note that the opening of a file is refused.
+    pub fn refuse(&mut self, device: DeviceObject, file: FileId, status: NTSTATUS) {
+        self.refused.insert((device, file), status);
+    }
+
+    /// What the opening of a file was answered.
+    pub fn opened(&self, device: DeviceObject, file: FileId) -> NTSTATUS {
+        self.refused.get(&(device, file)).copied().unwrap_or_default()
+    }
+
     /// Forgets a file; the event to set if its driver waits for that.
     pub fn forget_file(&mut self, device: DeviceObject, file: FileId) -> Option<Arc<KernelEvent>> {
+        self.refused.remove(&(device, file));
         let device = self.devices.get_mut(&device)?;
         device.files.remove(&file);
         let driver = device.driver;
