@@ -1,8 +1,10 @@
 //! `\\.\NsEmailProvider`: the administrator's view of this driver.
 //!
-//! Only SYSTEM and Administrators open it. Every request is answered at once.
+//! Only SYSTEM and Administrators open it. Every request is answered at once, but for those that change what is
+//! hosted: they wait for the host thread.
 
 use nsemail_contract::codes::WsaCode;
+use nsemail_contract::fault::Fault;
 use nsemail_contract::guid::Guid;
 use nsemail_contract::ids;
 use nsemail_contract::ioctl;
@@ -10,17 +12,18 @@ use nsemail_contract::limits;
 use nsemail_contract::queryset::{QuerySet, Version};
 use nsemail_contract::text::Text;
 use nsemail_contract::wire::{
-    Counter, CounterKind, DoesNotFit, EmptyRequest, EventsRequest, Hosted, ListReply, ListRequest,
-    ListedRecord, RecordState, ReplyWriter, Tail,
+    Counter, CounterKind, DoesNotFit, EmptyRequest, EventsRequest, Hosted, InstallRequest, ListReply,
+    ListRequest, ListedRecord, REPLY_HEADER, RecordState, ReplyWriter, Tail, UninstallRequest,
 };
 use nsemail_kernel::irql::Passive;
 use nsemail_kernel::lock::PushLock;
 use nsemail_kernel::status::{NtStatus, out_of_memory};
 use nsemail_kernel::utf16;
-use nsemail_kernel::wdf::{ControlDeviceConfig, Device, Request};
+use nsemail_kernel::wdf::{ControlDeviceConfig, Device, NotPended, Request};
 use pool_alloc::{Arc, Vec};
 
 use crate::host::Host;
+use crate::hosting::{self, Call, Change};
 use crate::memory::{Memory, Records};
 use crate::store::{Record, RecordRef, State};
 
@@ -84,12 +87,57 @@ impl Device for AdminDevice {
             ioctl::EVENTS => self.reply(request, EventsRequest::parse, |asked, reply| {
                 self.events(asked.after, reply)
             }),
+            ioctl::INSTALL => self.change(passive, request, |input| {
+                InstallRequest::parse(input).map(|asked| Change::install(&asked))
+            }),
+            ioctl::UNINSTALL => self.change(passive, request, |input| {
+                UninstallRequest::parse(input).map(|asked| Ok(Change::uninstall(asked)))
+            }),
             _ => request.complete(NtStatus::INVALID_DEVICE_REQUEST),
         }
     }
 }
 
 impl AdminDevice {
+    /// Has the host thread make a change, and answer the request when it is made.
+    fn change(
+        &self,
+        passive: Passive<'_>,
+        request: Request<Self>,
+        parse: impl FnOnce(&[u8]) -> Result<Result<Change, WsaCode>, Fault>,
+    ) {
+        // Once the request waits it may be gone, and with it what keeps the device.
+        let host = self.host.clone();
+        let parsed = request
+            .input()
+            .and_then(|input| parse(input).map_err(|_| NtStatus::INVALID_PARAMETER));
+        let change = match parsed {
+            Ok(change) => change,
+            Err(status) => {
+                host.common().counters().add(CounterKind::MALFORMED, 1);
+                return request.complete(status);
+            }
+        };
+        // What was done cannot be asked for again, so there must be room to tell.
+        if request.output_len() < REPLY_HEADER {
+            return request.complete(NtStatus::BUFFER_TOO_SMALL);
+        }
+        let call = change.and_then(|change| {
+            Arc::try_new_in(Call::new(change), Memory::default()).map_err(|_| WsaCode::WSA_NOT_ENOUGH_MEMORY)
+        });
+        let call = match call {
+            Ok(call) => call,
+            Err(code) => return hosting::answer(request, code),
+        };
+        if let Err(NotPended { request, .. }) = request.pend(&call) {
+            // It was cancelled before it could wait.
+            return hosting::answer(request, WsaCode::WSA_E_CANCELLED);
+        }
+        if let Err(code) = host.request(passive, call.clone()) {
+            call.complete(code);
+        }
+    }
+
     /// Parses a request, has it answered, and completes it.
     fn reply<T, E>(
         &self,

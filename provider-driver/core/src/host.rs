@@ -1,13 +1,16 @@
 //! The driver's own thread: which namespace providers are hosted.
 //!
 //! The thread alone registers with NMR and deregisters. It reads the entries of the registry, starts a journal thread
-//! for each, registers the module of each whose store is loaded, and waits to be stopped. Then it deregisters all
-//! modules, waits for all, and only then stops and joins the journal threads: until NMR was waited for, there may be
-//! accepted changes, which only they complete.
+//! for each, registers the module of each whose store is loaded, installs and uninstalls as administrators ask
+//! (`change`), and waits to be stopped. Then it deregisters all modules, waits for all, and only then stops and joins
+//! the journal threads: until NMR was waited for, there may be accepted changes, which only they complete.
+
+mod change;
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nmr::{Deregistering, ModuleId, ProviderRegistration, ProviderRole, RegistrationConfig};
+use nsemail_contract::codes::WsaCode;
 use nsemail_contract::guid::Guid;
 use nsemail_contract::wire::{EventKind, HostedState};
 use nsemail_kernel::event::Event;
@@ -16,7 +19,6 @@ use nsemail_kernel::irql::Passive;
 use nsemail_kernel::lock::PushLock;
 use nsemail_kernel::npi;
 use nsemail_kernel::pool::Pool;
-use nsemail_kernel::registry::Key;
 use nsemail_kernel::status::NtStatus;
 use nsemail_kernel::thread::Thread;
 use nsemail_kernel::wdf::DriverHandle;
@@ -27,9 +29,10 @@ use crate::committer;
 use crate::counters::Counters;
 use crate::guid;
 use crate::handles::Handle;
+use crate::hosting::{Call, Queue};
 use crate::memory::{Memory, Modules};
 use crate::module::Module;
-use crate::parameters::{Settings, Skipped, read_entry};
+use crate::parameters::{Entry, Settings, Skipped, read_entry};
 use crate::service::{Service, number};
 use crate::store::HashKey;
 
@@ -106,6 +109,8 @@ impl Common {
 pub struct Host {
     common: Arc<Common, Memory>,
     services: PushLock<Vec<Arc<Service, Memory>, Memory>>,
+    /// Changes that administrators have asked for.
+    changes: PushLock<Queue>,
     stop: AtomicBool,
 }
 
@@ -115,6 +120,7 @@ impl Host {
         Self {
             common,
             services: PushLock::new(Vec::new_in(Pool)),
+            changes: PushLock::new(Queue::new()),
             stop: AtomicBool::new(false),
         }
     }
@@ -142,6 +148,17 @@ impl Host {
             .cloned()
     }
 
+    /// Has the host thread make a change, and then answer it.
+    ///
+    /// # Errors
+    ///
+    /// The code that it is to be answered with now.
+    pub fn request(&self, passive: Passive<'_>, call: Arc<Call, Memory>) -> Result<(), WsaCode> {
+        self.changes.write(passive).push(call)?;
+        self.common.wake_host();
+        Ok(())
+    }
+
     /// Asks the host thread to take everything down and end.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
@@ -165,8 +182,14 @@ impl Host {
                 }
                 hosted.register(passive);
             }
-            self.common.wake.wait(passive);
+            self.finish_installing(driver, &mut hosted, passive);
+            let next = self.changes.write(passive).pop();
+            match next {
+                Some(call) => self.change(driver, &mut hosted, &call, passive),
+                None => self.common.wake.wait(passive),
+            }
         }
+        self.refuse_changes(&mut hosted, passive);
         self.take_down(hosted, passive);
     }
 
@@ -191,7 +214,9 @@ impl Host {
             let Some(key) = providers.open(passive, &name)? else {
                 continue;
             };
-            if let Err(reason) = self.start_one(driver, &key, provider, hosted, passive) {
+            let started = read_entry(&key, provider, passive)
+                .and_then(|entry| self.start_one(driver, entry, hosted, passive));
+            if let Err(reason) = started {
                 let skipped = |numbers, text: core::fmt::Arguments<'_>| {
                     self.common
                         .event(EventKind::ENTRY_SKIPPED, Some(provider), numbers, text);
@@ -209,15 +234,13 @@ impl Host {
     fn start_one(
         &self,
         driver: DriverHandle,
-        key: &Key,
-        provider: Guid,
+        entry: Entry,
         hosted: &mut Vec<Hosted, Memory>,
         passive: Passive<'_>,
     ) -> Result<(), Skipped> {
-        let entry = read_entry(key, provider, passive)?;
         if hosted
             .iter()
-            .any(|present| present.service.provider() == provider)
+            .any(|present| present.service.provider() == entry.provider)
         {
             return Err(Skipped::Malformed("the provider is there twice"));
         }
@@ -246,6 +269,7 @@ impl Host {
             service,
             thread,
             registration: Registration::None,
+            installing: None,
         };
         if let Err(Hosted {
             service,
@@ -290,6 +314,8 @@ struct Hosted {
     service: Arc<Service, Memory>,
     thread: Option<Thread>,
     registration: Registration,
+    /// Who is answered when it is registered.
+    installing: Option<Arc<Call, Memory>>,
 }
 
 /// How a module stands with NMR.

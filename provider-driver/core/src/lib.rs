@@ -7,9 +7,9 @@
 //! ```text
 //!   NMR, clients                                            \\.\NsEmailProvider
 //!        │                                                          │
-//!     entries ── capture      the seven NSPv2 entries            device       LIST, HOSTED, STATISTICS, EVENTS
+//!     entries ── capture      the seven NSPv2 entries            device       LIST, HOSTED, STATISTICS, EVENTS,
 //!        │                                                          │
-//!     binding                 sessions, open look-ups               │
+//!     binding                 sessions, open look-ups            hosting      INSTALL, UNINSTALL
 //!        │                                                          │
 //!     service ────────────────────────────────────────────────── host         which providers are hosted; the
 //!        │     one hosted provider: store, queue of changes         │         driver's own thread
@@ -71,6 +71,7 @@ mod files;
 mod guid;
 pub mod handles;
 mod host;
+mod hosting;
 pub mod journal;
 pub mod lookup;
 mod memory;

@@ -1,13 +1,14 @@
 //! The requests of administration, with owned answers.
 
 use nsemail_contract::wire::{
-    ChainPart, EnableRequest, ExplainReply, ExplainRequest, OrderRequest, ProviderFlags, ProviderRequest,
+    ChainPart, EnableRequest, ExplainReply, ExplainRequest, InstallRequest, OrderRequest, ProviderFlags,
+    ProviderRequest, UninstallRequest,
 };
 use nsemail_contract::{Guid, ioctl};
 
 use crate::client::{FIRST_ROOM, call, request};
 use crate::record::as_text;
-use crate::{Client, Error, Transport};
+use crate::{AdminClient, Client, Error, Transport};
 
 /// A namespace provider and its part in the chain of a name.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,5 +80,36 @@ impl<T: Transport> Client<T> {
     pub fn forget(&self, provider: Guid) -> Result<(), Error> {
         let input = request(|out| ProviderRequest { provider }.write(out))?;
         call(self.transport(), ioctl::FORGET, &input, FIRST_ROOM, |_| Ok(()))
+    }
+}
+
+impl<T: Transport> AdminClient<T> {
+    /// Has the provider driver host another namespace provider; answers when it is registered.
+    ///
+    /// # Errors
+    /// What the driver answered: `WSANO_RECOVERY` for a GUID that it knows, `WSAEINVAL` for a malformed name or blob,
+    /// `WSA_NOT_ENOUGH_MEMORY` for one more than it may host.
+    pub fn install(&self, provider: Guid, name: &str, blob: &[u8]) -> Result<(), Error> {
+        let identifier = as_text(name)?;
+        let message = InstallRequest {
+            provider,
+            identifier,
+            blob,
+        };
+        let input = request(|out| message.write(out))?;
+        call(self.transport(), ioctl::INSTALL, &input, FIRST_ROOM, |_| Ok(()))
+    }
+
+    /// Has the provider driver host a namespace provider no more; answers when every client has detached.
+    ///
+    /// # Errors
+    /// What the driver answered: `WSAEINVAL` for a GUID that it does not know.
+    pub fn uninstall(&self, provider: Guid, delete_names: bool) -> Result<(), Error> {
+        let message = UninstallRequest {
+            provider,
+            delete_names,
+        };
+        let input = request(|out| message.write(out))?;
+        call(self.transport(), ioctl::UNINSTALL, &input, FIRST_ROOM, |_| Ok(()))
     }
 }

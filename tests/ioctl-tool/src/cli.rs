@@ -88,6 +88,14 @@ pub enum Command {
         after_help = "Example: nsemail order {C2B81F06-9D47-4E3A-A1F5-5E08D7643B29} {7A90D3C4-15E6-4B2F-8C6A-F14D0B92375D}"
     )]
     Order(Order),
+    /// Have the provider driver host another namespace provider
+    #[command(
+        after_help = "Example: nsemail install --domain example.org:primary --wildcard --name 'Names of example.org'"
+    )]
+    Install(Install),
+    /// Have the provider driver host a namespace provider no more, and take it out of the catalogue
+    #[command(after_help = "Example: nsemail uninstall {C2B81F06-9D47-4E3A-A1F5-5E08D7643B29} --yes")]
+    Uninstall(Uninstall),
     /// Show what the drivers have counted
     Statistics(FromDrivers),
     /// Show what the drivers have recorded
@@ -224,6 +232,43 @@ pub struct Order {
     /// All namespace providers of the catalogue, each once; the first is called first
     #[arg(value_name = "GUID", required = true)]
     pub providers: Vec<Guid>,
+}
+
+#[derive(Debug, Args)]
+pub struct Install {
+    /// The display name
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// The GUID; a new one if none is given
+    #[arg(long, value_name = "GUID")]
+    pub guid: Option<Guid>,
+    /// A file with the installation blob, which says what domains it claims
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, conflicts_with_all = ["domains", "wildcard"])]
+    pub blob: Option<PathBuf>,
+    /// A domain and its level: primary (if none is given), secondary or none; may be given several times
+    #[arg(
+        long = "domain",
+        short,
+        value_name = "DOMAIN[:LEVEL]",
+        required_unless_present_any = ["blob", "wildcard"]
+    )]
+    pub domains: Vec<String>,
+    /// Claim names of any other domain too
+    #[arg(long)]
+    pub wildcard: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Uninstall {
+    /// The namespace provider
+    #[arg(value_name = "GUID")]
+    pub provider: Guid,
+    /// Delete its names too; else they are there again when it is installed again
+    #[arg(long)]
+    pub delete_names: bool,
+    /// Do not ask
+    #[arg(long, short)]
+    pub yes: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

@@ -366,6 +366,11 @@ impl<T: Transport> AdminClient<T> {
         Self(transport)
     }
 
+    /// The handle.
+    pub const fn transport(&self) -> &T {
+        &self.0
+    }
+
     /// The hosted namespace providers.
     ///
     /// # Errors

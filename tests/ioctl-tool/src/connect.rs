@@ -52,7 +52,12 @@ impl Connection {
 
     /// A session with the provider driver.
     pub fn admin(&self) -> Result<AdminClient<Box<dyn Transport>>, Error> {
-        Ok(AdminClient::new(self.system.open(Device::Provider, false)?))
+        self.administrator(false)
+    }
+
+    /// A session with the provider driver, to change something if `write`.
+    pub fn administrator(&self, write: bool) -> Result<AdminClient<Box<dyn Transport>>, Error> {
+        Ok(AdminClient::new(self.system.open(Device::Provider, write)?))
     }
 
     /// Ends the connection.

@@ -49,6 +49,18 @@ fn run(cli: &Cli, output: Output) -> Result<ExitCode, Error> {
                 commands::set::delete(delete, connection, output)
             })
         }
+        Command::Install(install) => {
+            let blob = commands::hosting::blob(install)?;
+            with_connection(cli, |connection| {
+                commands::hosting::install(install, &blob, connection, output)
+            })
+        }
+        Command::Uninstall(uninstall) => {
+            commands::hosting::confirm(uninstall)?;
+            with_connection(cli, |connection| {
+                commands::hosting::uninstall(uninstall, connection, output)
+            })
+        }
         Command::Register(register) => {
             // What is wrong with the arguments is wrong whether or not there is a driver.
             let registration = commands::set::registration(register)?;

@@ -129,3 +129,95 @@ fn a_user_changes_nothing_of_the_catalogue() {
         .expect(0);
     assert_eq!(machine.json(&["providers"]), before);
 }
+
+const THIRD: &str = "{0F9A2C44-6E0B-4D1B-9C55-2B8C1E7A6F03}";
+
+#[test]
+fn a_provider_is_installed_and_uninstalled_and_its_names_come_back_unless_they_were_deleted() {
+    let machine = Machine::new();
+    let install = [
+        "install",
+        "--name",
+        "Third",
+        "--guid",
+        THIRD,
+        "--domain",
+        "example.org:primary",
+    ];
+    let done = machine.run(&install);
+    done.expect(0);
+    assert_eq!(done.stdout, format!("installed {THIRD} Third\n"));
+    machine
+        .run(&["register", "frank@example.org", "--addr", "192.0.2.7:25"])
+        .expect(0);
+    assert_eq!(chain(&machine, "frank@example.org"), [THIRD, DEFAULT]);
+    machine
+        .run(&install)
+        .expect_error(5, "WSANO_RECOVERY 11003 (0x2AFB): {0F9A2C44");
+
+    machine.run(&["uninstall", THIRD]).expect_error(2, "--yes");
+    let uninstall = ["uninstall", THIRD, "--yes"];
+    let done = machine.run(&uninstall);
+    done.expect(0);
+    assert_eq!(done.stdout, format!("uninstalled {THIRD}\n"));
+    assert!(!order(&machine).contains(&THIRD.to_owned()));
+    machine
+        .run(&["lookup", "frank@example.org"])
+        .expect_error(1, "WSASERVICE_NOT_FOUND");
+    machine.run(&uninstall).expect_error(2, "is not installed");
+
+    machine.run(&install).expect(0);
+    assert_eq!(machine.addresses("frank@example.org"), ["192.0.2.7:25/tcp"]);
+    machine
+        .run(&["uninstall", THIRD, "--delete-names", "--yes"])
+        .expect(0);
+    machine.run(&install).expect(0);
+    machine
+        .run(&["lookup", "frank@example.org"])
+        .expect_error(1, "WSASERVICE_NOT_FOUND");
+}
+
+#[test]
+fn what_is_wrong_with_an_installation_is_told_and_nothing_is_installed() {
+    let machine = Machine::new();
+    let before = order(&machine);
+    for (arguments, exit_code, message) in [
+        (&["--name", "x"][..], 2, "--domain"),
+        (&["--domain", "example.org"], 2, "--name"),
+        (&["--name", "", "--domain", "example.org"], 2, "WSAEINVAL"),
+        (&["--name", "x", "--domain", "exa mple.org"], 2, "WSAEINVAL"),
+        (
+            &["--name", "x", "--domain", "a.org", "--domain", "A.ORG"],
+            2,
+            "WSAEINVAL",
+        ),
+        (&["--name", "x", "--blob", "no-such-file"], 5, "no-such-file"),
+        (
+            &[
+                "--name",
+                "x",
+                "--wildcard",
+                "--guid",
+                "{00000000-0000-0000-0000-000000000000}",
+            ],
+            2,
+            "WSAEINVAL",
+        ),
+        (
+            &["--name", "x", "--wildcard", "--guid", DEFAULT],
+            5,
+            "WSANO_RECOVERY",
+        ),
+    ] {
+        let run = machine.run(&[&["install"], arguments].concat());
+        run.expect(exit_code);
+        assert!(run.stderr.contains(message), "{message}: {run:?}");
+    }
+    machine
+        .run(&["--as", "user", "install", "--name", "x", "--wildcard"])
+        .expect_error(3, "WSAEACCES");
+    machine
+        .run(&["--as", "user", "uninstall", DEFAULT, "--yes"])
+        .expect_error(3, "WSAEACCES");
+    assert_eq!(order(&machine), before);
+}

@@ -5,15 +5,20 @@ use std::{
     thread,
 };
 
-use nsemail::{Registration, client::Query};
+use nsemail::{Registration, client::Query, transport::Device};
 use nsemail_contract::{
-    Guid, LookupFlags, Operation, SetFlags, WsaCode, ioctl,
-    wire::{ChainPart, CounterKind, EnableRequest, EventKind, OrderRequest, ProviderRequest},
+    Domain, Guid, LookupFlags, Operation, SetFlags, Text, WsaCode,
+    blob::{self, Level},
+    ioctl,
+    wire::{
+        ChainPart, CounterKind, EnableRequest, EventKind, InstallRequest, OrderRequest, ProviderRequest,
+        UninstallRequest,
+    },
 };
 
 use crate::{
-    kernel::{Driver, Kernel, Who, Win32},
-    program::{DEFAULT, EXAMPLE, Session, addresses, answered, code, message, name},
+    kernel::{Access, Driver, Handle, Kernel, Who, Win32},
+    program::{Admin, DEFAULT, EXAMPLE, Session, addresses, answered, code, message, name, until},
 };
 
 const ADDRESS: &str = "192.0.2.7:5060/tcp";
@@ -257,4 +262,222 @@ pub fn a_provider_that_is_gone_can_be_forgotten(kernel: &dyn Kernel) {
     let providers = kernel.user().client().providers().unwrap();
     assert!(providers.iter().all(|provider| provider.enabled));
     assert_eq!(order(&kernel.user()), [EXAMPLE, DEFAULT]);
+}
+
+/// A namespace provider to install.
+const THIRD: Guid = Guid::from_u128(0x0F9A_2C44_6E0B_4D1B_9C55_2B8C_1E7A_6F03);
+
+/// The blob of a provider that is primary for a domain and claims nothing else.
+fn primary_for(domain: &str) -> Vec<u8> {
+    let domain = Domain::parse(Text::from_str(domain).unwrap()).unwrap();
+    message(|out| blob::write(1, false, [(Level::Primary, domain)].into_iter(), out))
+}
+
+/// The message that asks to install the third provider.
+fn installation() -> Vec<u8> {
+    let blob = primary_for("example.org");
+    let request = InstallRequest {
+        provider: THIRD,
+        identifier: Text::from_str("Third").unwrap(),
+        blob: &blob,
+    };
+    message(|out| request.write(out))
+}
+
+fn uninstallation(provider: Guid) -> Vec<u8> {
+    let request = UninstallRequest {
+        provider,
+        delete_names: false,
+    };
+    message(|out| request.write(out))
+}
+
+fn open_provider(kernel: &dyn Kernel) -> Box<dyn Handle> {
+    let program = kernel.program(Who::Administrator);
+    program
+        .process()
+        .open(Device::Provider, Access::ReadWrite)
+        .unwrap()
+}
+
+fn hosted(admin: &Admin) -> Vec<Guid> {
+    let hosted = admin.client().hosted().expect("what is hosted");
+    hosted.iter().map(|hosted| hosted.guid).collect()
+}
+
+/// Providers come and go while look-ups run, which find what is there all the time, and of the third what is there at
+/// that time.
+pub fn a_provider_is_installed_and_uninstalled_beside_look_ups(kernel: &dyn Kernel) {
+    kernel.start_both();
+    let session = kernel.administrator();
+    let admin = kernel.program(Who::Administrator).open_admin();
+    session.register("frank@example.com", &[ADDRESS]).unwrap();
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    let user = kernel.user();
+                    let mut rounds = 0_usize;
+                    while !over.load(Ordering::Acquire) || rounds == 0 {
+                        assert_eq!(user.look_up("frank@example.com").unwrap(), [ADDRESS]);
+                        match user.look_up("frank@example.org") {
+                            Ok(found) => assert_eq!(found, [ADDRESS]),
+                            Err(code) => assert_eq!(code, WsaCode::WSASERVICE_NOT_FOUND),
+                        }
+                        rounds += 1;
+                    }
+                })
+            })
+            .collect();
+        for round in 0..10 {
+            answered(
+                admin
+                    .client()
+                    .install(THIRD, "Third", &primary_for("example.org")),
+            )
+            .unwrap();
+            until("the third provider is attached", || session.attached() == 3);
+            // Its names are still there unless they were deleted.
+            let found = session.look_up("frank@example.org");
+            if round % 2 == 1 {
+                assert_eq!(found.unwrap(), [ADDRESS]);
+            } else {
+                assert_eq!(found, Err(WsaCode::WSASERVICE_NOT_FOUND));
+                let reply = session.register("frank@example.org", &[ADDRESS]).unwrap();
+                assert_eq!(reply.provider, THIRD);
+            }
+            answered(admin.client().uninstall(THIRD, round % 2 == 1)).unwrap();
+            assert_eq!(session.attached(), 2, "every client has detached");
+            assert_eq!(hosted(&admin).len(), 2);
+            answered(session.client().forget(THIRD)).unwrap();
+        }
+        over.store(true, Ordering::Release);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+    for kind in [EventKind::INSTALLED, EventKind::UNINSTALLED] {
+        assert_eq!(admin.events(kind, THIRD), 10, "{kind:?}");
+    }
+}
+
+/// What was installed is there after a restart, in its place, and what was uninstalled is not.
+pub fn what_is_hosted_survives_a_restart(kernel: &dyn Kernel) {
+    kernel.start_both();
+    let admin = kernel.program(Who::Administrator).open_admin();
+    answered(
+        admin
+            .client()
+            .install(THIRD, "Third", &primary_for("example.org")),
+    )
+    .unwrap();
+    answered(admin.client().uninstall(EXAMPLE, false)).unwrap();
+    let session = kernel.administrator();
+    until("the third provider is attached", || session.attached() == 2);
+    answered(session.client().forget(EXAMPLE)).unwrap();
+    answered(session.client().order(&[THIRD, DEFAULT])).unwrap();
+    session.register("grace@example.org", &[ADDRESS]).unwrap();
+    let stored = admin.stored(THIRD);
+    drop((admin, session));
+    for driver in Driver::BOTH {
+        kernel.stop_at_once(driver);
+    }
+    kernel.start_both();
+    let admin = kernel.program(Who::Administrator).open_admin();
+    assert_eq!(admin.stored(THIRD), stored);
+    let user = kernel.user();
+    assert_eq!(order(&user), [THIRD, DEFAULT]);
+    assert_eq!(user.look_up("grace@example.org").unwrap(), [ADDRESS]);
+    assert_eq!(
+        chain(&user, "grace@example.net"),
+        [(DEFAULT, ChainPart::Secondary)],
+        "its primary is gone"
+    );
+}
+
+/// An uninstallation waits for the changes that are accepted, and nothing else waits for it.
+pub fn an_uninstallation_waits_for_changes_in_flight_and_blocks_nobody(kernel: &dyn Kernel) {
+    kernel.start_both();
+    let session = kernel.administrator();
+    let admin = kernel.program(Who::Administrator).open_admin();
+    let provider = open_provider(kernel);
+    session.register("heidi@example.com", &[ADDRESS]).unwrap();
+    let hold = kernel.hold_flush();
+    let change = session.submit_register("heidi@example.net", &[ADDRESS]);
+    hold.wait_until_reached();
+    let uninstall = provider.submit(ioctl::UNINSTALL, &uninstallation(EXAMPLE), 64);
+    until("the provider detaches", || session.attached() == 1);
+    assert!(!uninstall.is_complete() && !change.is_complete());
+    assert_eq!(hosted(&admin).len(), 2, "the device answers");
+    assert_eq!(session.look_up("heidi@example.com").unwrap(), [ADDRESS]);
+    drop(hold);
+    assert_eq!(code(&change.wait()), WsaCode::NO_ERROR);
+    assert_eq!(code(&uninstall.wait()), WsaCode::NO_ERROR);
+    assert_eq!(hosted(&admin), [DEFAULT]);
+}
+
+/// A cancelled installation is answered at once, and happens wholly or not at all.
+pub fn a_cancelled_installation_happens_wholly_or_not_at_all(kernel: &dyn Kernel) {
+    kernel.start_both();
+    let session = kernel.administrator();
+    let admin = kernel.program(Who::Administrator).open_admin();
+    let provider = open_provider(kernel);
+    let hold = kernel.hold_flush();
+    let begun = provider.submit(ioctl::INSTALL, &installation(), 64);
+    // Its journal is being begun.
+    hold.wait_until_reached();
+    assert!(begun.cancel());
+    assert_eq!(code(&begun.wait()), WsaCode::WSA_E_CANCELLED);
+    // Uninstalling it waits until it can be taken down; cancelled before it was begun, it is not done.
+    drop(hold);
+    until("it is installed", || session.attached() == 3);
+    assert_eq!(hosted(&admin).len(), 3);
+    answered(admin.client().uninstall(THIRD, true)).unwrap();
+    assert_eq!(hosted(&admin).len(), 2);
+}
+
+/// What makes no sense, or comes from somebody who may not, changes nothing of what is hosted.
+pub fn what_is_hosted_is_changed_by_nobody_else_and_not_by_nonsense(kernel: &dyn Kernel) {
+    kernel.start_both();
+    let admin = kernel.program(Who::Administrator).open_admin();
+    let client = admin.client();
+    let before = client.hosted().unwrap();
+    let good = primary_for("example.org");
+    let install = |guid, name: &str, blob: &[u8]| answered(client.install(guid, name, blob));
+    assert_eq!(install(DEFAULT, "again", &good), Err(WsaCode::WSANO_RECOVERY));
+    assert_eq!(install(Guid::NIL, "nil", &good), Err(WsaCode::WSAEINVAL));
+    assert_eq!(install(THIRD, "", &good), Err(WsaCode::WSAEINVAL));
+    assert_eq!(install(THIRD, &"x".repeat(257), &good), Err(WsaCode::WSAEINVAL));
+    for length in 0..good.len() {
+        assert_eq!(install(THIRD, "short", &good[..length]), Err(WsaCode::WSAEINVAL));
+    }
+    let mut other_kind = good;
+    other_kind[4] = 2;
+    assert_eq!(
+        install(THIRD, "service", &other_kind),
+        Err(WsaCode::WSAEOPNOTSUPP)
+    );
+    assert_eq!(answered(client.uninstall(THIRD, true)), Err(WsaCode::WSAEINVAL));
+
+    let provider = open_provider(kernel);
+    let program = kernel.program(Who::Administrator);
+    let reader = program.process().open(Device::Provider, Access::Read).unwrap();
+    for (code, request) in [
+        (ioctl::INSTALL, installation()),
+        (ioctl::UNINSTALL, uninstallation(DEFAULT)),
+    ] {
+        let answer = reader.call(code, &request, 64);
+        assert_eq!(answer.result, Err(Win32::ACCESS_DENIED));
+        let answer = provider.call(code, &request, 15);
+        assert_eq!(answer.result, Err(Win32::INSUFFICIENT_BUFFER));
+        for length in 0..request.len() {
+            let answer = provider.call(code, &request[..length], 64);
+            assert_eq!(answer.result, Err(Win32::INVALID_PARAMETER), "{length} bytes");
+        }
+        let answer = kernel.administrator().handle().call(code, &request, 64);
+        assert_eq!(answer.result, Err(Win32::INVALID_FUNCTION), "of the other device");
+    }
+    assert_eq!(client.hosted().unwrap(), before);
+    assert_eq!(kernel.user().attached(), 2);
 }

@@ -80,6 +80,11 @@ macro_rules! for_each_scenario {
                 look_ups_go_on_while_the_catalogue_changes,
                 the_catalogue_is_changed_by_nobody_else_and_not_by_nonsense,
                 a_provider_that_is_gone_can_be_forgotten,
+                a_provider_is_installed_and_uninstalled_beside_look_ups,
+                what_is_hosted_survives_a_restart,
+                an_uninstallation_waits_for_changes_in_flight_and_blocks_nobody,
+                a_cancelled_installation_happens_wholly_or_not_at_all,
+                what_is_hosted_is_changed_by_nobody_else_and_not_by_nonsense,
             ],
             access: [
                 a_user_looks_up_and_does_not_register,

@@ -114,6 +114,7 @@ impl<'a> OrderRequest<'a> {
     }
 
     /// The providers in the order in which they are to be called.
+    #[must_use]
     pub fn providers(&self) -> impl ExactSizeIterator<Item = Guid> + Clone + use<'a> {
         self.0
             .as_chunks::<GUID>()

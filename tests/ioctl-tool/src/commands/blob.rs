@@ -124,13 +124,8 @@ fn dump(file: &Path, output: Output) -> Result<ExitCode, Error> {
     Ok(ExitCode::Ok)
 }
 
-fn make(
-    domains: &[String],
-    wildcard: bool,
-    version: u32,
-    file: Option<&Path>,
-    output: Output,
-) -> Result<ExitCode, Error> {
+/// Makes the blob of a provider with these claims, each `DOMAIN[:LEVEL]`.
+pub fn made(domains: &[String], wildcard: bool, version: u32) -> Result<Vec<u8>, Error> {
     let claims = domains
         .iter()
         .map(|domain| claim(domain))
@@ -149,6 +144,25 @@ fn make(
     write(&mut bytes)?;
     // The parser sees what the writer does not look for, such as a domain that is given twice.
     InstallationBlob::parse(&bytes).map_err(fault_error)?;
+    Ok(bytes)
+}
+
+/// Reads a blob that is to be installed.
+pub fn read(file: &Path) -> Result<Vec<u8>, Error> {
+    let bytes = read_bytes(file, limits::INSTALLATION_BLOB)?;
+    InstallationBlob::parse(&bytes).map_err(fault_error)?;
+    Ok(bytes)
+}
+
+fn make(
+    domains: &[String],
+    wildcard: bool,
+    version: u32,
+    file: Option<&Path>,
+    output: Output,
+) -> Result<ExitCode, Error> {
+    let bytes = made(domains, wildcard, version)?;
+    let size = bytes.len();
     match file {
         Some(path) => {
             fs::write(path, &bytes).map_err(file_error(path))?;

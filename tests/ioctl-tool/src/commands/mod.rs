@@ -5,6 +5,7 @@ pub mod catalogue;
 pub mod events;
 pub mod explain;
 pub mod export;
+pub mod hosting;
 pub mod import;
 pub mod lookup;
 pub mod providers;

@@ -86,18 +86,26 @@ pub fn confirm(delete: &Delete) -> Result<(), Error> {
     if delete.yes {
         return Ok(());
     }
+    ask(
+        "delete asks before it removes a name; give --yes, because there is no terminal to ask at",
+        &format!("Delete {}?", shown(&delete.remove.name.address)),
+        "nothing was deleted",
+    )
+}
+
+/// Asks a person whether to go on.
+pub fn ask(without_terminal: &str, question: &str, declined: &'static str) -> Result<(), Error> {
     if !person_is_watching() || !io::stdin().is_terminal() {
-        let what = "delete asks before it removes a name; give --yes, because there is no terminal to ask at";
-        return Err(Error::Usage(what.to_owned()));
+        return Err(Error::Usage(without_terminal.to_owned()));
     }
-    eprint!("Delete {}? [y/N] ", shown(&delete.remove.name.address));
+    eprint!("{question} [y/N] ");
     io::stderr().flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
         Ok(())
     } else {
-        Err(Error::Declined("nothing was deleted"))
+        Err(Error::Declined(declined))
     }
 }
 
