@@ -8,8 +8,10 @@ use std::{env, fs};
 
 use version::VersionResource;
 
-/// Prepares the image of the package whose build script calls this: puts its INF file where the WDK's tools look for
-/// it, links what the drivers call and wdk-sys does not link, and gives the image a version resource.
+/// Prepares the image of the package whose build script calls this.
+///
+/// Puts its INF file where the WDK's tools look for it, links what the drivers call and wdk-sys does not link, and
+/// gives the image a version resource.
 ///
 /// # Errors
 /// When a file cannot be read or written, when a variable that cargo sets is missing, or when the resource compiler

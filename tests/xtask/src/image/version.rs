@@ -6,13 +6,15 @@ use object::pe;
 
 use super::{Image, Report};
 
+/// What the fixed part of a version resource starts with.
+const SIGNATURE: [u8; 4] = 0xFEEF_04BD_u32.to_le_bytes();
+
 pub fn check(image: &Image<'_>, report: &mut Report) -> Result<()> {
     let Some(resource) = resource(image)? else {
         report.fault("there is no version resource");
         return Ok(());
     };
     // The fixed part: signature, version of the structure, file version (minor in the low half), product version.
-    const SIGNATURE: [u8; 4] = 0xFEEF_04BDu32.to_le_bytes();
     let fixed = resource.windows(4).position(|window| window == SIGNATURE);
     let fixed = fixed.and_then(|at| resource.get(at + 8..at + 16));
     let fixed = fixed.context("the version resource has no fixed part")?;
@@ -54,21 +56,25 @@ fn resource<'a>(image: &Image<'a>) -> Result<Option<&'a [u8]>> {
             .data(directory)?
             .table()
             .context("the type of a resource has no names")?;
-        for name in names.entries {
-            let languages = name
-                .data(directory)?
-                .table()
-                .context("the name of a resource has no languages")?;
-            for language in languages.entries {
-                let data = language
-                    .data(directory)?
-                    .data()
-                    .context("a resource has no data")?;
-                let bytes = sections.pe_data_at(image.file.data(), data.offset_to_data.get(Le));
-                let size = usize::try_from(data.size.get(Le))?;
-                return Ok(bytes.and_then(|bytes| bytes.get(..size)));
-            }
-        }
+        let name = names
+            .entries
+            .first()
+            .context("the type of a resource has no name")?;
+        let languages = name
+            .data(directory)?
+            .table()
+            .context("the name of a resource has no languages")?;
+        let language = languages
+            .entries
+            .first()
+            .context("the name of a resource has no language")?;
+        let data = language
+            .data(directory)?
+            .data()
+            .context("a resource has no data")?;
+        let bytes = sections.pe_data_at(image.file.data(), data.offset_to_data.get(Le));
+        let size = usize::try_from(data.size.get(Le))?;
+        return Ok(bytes.and_then(|bytes| bytes.get(..size)));
     }
     Ok(None)
 }

@@ -4,6 +4,7 @@
 //! and a lock file of its own: so the repository's lock file stays as it is. It starts as a copy of that one, so the
 //! versions are the same.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -26,10 +27,11 @@ pub fn make(paths: &Paths) -> Result<()> {
         link(&paths.repository.join(folder), &paths.stage.join(folder))?;
     }
     let mut manifest = files::read(&paths.repository.join("Cargo.toml"))?;
-    manifest.push_str(&format!(
-        "\n[patch.crates-io]\nwdk-build = {{ path = {:?} }}\n",
-        paths.wdk_build
-    ));
+    let wdk_build = paths.wdk_build.display();
+    write!(
+        manifest,
+        "\n[patch.crates-io]\nwdk-build = {{ path = '{wdk_build}' }}\n"
+    )?;
     files::write(&paths.stage.join("Cargo.toml"), manifest.as_bytes())?;
     files::copy(
         &paths.repository.join("Cargo.lock"),
@@ -41,6 +43,10 @@ pub fn make(paths: &Paths) -> Result<()> {
 fn link(to: &Path, at: &Path) -> Result<()> {
     if fs::read_link(at).is_ok_and(|old| old == to) {
         return Ok(());
+    }
+    if fs::symlink_metadata(at).is_ok_and(|old| old.is_symlink()) {
+        // The repository was moved.
+        fs::remove_file(at).with_context(|| format!("cannot remove {}", at.display()))?;
     }
     symlink(to, at).with_context(|| format!("cannot make the link {}", at.display()))
 }

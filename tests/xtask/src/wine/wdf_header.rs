@@ -106,15 +106,11 @@ fn parse(line: &str) -> Result<Function<'_>> {
 /// A type as bindgen writes it, in C.
 fn c_type(rust: &str) -> String {
     let rust = rust.trim();
-    if let Some(target) = rust.strip_prefix("*mut ") {
-        format!("{} *", c_type(target))
-    } else if let Some(target) = rust.strip_prefix("*const ") {
-        format!("const {} *", c_type(target))
-    } else if rust == "usize" {
-        "size_t".to_owned()
-    } else {
-        rust.to_owned()
-    }
+    let Some((access, target)) = rust.split_once(' ') else {
+        return if rust == "usize" { "size_t" } else { rust }.to_owned();
+    };
+    let constant = if access == "*const" { "const " } else { "" };
+    format!("{constant}{} *", c_type(target))
 }
 
 #[cfg(test)]
