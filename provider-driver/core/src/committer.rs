@@ -4,6 +4,13 @@
 //! the changes before it, all are written as one frame and flushed once, then readers see them, then the callers are
 //! answered. If the frame could not be made durable, none of it happened, and every caller of the group is told so:
 //! also one whose change alone would not have needed the journal, for its answer was computed on changes that are gone.
+//!
+//! When the journal has grown too long ([`Compaction::is_due`](crate::parameters::Compaction::is_due)), the thread writes the next generation, a piece after
+//! each group, or one after the other while nothing waits: so a caller waits for one piece at most (about
+//! [`PIECE_BYTES`] and the changes of a group, and a flush), and readers for none. Objects are read from the store as
+//! they are when their turn comes, and what is committed meanwhile goes to both generations, so the order of the
+//! records of each object is the order in which it changed. If anything goes wrong with it, the next generation is
+//! given up, no caller sees it, and it is tried again when the journal has grown further.
 
 use nsemail_contract::codes::WsaCode;
 use nsemail_contract::wire::{CounterKind, EventKind, HostedState};
@@ -13,21 +20,21 @@ use nsemail_kernel::random;
 use nsemail_kernel::status::NtStatus;
 use pool_alloc::{Arc, OutOfMemory, Vec};
 
-use crate::files::Files;
+use crate::files::{Files, OpenFile};
 use crate::journal::format::{self, FrameBuilder, Kind};
-use crate::journal::generations::{Journal, Receiver};
+use crate::journal::generations::{Journal, Next, Receiver};
 use crate::journal::log::{AppendError, LoadError, Refused};
 use crate::memory::{Calls, Memory, Records};
 use crate::service::{Call, Limit, Service, number};
 use crate::store::batch::Written;
-use crate::store::{Batch, Key, Record, RecordRef, Store};
+use crate::store::{Batch, Key, Record, RecordRef, Scan, Store};
 
 /// A group is closed when its frame has about so many bytes.
 const GROUP_BYTES: usize = 1 << 20;
 /// A group has at most so many changes: the pending tip is searched one by one.
 const GROUP_CHANGES: usize = 512;
-/// A journal is written anew at start-up if it is longer than twice its live records and this.
-const SLACK: u64 = 1 << 20;
+/// Of the next generation, about so many bytes are written at a time.
+const PIECE_BYTES: usize = 1 << 20;
 
 /// Runs the journal thread until the service is stopped.
 pub fn run(service: &Arc<Service, Memory>, directory: Directory, passive: Passive<'_>) {
@@ -110,14 +117,14 @@ fn load<'p>(
     files: Files<'p>,
     passive: Passive<'p>,
 ) -> Result<Journal<Files<'p>>, LoadError<NtStatus>> {
-    let [salt, next_salt] = random::seed(passive).map_err(LoadError::File)?;
+    let [salt, _] = random::seed(passive).map_err(LoadError::File)?;
     let empty = service.store().read(passive).emptied();
     let mut loading = Loading {
         store: empty,
         service,
     };
     let provider = service.provider().to_bytes();
-    let (mut journal, loaded) = Journal::open(files, provider, salt, &Calls::default(), &mut loading)?;
+    let (journal, loaded) = Journal::open(files, provider, salt, &Calls::default(), &mut loading)?;
     if loaded.cut > 0 {
         let offset = journal.size();
         let text = format_args!(
@@ -127,16 +134,6 @@ fn load<'p>(
         service.event(EventKind::LOG_CUT, [offset, 0], text);
     }
     let store = loading.store;
-    if journal.size() > store.bytes().saturating_mul(2).saturating_add(SLACK) {
-        // If that fails, the journal is as long as it was, and is tried again at the next start.
-        if let Err(error) = journal.rewrite(next_salt, &Calls::default(), store.contents()) {
-            service.event(
-                EventKind::LOG_FAILED,
-                [0; 2],
-                format_args!("the journal was not written anew: {error}"),
-            );
-        }
-    }
     let text = format_args!("{} records made {} objects", loaded.records, store.len());
     service.event(EventKind::LOADED, [store.len() as u64, 0], text);
     *service.store().write(passive) = store;
@@ -151,7 +148,16 @@ struct Committer<'p> {
     frame: FrameBuilder<Calls>,
     /// What was taken from the queue and is not answered yet.
     taken: Vec<Call, Calls>,
+    compaction: Option<Compacting<'p>>,
+    /// The journal is not written anew again before it is longer than this.
+    compact_above: u64,
     passive: Passive<'p>,
+}
+
+/// The next generation, and how far it is.
+struct Compacting<'p> {
+    next: Next<OpenFile<'p>, Calls>,
+    scan: Scan,
 }
 
 impl<'p> Committer<'p> {
@@ -166,6 +172,8 @@ impl<'p> Committer<'p> {
             batch: Batch::new_in(Records::default()),
             frame: FrameBuilder::try_new_in(Calls::default())?,
             taken: Vec::new_in(Calls::default()),
+            compaction: None,
+            compact_above: 0,
             passive,
         })
     }
@@ -181,8 +189,14 @@ impl<'p> Committer<'p> {
             } else if stopping {
                 break;
             } else {
-                self.service.wait(self.passive);
+                self.compact();
+                if self.compaction.is_none() {
+                    self.service.wait(self.passive);
+                }
             }
+        }
+        if let Some(Compacting { next, .. }) = self.compaction.take() {
+            self.journal.give_up(next);
         }
         if let Err(status) = self.journal.flush() {
             self.report(status, "was not flushed at the end");
@@ -202,6 +216,7 @@ impl<'p> Committer<'p> {
                 let outcome = call.outcome;
                 call.complete(self.passive, self.service, outcome);
             }
+            self.compact();
         }
     }
 
@@ -245,8 +260,85 @@ impl<'p> Committer<'p> {
             .counters()
             .add(CounterKind::LOG_RECORDS, self.frame.records().into());
         store.write(self.passive).publish(&mut self.batch);
+        if let Some(compacting) = &mut self.compaction
+            && compacting.next.follow(&self.frame).is_err()
+        {
+            self.end_compaction(Err(AppendError::OutOfMemory));
+        }
         self.service.limit_passed(Limit::Store);
         Ok(())
+    }
+
+    /// Begins the next generation if it is due, or writes its next piece.
+    fn compact(&mut self) {
+        let Some(compacting) = &mut self.compaction else {
+            self.begin_compaction();
+            return;
+        };
+        let Compacting { next, scan } = compacting;
+        let store = self.service.store().read(self.passive);
+        let scanned = store.scan(scan, |object| {
+            next.put(object).map(|()| next.unwritten() < PIECE_BYTES)
+        });
+        drop(store);
+        match scanned.map_err(AppendError::from) {
+            Ok(false) => {
+                if let Err(error) = next.write() {
+                    self.end_compaction(Err(error));
+                }
+            }
+            Ok(true) => {
+                if let Some(Compacting { next, .. }) = self.compaction.take() {
+                    let switched = self.journal.switch(next);
+                    self.end_compaction(switched);
+                }
+            }
+            Err(error) => self.end_compaction(Err(error)),
+        }
+    }
+
+    fn begin_compaction(&mut self) {
+        let size = self.journal.size();
+        if size <= self.compact_above || self.journal.is_suspended() {
+            return;
+        }
+        let store = self.service.store().read(self.passive);
+        let (live, scan) = (store.bytes(), store.begin_scan());
+        drop(store);
+        if !self.service.common().settings().compaction.is_due(size, live) {
+            return;
+        }
+        let begun = match random::seed(self.passive) {
+            Ok([salt, _]) => self.journal.begin_next(salt, &Calls::default()),
+            Err(status) => Err(AppendError::File(status)),
+        };
+        match begun {
+            Ok(next) => self.compaction = Some(Compacting { next, scan }),
+            Err(error) => self.end_compaction(Err(error)),
+        }
+    }
+
+    /// The next generation is the present one, or there is none.
+    fn end_compaction(&mut self, result: Result<(), AppendError<NtStatus>>) {
+        if let Some(Compacting { next, .. }) = self.compaction.take() {
+            self.journal.give_up(next);
+        }
+        let size = self.journal.size();
+        // Also after success: what makes it too long may be what it needs beside the records.
+        let slack = self.service.common().settings().compaction.slack;
+        self.compact_above = size.saturating_add(slack);
+        self.service.set_log_bytes(size);
+        match result {
+            Ok(()) => self.service.event(
+                EventKind::LOG_COMPACTED,
+                [size, 0],
+                format_args!("the journal was written anew, and has {size} bytes"),
+            ),
+            Err(AppendError::File(status)) => self.report(status, "was not written anew"),
+            Err(AppendError::OutOfMemory) => {
+                self.report(NtStatus::INSUFFICIENT_RESOURCES, "was not written anew");
+            }
+        }
     }
 
     fn report(&self, status: NtStatus, what: &str) {

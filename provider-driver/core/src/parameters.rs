@@ -12,6 +12,11 @@
 //! | `MaxLookupsPerSession` | DWORD | 1024 |
 //! | `MaxPendingChanges` | DWORD | changes of one provider that wait for its journal; 65,536 |
 //! | `EventRing` | DWORD | events that are kept; 1024 |
+//! | `CompactionPercent` | DWORD | see below; 200, at least 110 |
+//! | `CompactionSlackKilobytes` | DWORD | see below; 1024 |
+//!
+//! A journal is written anew, while it is used, when it is longer than `CompactionPercent` of the records in its store
+//! and `CompactionSlackKilobytes`.
 //!
 //! Each key `Parameters\Providers\{GUID}` is one hosted provider: `Identifier` (SZ, its display name), `Blob` (BINARY,
 //! its installation blob), `Enabled` (DWORD, 1 if absent), `PreferredName` (SZ, the address that it publishes as its
@@ -46,6 +51,25 @@ pub struct Settings {
     pub pending: usize,
     /// Events that are kept.
     pub events: usize,
+    /// When a journal is written anew.
+    pub compaction: Compaction,
+}
+
+/// When a journal is written anew: if it is longer than a share of the live records, and some bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Compaction {
+    /// The share.
+    pub percent: u32,
+    /// The bytes.
+    pub slack: u64,
+}
+
+impl Compaction {
+    /// Whether a journal is too long.
+    pub const fn is_due(self, journal: u64, live: u64) -> bool {
+        let share = live.saturating_mul(self.percent as u64) / 100;
+        journal > share.saturating_add(self.slack)
+    }
 }
 
 impl Settings {
@@ -73,6 +97,10 @@ impl Settings {
             lookups: number(utf16!("MaxLookupsPerSession"), 1024) as usize,
             pending: number(utf16!("MaxPendingChanges"), 65_536) as usize,
             events: number(utf16!("EventRing"), 1024).min(65_536) as usize,
+            compaction: Compaction {
+                percent: number(utf16!("CompactionPercent"), 200).max(110),
+                slack: u64::from(number(utf16!("CompactionSlackKilobytes"), 1024)).saturating_mul(1 << 10),
+            },
         }
     }
 }

@@ -2,24 +2,18 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use nsemail_contract::codes::WsaCode;
-use nsemail_contract::guid::Guid;
-use nsemail_contract::ids;
-use nsemail_contract::ioctl;
 use nsemail_contract::limits;
 use nsemail_contract::queryset::QuerySet;
 use nsemail_contract::text::Text;
-use nsemail_contract::wire::{EventKind, EventsReply, EventsRequest, HostedReply, HostedState, Reply};
+use nsemail_contract::wire::{EventKind, HostedState};
 use nt_sim::Machine;
-use nt_sim::io::{Access, Identity};
+use support::admin::{events, journal, state};
 use support::*;
 
-const DATA: &str = r"\SystemRoot\System32\drivers\DriverData\nsemail_provider";
 const ADDRESS: &str = "192.0.2.1:1";
-
-fn journal(provider: Guid, number: u8) -> String {
-    format!(r"{DATA}\{provider}-{number}.journal")
-}
 
 /// A machine whose default provider has these names in its journal, in as many frames, and is stopped.
 fn machine_with(names: &[&str]) -> Machine {
@@ -44,45 +38,12 @@ fn found(machine: &Machine, names: &[&str]) -> Vec<bool> {
     found
 }
 
-/// The events of the default provider: kind and first number.
-fn events(machine: &Machine) -> Vec<(EventKind, u64)> {
-    let handle = machine
-        .process(Identity::Administrator)
-        .open(ids::PROVIDER_PATH, Access::READ)
-        .unwrap();
-    let mut request = [0; 16];
-    let size = EventsRequest { after: 0 }.write(&mut request).unwrap();
-    let reply = handle.call(ioctl::EVENTS, &request[..size], 1 << 16).data;
-    let events = EventsReply::read(&Reply::parse(&reply).unwrap()).unwrap();
-    let ours = events
-        .events()
-        .map(Result::unwrap)
-        .filter(|event| event.subject == PROVIDER);
-    let events = ours.map(|event| (event.kind, event.numbers[0])).collect();
-    handle.close_and_wait();
-    events
-}
-
-/// Waits until the default provider is no longer being loaded.
-fn state(machine: &Machine) -> HostedState {
-    let handle = machine
-        .process(Identity::Administrator)
-        .open(ids::PROVIDER_PATH, Access::READ)
-        .unwrap();
-    let state = loop {
-        let reply = handle.call(ioctl::HOSTED, &[8, 0, 0, 0, 1, 0, 0, 0], 4096).data;
-        let hosted = HostedReply::read(&Reply::parse(&reply).unwrap()).unwrap();
-        let ours = hosted
-            .hosted()
-            .map(Result::unwrap)
-            .find(|hosted| hosted.provider == PROVIDER);
-        match ours.map(|hosted| hosted.state) {
-            None | Some(HostedState::Loading) => std::thread::yield_now(),
-            Some(state) => break state,
-        }
-    };
-    handle.close_and_wait();
-    state
+fn wait_until_gone(machine: &Machine, path: &str) {
+    let start = Instant::now();
+    while machine.files().exists(path) {
+        assert!(start.elapsed() < Duration::from_mins(1), "{path} is still there");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -141,10 +102,13 @@ fn a_journal_of_another_provider_is_not_loaded() {
 }
 
 #[test]
-fn a_journal_that_is_mostly_past_is_written_anew_when_it_is_loaded() {
+fn a_journal_that_is_mostly_past_is_written_anew_while_it_is_used() {
     let machine = started();
     let caller = Caller::register(&machine);
     let session = caller.provider(PROVIDER).session();
+    session.set(REGISTER, 0, "gone@example.com", &[]).unwrap();
+    session.set(DELETE, 0, "gone@example.com", &[]).unwrap();
+    let hold = machine.hold_file(nt_sim::files::Operation::FlushFile, "-0.journal");
     for round in 0..60_u8 {
         let blob = vec![round; limits::BLOB];
         let form = Form::new(&QuerySet {
@@ -154,25 +118,48 @@ fn a_journal_that_is_mostly_past_is_written_anew_when_it_is_loaded() {
         });
         // SAFETY: the form is valid.
         let call = unsafe { session.set_raw(form.as_ptr(), REGISTER, 0) };
-        call.unwrap().unwrap().wait().unwrap();
+        let completion = call.unwrap().unwrap();
+        while !completion.is_there() && !hold.is_reached() {
+            std::thread::yield_now();
+        }
+        if hold.is_reached() {
+            // The thread is at the next generation, and readers do not wait for it.
+            assert!(session.look_up("bob@example.com").is_ok());
+            break;
+        }
+        completion.wait().unwrap();
     }
-    session.set(REGISTER, 0, "gone@example.com", &[]).unwrap();
-    session.set(DELETE, 0, "gone@example.com", &[]).unwrap();
+    assert!(hold.is_reached(), "4 MiB of journal for 64 KiB of records");
+    let before = machine.files().read(&journal(PROVIDER, 1)).unwrap().len();
+    hold.release();
+    wait_until_gone(&machine, &journal(PROVIDER, 1));
+    session.set(REGISTER, 0, "eve@example.com", &[ADDRESS]).unwrap();
+    let after = machine.files().read(&journal(PROVIDER, 0)).unwrap().len();
+    assert!(after * 5 < before, "{before} to {after}");
+    let compacted = |(kind, _): &&(EventKind, u64)| *kind == EventKind::LOG_COMPACTED;
+    assert_eq!(events(&machine).iter().filter(compacted).count(), 1);
     caller.deregister();
     machine.stop(SERVICE).unwrap();
+    let names = ["bob@example.com", "gone@example.com", "eve@example.com"];
+    assert_eq!(found(&machine, &names), [true, false, true]);
+    stop(&machine);
+}
+
+#[test]
+fn the_rule_for_writing_a_journal_anew_is_configurable_and_kept_at_start() {
+    let names: Vec<String> = (0..60).map(|number| format!("n{number}@example.com")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let machine = machine_with(&names);
     let before = machine.files().read(&journal(PROVIDER, 1)).unwrap().len();
-    assert_eq!(
-        found(&machine, &["bob@example.com", "gone@example.com"]),
-        [true, false]
-    );
-    assert!(!machine.files().exists(&journal(PROVIDER, 1)));
+    set_parameter(&machine, "CompactionSlackKilobytes", 1);
+    set_parameter(&machine, "CompactionPercent", 110);
+    assert_eq!(found(&machine, &names), [true; 60]);
+    wait_until_gone(&machine, &journal(PROVIDER, 1));
+    // What is gone is the frames: all records are in one.
     let after = machine.files().read(&journal(PROVIDER, 0)).unwrap().len();
-    assert!(after * 50 < before, "{before} to {after}");
+    assert!(after + 59 * 32 <= before, "{before} to {after}");
     machine.stop(SERVICE).unwrap();
-    assert_eq!(
-        found(&machine, &["bob@example.com", "gone@example.com"]),
-        [true, false]
-    );
+    assert_eq!(found(&machine, &names), [true; 60]);
     stop(&machine);
 }
 

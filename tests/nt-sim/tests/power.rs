@@ -121,6 +121,11 @@ fn a_size_that_was_not_flushed_is_lost_or_comes_without_the_content() {
     file.set_size(10).unwrap();
     let sizes: BTreeSet<usize> = now(&machine, FILE).iter().flatten().map(Vec::len).collect();
     assert_eq!(sizes, BTreeSet::from([10, 2 * SECTOR]));
+    let old = [[1; SECTOR], [2; SECTOR]].concat();
+    assert!(
+        now(&machine, FILE).contains(&Some(old)),
+        "to cut a file writes nothing"
+    );
     file.flush().unwrap();
     assert_eq!(now(&machine, FILE), only(&[1; 10]));
     drop((file, entered));

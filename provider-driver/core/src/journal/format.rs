@@ -23,7 +23,7 @@
 //! | 8 | 8 | sequence: 1 for a file's first frame, then one more each |
 //! | 16 | 4 | number of records |
 //! | 20 | 4 | CRC-32C of the payload |
-//! | 24 | 4 | zero |
+//! | 24 | 4 | how many of the frames before it no flush had covered when it was written; 0 unless `Durability` is off |
 //! | 28 | 4 | CRC-32C of the salt and bytes 0..28 |
 //! | 32 | | payload: records one after the other |
 //!
@@ -32,14 +32,14 @@
 //! # What a reader concludes
 //!
 //! A frame is written only after the flush of the one before it, so at most one frame of a file can be unfinished,
-//! and nothing follows it. Therefore, with *n* the sequence that is due:
+//! and nothing follows it; if changes need not be durable, a frame says how many before it may be unfinished too.
+//! Therefore, with *n* the sequence that is due:
 //!
 //! - Nothing but zeros up to the end: the file ends here ([`Step::End`]). Space may have been set aside in advance.
 //! - A frame that checks out with sequence *n*: take it.
-//! - Anything else, with no frame header of a sequence above *n* behind it: a **torn tail**. It was never
-//!   acknowledged, and is cut.
-//! - Anything else, with such a header behind it: **damage**. Frame *n* had reached the disk once, and no longer
-//!   reads back. The file is left alone.
+//! - Anything else, with a frame header behind it that was written when frame *n* had been flushed: **damage**. Frame
+//!   *n* had reached the disk once, and no longer reads back. The file is left alone.
+//! - Anything else: a **torn tail**. It was never acknowledged as durable, and is cut.
 //!
 //! Remains of a failed attempt to write frame *n* carry sequence *n* and do not count as "behind". The salt is secret
 //! to those who register names, so a stored blob cannot pass for a frame header; it also keeps the search linear,
@@ -182,6 +182,8 @@ impl Kind {
 pub struct FrameBuilder<A: Allocator> {
     bytes: Vec<u8, A>,
     records: u32,
+    /// Bytes at the end that finishing the frame has added.
+    padding: usize,
 }
 
 /// A frame would not take another record.
@@ -208,7 +210,11 @@ impl<A: Allocator> FrameBuilder<A> {
     pub fn try_new_in(alloc: A) -> Result<Self, OutOfMemory> {
         let mut bytes = Vec::try_with_capacity_in(4096, alloc)?;
         bytes.try_resize(FRAME_HEADER_SIZE, 0)?;
-        Ok(Self { bytes, records: 0 })
+        Ok(Self {
+            bytes,
+            records: 0,
+            padding: 0,
+        })
     }
 
     /// Appends a record.
@@ -218,8 +224,7 @@ impl<A: Allocator> FrameBuilder<A> {
     /// The frame is full, or memory ran out; it is as before.
     pub fn try_push(&mut self, kind: Kind, content: &[u8]) -> Result<(), FrameError> {
         let needed = content.len().saturating_add(RECORD_HEADER_SIZE);
-        let payload = self.bytes.len().saturating_sub(FRAME_HEADER_SIZE);
-        if payload.saturating_add(needed) > MAX_PAYLOAD {
+        if self.payload().saturating_add(needed) > MAX_PAYLOAD {
             return Err(FrameError::Full);
         }
         let (Ok(length), Some(records)) = (u32::try_from(content.len()), self.records.checked_add(1)) else {
@@ -227,9 +232,32 @@ impl<A: Allocator> FrameBuilder<A> {
         };
         // The padding of the finished frame is set aside too, so that finishing cannot fail.
         self.bytes.try_reserve(needed.saturating_add(ALIGNMENT))?;
+        self.remove_padding();
         self.bytes.try_extend_from_slice(&[kind.code(), 0, 0, 0])?;
         self.bytes.try_extend_from_slice(&length.to_le_bytes())?;
         self.bytes.try_extend_from_slice(content)?;
+        self.records = records;
+        Ok(())
+    }
+
+    /// Appends all records of another frame.
+    ///
+    /// # Errors
+    ///
+    /// The frame is full, or memory ran out; it is as before.
+    pub fn try_append<B: Allocator>(&mut self, other: &FrameBuilder<B>) -> Result<(), FrameError> {
+        let needed = other.payload();
+        if self.payload().saturating_add(needed) > MAX_PAYLOAD {
+            return Err(FrameError::Full);
+        }
+        let Some(records) = self.records.checked_add(other.records) else {
+            return Err(FrameError::Full);
+        };
+        let end = needed.saturating_add(FRAME_HEADER_SIZE);
+        let payload = other.bytes.get(FRAME_HEADER_SIZE..end).unwrap_or_default();
+        self.bytes.try_reserve(needed.saturating_add(ALIGNMENT))?;
+        self.remove_padding();
+        self.bytes.try_extend_from_slice(payload)?;
         self.records = records;
         Ok(())
     }
@@ -243,11 +271,19 @@ impl<A: Allocator> FrameBuilder<A> {
     /// Bytes of the payload so far.
     #[must_use]
     pub fn payload(&self) -> usize {
-        self.bytes.len().saturating_sub(FRAME_HEADER_SIZE)
+        let tail = self.padding.saturating_add(FRAME_HEADER_SIZE);
+        self.bytes.len().saturating_sub(tail)
+    }
+
+    fn remove_padding(&mut self) {
+        let length = self.bytes.len().saturating_sub(self.padding);
+        self.bytes.truncate(length);
+        self.padding = 0;
     }
 
     /// Takes back the records after the first `records`, whose payload was `payload` bytes long.
     pub fn truncate(&mut self, records: u32, payload: usize) {
+        self.remove_padding();
         self.bytes.truncate(payload.saturating_add(FRAME_HEADER_SIZE));
         self.records = self.records.min(records);
     }
@@ -262,14 +298,17 @@ impl<A: Allocator> FrameBuilder<A> {
     /// # Errors
     ///
     /// No memory for the padding of a frame without records.
-    pub fn finish(&mut self, salt: u64, sequence: u64) -> Result<&[u8], OutOfMemory> {
+    pub fn finish(&mut self, salt: u64, sequence: u64, unflushed: u32) -> Result<&[u8], OutOfMemory> {
+        self.remove_padding();
         let payload = self.payload();
         let padded = self
             .bytes
             .len()
             .checked_next_multiple_of(ALIGNMENT)
             .ok_or(OutOfMemory)?;
+        let padding = padded.saturating_sub(self.bytes.len());
         self.bytes.try_resize(padded, 0)?;
+        self.padding = padding;
         let length = u32::try_from(payload).map_err(|_| OutOfMemory)?;
         let end = payload.saturating_add(FRAME_HEADER_SIZE);
         let crc = CRC_32C.checksum(self.bytes.get(FRAME_HEADER_SIZE..end).unwrap_or_default());
@@ -278,6 +317,7 @@ impl<A: Allocator> FrameBuilder<A> {
             sequence,
             records: self.records,
             crc,
+            unflushed,
         };
         put(&mut self.bytes, 0, &header.encode(salt));
         Ok(&self.bytes)
@@ -295,6 +335,8 @@ pub struct FrameHeader {
     pub records: u32,
     /// Checksum of the payload.
     pub crc: u32,
+    /// How many of the frames before it no flush had covered when it was written.
+    pub unflushed: u32,
 }
 
 impl FrameHeader {
@@ -305,6 +347,7 @@ impl FrameHeader {
         put(&mut bytes, 8, &self.sequence.to_le_bytes());
         put(&mut bytes, 16, &self.records.to_le_bytes());
         put(&mut bytes, 20, &self.crc.to_le_bytes());
+        put(&mut bytes, 24, &self.unflushed.to_le_bytes());
         let crc = salted(salt, bytes.get(..28).unwrap_or_default());
         put(&mut bytes, 28, &crc.to_le_bytes());
         bytes
@@ -322,8 +365,17 @@ impl FrameHeader {
             sequence: u64_at(bytes, 8)?,
             records: u32_at(bytes, 16)?,
             crc: u32_at(bytes, 20)?,
+            unflushed: u32_at(bytes, 24)?,
         };
         (usize::try_from(header.length).ok()? <= MAX_PAYLOAD).then_some(header)
+    }
+
+    /// Whether frame `sequence` had been flushed when this one was written.
+    #[must_use]
+    pub fn proves(&self, sequence: u64) -> bool {
+        self.sequence
+            .checked_sub(u64::from(self.unflushed))
+            .is_some_and(|first| first > sequence)
     }
 
     /// Bytes of the whole frame, padding included.
@@ -397,8 +449,8 @@ pub fn step(salt: u64, sequence: u64, bytes: &[u8], last: bool) -> Step<'_> {
     }
 }
 
-/// Looks in `bytes`, which start at a multiple of [`ALIGNMENT`], for the header of a frame after number `sequence`.
-/// Gives the offset of the first.
+/// Looks in `bytes`, which start at a multiple of [`ALIGNMENT`], for the header of a frame that was written when frame
+/// `sequence` had been flushed. Gives the offset of the first.
 ///
 /// The last `FRAME_HEADER_SIZE - ALIGNMENT` bytes cannot be judged yet and must lead the next piece of the file.
 #[must_use]
@@ -408,7 +460,7 @@ pub fn find_later(salt: u64, sequence: u64, bytes: &[u8]) -> Option<usize> {
         if rest.len() < FRAME_HEADER_SIZE {
             break;
         }
-        if FrameHeader::decode(salt, rest).is_some_and(|header| header.sequence > sequence) {
+        if FrameHeader::decode(salt, rest).is_some_and(|header| header.proves(sequence)) {
             return Some(at);
         }
         at = at.checked_add(ALIGNMENT)?;

@@ -1,8 +1,9 @@
 //! The two files of a provider's journal: which one counts, and how the next generation takes over.
 //!
 //! Generation *g* lives in file *g* mod 2. A file counts when it holds [`Kind::SnapshotEnd`]: then everything that the
-//! generation before it held is in it. The next generation is written beside the present one, made durable with that
-//! mark as its last record, and only then used; the old file is deleted afterwards. So at start-up:
+//! generation before it held is in it. The next generation ([`Next`]) is written beside the present one, piece by piece
+//! while changes go on being made in the present one; what changes meanwhile is written to both. The mark is its last
+//! record before it is used, and is made durable; the old file is deleted afterwards. So at start-up:
 //!
 //! | files | conclusion |
 //! |---|---|
@@ -12,14 +13,11 @@
 //! | two | the higher generation if it counts, else the lower; the other one is deleted |
 //! | one damaged | the provider is not loaded; both files stay as they are |
 
-use pool_alloc::{Allocator, OutOfMemory};
+use pool_alloc::Allocator;
 
 use super::format::{FrameBuilder, FrameError, Header, Kind, Record};
 use super::log::{AppendError, LoadError, Loaded, Log, Refused};
 use super::{JournalDirectory, JournalFile};
-
-/// A generation's frames are about as long as this while it is being written, one flush each.
-const SNAPSHOT_FRAME: usize = 4 << 20;
 
 /// What the records of a file become. A file that turns out not to count is loaded in vain, so loading can start anew.
 pub trait Receiver {
@@ -108,7 +106,9 @@ impl<D: JournalDirectory> Journal<D> {
             salt,
             provider,
         };
-        let log = begin(&directory, header, alloc, core::iter::empty())?;
+        let mut next = begin(&directory, header, alloc)?;
+        next.finish()?;
+        let log = next.log;
         discard(&directory, number(generation) ^ 1).map_err(LoadError::File)?;
         Ok((
             Self {
@@ -131,12 +131,16 @@ impl<D: JournalDirectory> Journal<D> {
         frame: &mut FrameBuilder<A>,
         durable: bool,
     ) -> Result<(), AppendError<FileError<D>>> {
+        self.clear_way().map_err(AppendError::File)?;
+        self.log.append(frame, durable)
+    }
+
+    fn clear_way(&mut self) -> Result<(), FileError<D>> {
         if self.obstructed {
-            let other = number(self.log.header().generation) ^ 1;
-            discard(&self.directory, other).map_err(AppendError::File)?;
+            discard(&self.directory, number(self.log.header().generation) ^ 1)?;
             self.obstructed = false;
         }
-        self.log.append(frame, durable)
+        Ok(())
     }
 
     /// Makes durable what was appended without being.
@@ -148,36 +152,61 @@ impl<D: JournalDirectory> Journal<D> {
         self.log.flush()
     }
 
-    /// Writes the next generation, which holds `contents` only, and goes on in it.
+    /// Begins the next generation. It is to be given all that the store holds and all that is appended from now on, and
+    /// then either [taken](Self::switch) or [given up](Self::give_up).
     ///
     /// # Errors
     ///
-    /// The file system's, or no memory. The journal is then as it was.
-    pub fn rewrite<'r, A: Allocator + Clone>(
+    /// The file system's, or no memory. The journal is as it was.
+    pub fn begin_next<A: Allocator + Clone>(
         &mut self,
         salt: u64,
         alloc: &A,
-        contents: impl Iterator<Item = &'r [u8]>,
-    ) -> Result<(), LoadError<FileError<D>>> {
+    ) -> Result<Next<D::File, A>, AppendError<FileError<D>>> {
+        self.clear_way().map_err(AppendError::File)?;
         let present = self.log.header();
         let header = Header {
             generation: present.generation.saturating_add(1),
             salt,
             provider: present.provider,
         };
-        match begin(&self.directory, header, alloc, contents) {
-            Ok(next) => {
-                self.log = next;
-                // The old file no longer counts, whether or not it could be deleted: its generation is lower.
-                let _stays = self.directory.delete(number(present.generation));
-                Ok(())
-            }
-            Err(error) => {
-                // It may have become whole although its flush failed, and would then hide what is appended here.
-                self.obstructed = discard(&self.directory, number(header.generation)).is_err();
-                Err(error)
-            }
+        begin(&self.directory, header, alloc).inspect_err(|_| self.remove_next())
+    }
+
+    /// Goes on in the next generation, when it holds everything.
+    ///
+    /// # Errors
+    ///
+    /// The file system's, or no memory. The journal goes on in the present generation.
+    pub fn switch<A: Allocator>(
+        &mut self,
+        mut next: Next<D::File, A>,
+    ) -> Result<(), AppendError<FileError<D>>> {
+        let finished = next.finish();
+        let Next { log, .. } = next;
+        if let Err(error) = finished {
+            drop(log);
+            // It may have become whole although its flush failed, and would then hide what is appended here.
+            let other = number(self.log.header().generation) ^ 1;
+            self.obstructed = discard(&self.directory, other).is_err();
+            return Err(error);
         }
+        let old = number(self.log.header().generation);
+        self.log = log;
+        // The old file no longer counts, whether or not it could be deleted: its generation is lower.
+        let _stays = self.directory.delete(old);
+        Ok(())
+    }
+
+    /// Does without the next generation.
+    pub fn give_up<A: Allocator>(&mut self, next: Next<D::File, A>) {
+        drop(next);
+        self.remove_next();
+    }
+
+    /// Removes a next generation that was not finished. If that fails it stays: it does not count, and is written over.
+    fn remove_next(&self) {
+        let _stays = discard(&self.directory, number(self.log.header().generation) ^ 1);
     }
 
     /// Bytes of the file that count.
@@ -220,27 +249,69 @@ fn peek<F: JournalFile>(file: &F, provider: [u8; 16]) -> Result<Option<u64>, Loa
     }
 }
 
-fn begin<'r, D: JournalDirectory, A: Allocator + Clone>(
+/// A generation that is being written and does not count yet.
+#[derive(Debug)]
+pub struct Next<F, A: Allocator> {
+    log: Log<F>,
+    frame: FrameBuilder<A>,
+}
+
+impl<F: JournalFile, A: Allocator> Next<F, A> {
+    /// Adds an object as it is now.
+    ///
+    /// # Errors
+    ///
+    /// No memory.
+    pub fn put(&mut self, content: &[u8]) -> Result<(), FrameError> {
+        self.frame.try_push(Kind::Put, content)
+    }
+
+    /// Adds the changes of a frame that was appended to the present generation.
+    ///
+    /// # Errors
+    ///
+    /// No memory.
+    pub fn follow<B: Allocator>(&mut self, frame: &FrameBuilder<B>) -> Result<(), FrameError> {
+        self.frame.try_append(frame)
+    }
+
+    /// Bytes that were added and not written.
+    #[must_use]
+    pub fn unwritten(&self) -> usize {
+        self.frame.payload()
+    }
+
+    /// Writes what was added, and returns when it is durable.
+    ///
+    /// # Errors
+    ///
+    /// The file system's, or no memory.
+    pub fn write(&mut self) -> Result<(), AppendError<F::Error>> {
+        if self.frame.records() > 0 {
+            self.log.append(&mut self.frame, true)?;
+            self.frame.clear();
+        }
+        Ok(())
+    }
+
+    /// Writes what was added, and that it is all.
+    fn finish(&mut self) -> Result<(), AppendError<F::Error>> {
+        self.frame.try_push(Kind::SnapshotEnd, &[])?;
+        self.write()
+    }
+}
+
+fn begin<D: JournalDirectory, A: Allocator + Clone>(
     directory: &D,
     header: Header,
     alloc: &A,
-    contents: impl Iterator<Item = &'r [u8]>,
-) -> Result<Log<D::File>, LoadError<FileError<D>>> {
+) -> Result<Next<D::File, A>, AppendError<FileError<D>>> {
+    let frame = FrameBuilder::try_new_in(alloc.clone())?;
     let file = directory
         .create(number(header.generation))
-        .map_err(LoadError::File)?;
-    let mut log = Log::create(file, header).map_err(LoadError::File)?;
-    let mut frame = FrameBuilder::try_new_in(alloc.clone())?;
-    for content in contents {
-        if frame.payload() >= SNAPSHOT_FRAME {
-            log.append(&mut frame, true)?;
-            frame.clear();
-        }
-        frame.try_push(Kind::Put, content)?;
-    }
-    frame.try_push(Kind::SnapshotEnd, &[])?;
-    log.append(&mut frame, true)?;
-    Ok(log)
+        .map_err(AppendError::File)?;
+    let log = Log::create(file, header).map_err(AppendError::File)?;
+    Ok(Next { log, frame })
 }
 
 const fn number(generation: u64) -> u8 {
@@ -256,9 +327,9 @@ impl<E> From<AppendError<E>> for LoadError<E> {
     }
 }
 
-impl<E> From<FrameError> for LoadError<E> {
+impl<E> From<FrameError> for AppendError<E> {
     fn from(_: FrameError) -> Self {
-        Self::from(OutOfMemory)
+        Self::OutOfMemory
     }
 }
 

@@ -30,8 +30,8 @@ pub struct Log<F> {
     sequence: u64,
     /// The file may hold something beyond `end`.
     must_cut: bool,
-    /// Frames were written that no flush has covered.
-    unflushed: bool,
+    /// Frames that no flush has covered: the last so many.
+    unflushed: u32,
 }
 
 /// What reading a file found.
@@ -113,7 +113,7 @@ impl<F: JournalFile> Log<F> {
             end: HEADER_SIZE as u64,
             sequence: 1,
             must_cut: false,
-            unflushed: false,
+            unflushed: 0,
         })
     }
 
@@ -182,7 +182,7 @@ impl<F: JournalFile> Log<F> {
             end,
             sequence,
             must_cut: size > end,
-            unflushed: false,
+            unflushed: 0,
         };
         log.cut().map_err(LoadError::File)?;
         Ok((log, loaded))
@@ -200,13 +200,14 @@ impl<F: JournalFile> Log<F> {
         durable: bool,
     ) -> Result<(), AppendError<F::Error>> {
         self.cut().map_err(AppendError::File)?;
-        let bytes = frame.finish(self.header.salt, self.sequence)?;
+        let bytes = frame.finish(self.header.salt, self.sequence, self.unflushed)?;
         self.must_cut = true;
         self.file.write_at(self.end, bytes).map_err(AppendError::File)?;
-        self.unflushed = true;
         if durable {
             self.file.flush().map_err(AppendError::File)?;
-            self.unflushed = false;
+            self.unflushed = 0;
+        } else {
+            self.unflushed = self.unflushed.saturating_add(1);
         }
         self.must_cut = false;
         self.end = self.end.saturating_add(bytes.len() as u64);
@@ -220,9 +221,9 @@ impl<F: JournalFile> Log<F> {
     ///
     /// The file system's.
     pub fn flush(&mut self) -> Result<(), F::Error> {
-        if self.unflushed {
+        if self.unflushed > 0 {
             self.file.flush()?;
-            self.unflushed = false;
+            self.unflushed = 0;
         }
         Ok(())
     }
@@ -233,7 +234,7 @@ impl<F: JournalFile> Log<F> {
             self.file.truncate(self.end)?;
             self.file.flush()?;
             self.must_cut = false;
-            self.unflushed = false;
+            self.unflushed = 0;
         }
         Ok(())
     }
@@ -355,7 +356,7 @@ impl<'f, F: JournalFile, A: Allocator> Window<'f, F, A> {
         }
     }
 
-    /// Whether the header of a frame after number `sequence` stands anywhere from `offset` on.
+    /// Whether the header of a frame stands anywhere from `offset` on that proves frame `sequence`.
     fn later_frame(&mut self, salt: u64, sequence: u64, offset: u64) -> Result<bool, LoadError<F::Error>> {
         self.restart(offset);
         loop {

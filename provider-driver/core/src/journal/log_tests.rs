@@ -51,6 +51,31 @@ fn three() -> (Vec<u8>, Vec<usize>, Vec<Vec<u8>>) {
 }
 
 #[test]
+fn frames_that_need_not_be_durable_are_a_torn_tail_whichever_of_them_is_lost() {
+    let medium = Medium::holding(&[]);
+    let mut log = Log::create(medium.file(1), HEADER).unwrap();
+    log.append(&mut frame(&[b"alice"]), true).unwrap();
+    let start = usize::try_from(log.size()).unwrap();
+    log.append(&mut frame(&[b"bob"]), false).unwrap();
+    let end = usize::try_from(log.size()).unwrap();
+    log.append(&mut frame(&[b"carol"]), false).unwrap();
+    let mut bytes = medium.bytes(1).unwrap();
+    bytes[start..end].fill(0);
+    let (contents, loaded) = read(&Medium::holding(&bytes)).unwrap();
+    assert_eq!(contents, [b"alice"]);
+    assert_eq!(loaded.cut, (bytes.len() - start) as u64);
+    // Once they are flushed, it is damage.
+    log.flush().unwrap();
+    log.append(&mut frame(&[b"dave"]), false).unwrap();
+    let mut bytes = medium.bytes(1).unwrap();
+    bytes[start..end].fill(0);
+    assert_eq!(
+        read(&Medium::holding(&bytes)).err(),
+        Some(LoadError::Damaged(start as u64))
+    );
+}
+
+#[test]
 fn a_torn_tail_is_cut_at_every_length() {
     let (bytes, starts, contents) = three();
     for length in starts[2]..starts[3] {

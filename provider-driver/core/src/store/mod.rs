@@ -55,8 +55,20 @@ pub struct Store<A: Allocator + Clone> {
     bytes: u64,
     /// Of all objects.
     addresses: u64,
+    /// How often the table may have moved objects that were in it.
+    moves: u64,
     alloc: A,
 }
+
+/// How far a pass over all objects has come; see [`Store::scan`].
+#[derive(Clone, Copy, Debug)]
+pub struct Scan {
+    moves: u64,
+    next: usize,
+}
+
+/// A step of a scan looks at no more places of the table than this.
+const SCAN_PLACES: usize = 1 << 16;
 
 impl<A: Allocator + Clone> Store<A> {
     /// An empty store, which hashes names with that secret.
@@ -67,6 +79,7 @@ impl<A: Allocator + Clone> Store<A> {
             limits,
             bytes: 0,
             addresses: 0,
+            moves: 0,
             alloc,
         }
     }
@@ -148,15 +161,65 @@ impl<A: Allocator + Clone> Store<A> {
         self.table.iter().map(|slot| slot.record.as_bytes())
     }
 
+    /// Begins a pass over all objects.
+    #[must_use]
+    pub const fn begin_scan(&self) -> Scan {
+        Scan {
+            moves: self.moves,
+            next: 0,
+        }
+    }
+
+    /// Goes on with a pass, between whose steps the store may change: hands objects as they are now to `each` until
+    /// that answers false, or enough places were looked at for once. Answers whether the pass is over.
+    ///
+    /// A pass that is over has shown every object that was there throughout in at least one of its versions. When the
+    /// table has had to move its objects, the pass starts again.
+    ///
+    /// # Errors
+    ///
+    /// What `each` says.
+    pub fn scan<E>(
+        &self,
+        scan: &mut Scan,
+        mut each: impl FnMut(&[u8]) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        if scan.moves != self.moves {
+            *scan = self.begin_scan();
+        }
+        let end = scan
+            .next
+            .saturating_add(SCAN_PLACES)
+            .min(self.table.num_buckets());
+        while scan.next < end {
+            let slot = self.table.get_bucket(scan.next);
+            scan.next = scan.next.saturating_add(1);
+            if let Some(slot) = slot
+                && !each(slot.record.as_bytes())?
+            {
+                break;
+            }
+        }
+        Ok(scan.next >= self.table.num_buckets())
+    }
+
+    /// Sees to it that the table takes so many more objects without memory, and without moving those it has.
+    fn make_room(&mut self, objects: usize) -> Result<(), OutOfMemory> {
+        if self.table.capacity().saturating_sub(self.table.len()) < objects {
+            self.moves = self.moves.wrapping_add(1);
+        }
+        self.table
+            .try_reserve(objects, |slot| slot.hash)
+            .map_err(|_| OutOfMemory)
+    }
+
     /// Sees to it that publishing the batch needs no memory.
     ///
     /// # Errors
     ///
     /// No memory.
     pub fn reserve(&mut self, batch: &Batch<A>) -> Result<(), OutOfMemory> {
-        self.table
-            .try_reserve(batch.len(), |slot| slot.hash)
-            .map_err(|_| OutOfMemory)
+        self.make_room(batch.len())
     }
 
     /// Makes the batch's changes, in order. It must be the batch that room was last reserved for.
@@ -178,9 +241,7 @@ impl<A: Allocator + Clone> Store<A> {
     ///
     /// No memory.
     pub fn load_put(&mut self, record: Record<A>) -> Result<(), OutOfMemory> {
-        self.table
-            .try_reserve(1, |slot| slot.hash)
-            .map_err(|_| OutOfMemory)?;
+        self.make_room(1)?;
         let hash = Key::of(&record.view()).hash(&self.key);
         self.place(&mut batch::Entry {
             hash,
@@ -204,6 +265,7 @@ impl<A: Allocator + Clone> Store<A> {
     /// Forgets all objects.
     pub fn clear(&mut self) {
         self.table.clear();
+        self.moves = self.moves.wrapping_add(1);
         (self.bytes, self.addresses) = (0, 0);
     }
 

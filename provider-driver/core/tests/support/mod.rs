@@ -1,6 +1,8 @@
 //! A machine with the provider driver, and a client that calls it as another driver would.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod admin;
+
 use std::ffi::c_void;
 use std::net::SocketAddr;
 use std::ptr;

@@ -15,8 +15,9 @@
 //! - Nothing else is durable: no write, no change of size, no name that was made, changed or removed. Each may reach
 //!   the medium at any time, before or after anything else that is not durable. Closing a file changes nothing.
 //! - Of content that is not durable, each sector of [`SECTOR`] bytes is as it was at some moment since it was last
-//!   durable, whichever moments the others show; likewise, on its own, the size. Where the size is larger than what
-//!   has reached the medium, there are zeros.
+//!   durable, whichever moments the others show; likewise, on its own, the size. To cut a file writes no sector: if its
+//!   size is the old one, so is what was cut off. Where a file has grown and nothing has reached the medium, there are
+//!   zeros.
 //! - Each making, renaming or removing of a name happens wholly or not at all; those of one file in their order.
 //!   Renaming over another file is one step. (Renaming a directory counts as durable; drivers here do not do it.)
 //! - What is durable stays as it is: this is about power, not about broken disks.
@@ -248,17 +249,35 @@ impl FileModel {
 
     /// Each sector, and the size, as at some moment since the last flush.
     fn scatter(&self, dice: &mut Dice) -> Vec<u8> {
-        let mut moments = vec![self.durable.clone()];
-        let mut now = self.durable.clone();
+        // Beyond the size, a moment has what was there before: to cut a file writes nothing.
+        let mut sectors = self.durable.clone();
+        let mut size = sectors.len();
+        let mut moments = vec![(sectors.clone(), size)];
         for (_, step) in &self.pending {
-            step.apply(&mut now);
-            moments.push(now.clone());
+            let (start, end) = match step {
+                DataStep::Write { offset, bytes } => (*offset, offset + bytes.len()),
+                DataStep::SetSize(new) => (*new, *new),
+            };
+            if sectors.len() < end {
+                sectors.resize(end, 0);
+            }
+            if size < start {
+                sectors[size..start].fill(0);
+            }
+            if let DataStep::Write { bytes, .. } = step {
+                sectors[start..end].copy_from_slice(bytes);
+            }
+            size = match step {
+                DataStep::Write { .. } => size.max(end),
+                DataStep::SetSize(new) => *new,
+            };
+            moments.push((sectors.clone(), size));
         }
-        let size = dice.pick(&moments).len();
+        let (_, size) = *dice.pick(&moments);
         let mut content = vec![0; size];
         for (number, sector) in content.chunks_mut(SECTOR).enumerate() {
             let start = number * SECTOR;
-            let from = dice.pick(&moments).get(start..).unwrap_or_default();
+            let from = dice.pick(&moments).0.get(start..).unwrap_or_default();
             let length = from.len().min(sector.len());
             sector[..length].copy_from_slice(&from[..length]);
         }
