@@ -9,6 +9,7 @@
 mod agent;
 mod install;
 mod machine;
+mod own;
 mod prefix;
 mod run;
 

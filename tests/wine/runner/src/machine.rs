@@ -31,6 +31,8 @@ const INTERVAL: Duration = Duration::from_millis(5);
 /// is pending if it still does after this.
 const GRACE: Duration = Duration::from_millis(400);
 
+/// How long what was held may take to go on.
+const RELEASE: Duration = Duration::from_secs(2);
 /// `ERROR_SERVICE_DATABASE_LOCKED`
 const DATABASE_LOCKED: u32 = 1055;
 
@@ -66,15 +68,24 @@ pub fn prepare(prefix: &Prefix) -> Result<(), String> {
 impl Machine {
     /// Boots Wine, and installs both drivers.
     pub fn boot(prefix: &Arc<Prefix>, packages: &[Package]) -> Result<Self, String> {
-        let system = Arc::new(Agent::start(prefix)?);
-        let machine = Self {
-            prefix: Arc::clone(prefix),
-            system,
-            idle: Arc::default(),
-            stopping: Mutex::default(),
-        };
+        let machine = Self::resume(prefix)?;
         machine.reset(packages)?;
         Ok(machine)
+    }
+
+    /// Boots Wine again with all that is there.
+    pub fn resume(prefix: &Arc<Prefix>) -> Result<Self, String> {
+        Ok(Self {
+            prefix: Arc::clone(prefix),
+            system: Arc::new(Agent::start(prefix)?),
+            idle: Arc::default(),
+            stopping: Mutex::default(),
+        })
+    }
+
+    /// The prefix.
+    pub const fn prefix(&self) -> &Arc<Prefix> {
+        &self.prefix
     }
 
     /// Makes of the machine a fresh one again.
@@ -393,8 +404,10 @@ impl Drop for Held {
         // Whoever has just seen the hold says so before it looks again.
         thread::sleep(4 * INTERVAL);
         let start = Instant::now();
-        while self.reached.exists() && start.elapsed() < PATIENCE {
+        while self.reached.exists() && start.elapsed() < RELEASE {
             thread::sleep(INTERVAL);
         }
+        // Still there if who was held is gone.
+        let _ = fs::remove_file(&self.reached);
     }
 }

@@ -8,11 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nt_sim::inf::Package;
 use scenarios::{for_each_scenario, kernel::Kernel};
 
 use crate::{
     install,
     machine::{self, Machine},
+    own,
     prefix::Prefix,
 };
 
@@ -112,40 +114,39 @@ const SKIPPED: [(&str, &str); 4] = [
     ),
 ];
 
+/// What is to be run: a scenario of the common list, or one for Wine alone.
+#[derive(Clone, Copy)]
+enum Work {
+    Common(Scenario),
+    Own(own::Scenario),
+}
+
 /// Runs the scenarios.
 pub fn run(options: &Options) -> Result<Summary, String> {
     let packages = install::read(&options.inf)?;
     let prefix = Arc::new(Prefix::make(&options.prefix, &options.log, &options.images)?);
     machine::prepare(&prefix)?;
+    let mut runner = Runner {
+        prefix,
+        packages,
+        machine: None,
+    };
     let mut summary = Summary::default();
-    let mut machine: Option<Arc<Machine>> = None;
-    for (name, scenario) in SCENARIOS {
-        if options.filter.as_ref().is_some_and(|filter| !name.contains(filter.as_str())) {
+    let common = SCENARIOS
+        .iter()
+        .map(|(name, scenario)| (*name, Work::Common(*scenario)));
+    let own = own::SCENARIOS.map(|(name, scenario)| (name, Work::Own(scenario)));
+    for (name, work) in common.chain(own) {
+        if options
+            .filter
+            .as_ref()
+            .is_some_and(|filter| !name.contains(filter.as_str()))
+        {
             continue;
         }
         let start = Instant::now();
-        let skipped = SKIPPED.iter().find(|(skipped, _)| skipped == name);
-        let outcome = if let Some((_, why)) = skipped {
-            Outcome::Skipped(why)
-        } else {
-            let ready = match machine.take() {
-                Some(machine) => machine.reset(&packages).map(|()| machine),
-                None => Machine::boot(&prefix, &packages).map(Arc::new),
-            };
-            let outcome = match ready {
-                Ok(ready) => {
-                    let outcome = run_one(name, *scenario, &ready, &prefix);
-                    machine = (outcome == Outcome::Passed).then_some(ready);
-                    outcome
-                }
-                Err(error) => Outcome::Failed(error),
-            };
-            if machine.is_none() {
-                // Whatever state it is in, the next one gets a new machine.
-                prefix.end_all();
-            }
-            outcome
-        };
+        let skipped = SKIPPED.iter().find(|(skipped, _)| *skipped == name);
+        let outcome = skipped.map_or_else(|| runner.run(name, work), |(_, why)| Outcome::Skipped(why));
         let took = start.elapsed();
         let shown = match &outcome {
             Outcome::Passed => "ok".to_owned(),
@@ -153,54 +154,97 @@ pub fn run(options: &Options) -> Result<Summary, String> {
             Outcome::Skipped(why) => format!("not on Wine: {why}"),
         };
         println!("wine {name} ... {shown} ({:.1} s)", took.as_secs_f32());
-        summary.scenarios.push(((*name).to_owned(), outcome, took));
+        summary.scenarios.push((name.to_owned(), outcome, took));
     }
-    if let Some(machine) = machine.take()
-        && let Err(error) = machine.reset(&packages)
-    {
+    if let Err(error) = runner.end() {
+        let outcome = Outcome::Failed(error);
         summary
             .scenarios
-            .push(("the end".to_owned(), Outcome::Failed(error), Duration::ZERO));
+            .push(("the end".to_owned(), outcome, Duration::ZERO));
     }
-    prefix.end_all();
     Ok(summary)
 }
 
-/// Runs one scenario on a thread of its own. If it hangs, the machine is switched off under it.
-fn run_one(name: &str, scenario: Scenario, machine: &Arc<Machine>, prefix: &Prefix) -> Outcome {
-    let before = prefix.log().len();
-    let (sender, ended) = mpsc::channel();
-    let runner = {
-        let machine = Arc::clone(machine);
-        thread::Builder::new().name(name.to_owned()).spawn(move || {
-            let result = panic::catch_unwind(AssertUnwindSafe(|| scenario(&*machine)));
-            drop(machine);
+/// Runs scenarios one after the other on one machine, as long as they pass.
+struct Runner {
+    prefix: Arc<Prefix>,
+    packages: Vec<Package>,
+    machine: Option<Arc<Machine>>,
+}
+
+impl Runner {
+    fn run(&mut self, name: &str, work: Work) -> Outcome {
+        let ready = match self.machine.take() {
+            Some(machine) => machine.reset(&self.packages).map(|()| machine),
+            None => Machine::boot(&self.prefix, &self.packages).map(Arc::new),
+        };
+        let outcome = match ready {
+            Ok(machine) => self.run_on(name, work, machine),
+            Err(error) => Outcome::Failed(error),
+        };
+        if outcome != Outcome::Passed {
+            // Whatever state it is in, the next one gets a new machine.
+            self.machine = None;
+            self.prefix.end_all();
+        }
+        outcome
+    }
+
+    /// Runs one scenario on a thread of its own. If it hangs, the machine is switched off under it.
+    fn run_on(&mut self, name: &str, work: Work, machine: Arc<Machine>) -> Outcome {
+        let before = self.prefix.log().len();
+        let (sender, ended) = mpsc::channel();
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let result = panic::catch_unwind(AssertUnwindSafe(|| match work {
+                Work::Common(scenario) => {
+                    scenario(&*machine);
+                    machine
+                }
+                Work::Own(scenario) => scenario(machine),
+            }));
+            // If nobody listens any more, it took too long.
             let _ = sender.send(());
             result
-        })
-    };
-    let Ok(runner) = runner else {
-        return Outcome::Failed("no thread can be made".to_owned());
-    };
-    let in_time = ended.recv_timeout(PATIENCE).is_ok();
-    if !in_time {
-        prefix.end_all();
-    }
-    let result = runner.join().unwrap_or_else(Err);
-    let log = prefix.log();
-    let said = log.get(before..).unwrap_or_default();
-    let alarm = said.lines().find(|line| ALARMS.iter().any(|alarm| line.contains(alarm)));
-    match (result, alarm) {
-        _ if !in_time => Outcome::Failed(format!("it hangs; the end of the log:\n{}", tail(said))),
-        (Err(panic), _) => {
-            let what = panic
-                .downcast_ref::<String>()
-                .map(String::as_str)
-                .or_else(|| panic.downcast_ref::<&str>().copied());
-            Outcome::Failed(format!("{}; the end of the log:\n{}", what.unwrap_or("panic"), tail(said)))
+        });
+        let Ok(thread) = thread else {
+            return Outcome::Failed("no thread can be made".to_owned());
+        };
+        let in_time = ended.recv_timeout(PATIENCE).is_ok();
+        if !in_time {
+            self.prefix.end_all();
         }
-        (Ok(()), Some(alarm)) => Outcome::Failed(alarm.to_owned()),
-        (Ok(()), None) => Outcome::Passed,
+        let result = thread.join().unwrap_or_else(Err);
+        let log = self.prefix.log();
+        let said = log.get(before..).unwrap_or_default();
+        let alarm = said
+            .lines()
+            .find(|line| ALARMS.iter().any(|alarm| line.contains(alarm)));
+        match (result, alarm) {
+            _ if !in_time => Outcome::Failed(format!("it hangs; the end of the log:\n{}", tail(said))),
+            (Err(panic), _) => {
+                let what = panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied());
+                let what = what.unwrap_or("panic");
+                Outcome::Failed(format!("{what}; the end of the log:\n{}", tail(said)))
+            }
+            (Ok(_), Some(alarm)) => Outcome::Failed(alarm.to_owned()),
+            (Ok(machine), None) => {
+                self.machine = Some(machine);
+                Outcome::Passed
+            }
+        }
+    }
+
+    /// Stops the drivers, and ends all processes.
+    fn end(mut self) -> Result<(), String> {
+        let stopped = match self.machine.take() {
+            Some(machine) => machine.reset(&self.packages),
+            None => Ok(()),
+        };
+        self.prefix.end_all();
+        stopped
     }
 }
 
