@@ -6,9 +6,9 @@
 use core::sync::atomic::Ordering::Relaxed;
 
 use nsemail_contract::wire::{
-    BatchRequest, BeginReply, Counter, CounterKind, EmptyRequest, EnableRequest, EndRequest, EventsRequest,
-    ExplainRequest, Explained, LookupRequest, NextRequest, OrderRequest, ProviderEntry, ProviderFlags,
-    ProviderRequest, REPLY_HEADER, ReplyWriter, SetReply, SetRequest, Tail,
+    BatchRequest, BeginReply, Counter, CounterKind, EmptyRequest, EnableRequest, EndRequest, EventKind,
+    EventsRequest, ExplainRequest, Explained, LookupRequest, NextRequest, OrderRequest, ProviderEntry,
+    ProviderFlags, ProviderRequest, REPLY_HEADER, ReplyWriter, SetReply, SetRequest, Tail,
 };
 use nsemail_contract::{Fault, Text, WsaCode, ids, ioctl, limits};
 use nsemail_kernel::irql::Passive;
@@ -172,6 +172,12 @@ impl Control {
             ioctl::FORGET => parsed(ProviderRequest::parse(input), |it| {
                 Decision::of(administer::forget(passive, &self.service, it.provider))
             }),
+            ioctl::RESET_STATISTICS => parsed(EmptyRequest::parse(input), |_| {
+                self.service.statistics.reset();
+                let kind = EventKind::STATISTICS_RESET;
+                self.service.event(kind, None, [0, 0], format_args!(""));
+                Decision::Code(WsaCode::NO_ERROR)
+            }),
             ioctl::EVENTS => parsed(EventsRequest::parse(input), |it| {
                 Decision::Write(Listing::Events { after: it.after })
             }),
@@ -324,10 +330,10 @@ impl Control {
     fn flags(&self, entry: &Entry<CatalogPool>) -> ProviderFlags {
         let mut flags = ProviderFlags::empty();
         flags.set(ProviderFlags::ENABLED, entry.enabled());
-        flags.set(
-            ProviderFlags::ATTACHED,
-            self.service.attached(entry.provider()).is_some(),
-        );
+        // As calls see it: not yet while its attach callback runs, and not any more when its detach has begun.
+        let attached = self.service.attached(entry.provider());
+        let available = attached.is_some_and(|attached| attached.binding.enter().is_some());
+        flags.set(ProviderFlags::ATTACHED, available);
         flags
     }
 

@@ -77,6 +77,14 @@ impl Statistics {
         }
     }
 
+    /// Sets everything back to zero but what counts the sessions and look-ups that are there now.
+    pub fn reset(&self) {
+        let events = [&self.fall_throughs, &self.cancelled, &self.malformed];
+        for counter in self.results.iter().chain(events) {
+            counter.store(0, Relaxed);
+        }
+    }
+
     /// The counters by result that are not zero.
     pub fn results(&self) -> impl Iterator<Item = (CounterKind, WsaCode, u64)> {
         let rows = BY_RESULT.iter().zip(self.results.chunks(COLUMNS));

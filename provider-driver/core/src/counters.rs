@@ -93,6 +93,19 @@ impl Counters {
             .map_or(0, |counter| counter.load(Ordering::Relaxed))
     }
 
+    /// Sets everything back to zero but what counts things that are there now.
+    pub fn reset(&self) {
+        const PAST: [CounterKind; 3] = [
+            CounterKind::MALFORMED,
+            CounterKind::LOG_FLUSHES,
+            CounterKind::LOG_RECORDS,
+        ];
+        let past = PAST.iter().filter_map(|&kind| self.plain(kind));
+        for counter in self.by_result.iter().flatten().chain(past) {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+
     fn plain(&self, kind: CounterKind) -> Option<&AtomicU64> {
         self.plain.get(PLAIN.iter().position(|&counted| counted == kind)?)
     }

@@ -3,6 +3,7 @@
 //! Only SYSTEM and Administrators open it. Every request is answered at once, but for those that change what is
 //! hosted: they wait for the host thread.
 
+use nsemail_contract::address::{Address, Domain};
 use nsemail_contract::codes::WsaCode;
 use nsemail_contract::fault::Fault;
 use nsemail_contract::guid::Guid;
@@ -12,8 +13,8 @@ use nsemail_contract::limits;
 use nsemail_contract::queryset::{QuerySet, Version};
 use nsemail_contract::text::Text;
 use nsemail_contract::wire::{
-    Counter, CounterKind, DoesNotFit, EmptyRequest, EventsRequest, Hosted, InstallRequest, ListReply,
-    ListRequest, ListedRecord, REPLY_HEADER, RecordState, ReplyWriter, Tail, UninstallRequest,
+    Counter, CounterKind, DoesNotFit, EmptyRequest, EventKind, EventsRequest, Hosted, InstallRequest,
+    ListReply, ListRequest, ListedRecord, REPLY_HEADER, RecordState, ReplyWriter, Tail, UninstallRequest,
 };
 use nsemail_kernel::irql::Passive;
 use nsemail_kernel::lock::PushLock;
@@ -74,8 +75,15 @@ impl Device for AdminDevice {
         match request.code() {
             ioctl::LIST => {
                 let listing = request.file().0.clone();
-                self.reply(request, ListRequest::parse, |asked, reply| {
-                    self.list(passive, &listing, &asked, reply)
+                // The domain is in the memory that the reply is written to, so the objects are looked for before.
+                let parse = |input: &[u8]| {
+                    ListRequest::parse(input).map(|asked| {
+                        let first = (asked.cursor == 0).then(|| self.snapshot(passive, &asked));
+                        (asked.provider, asked.cursor, first)
+                    })
+                };
+                self.reply(request, parse, |(provider, cursor, first), reply| {
+                    list(passive, &listing, provider, cursor, first, reply)
                 });
             }
             ioctl::HOSTED => self.reply(request, EmptyRequest::parse, |_, reply| {
@@ -84,6 +92,7 @@ impl Device for AdminDevice {
             ioctl::STATISTICS => self.reply(request, EmptyRequest::parse, |_, reply| {
                 self.statistics(passive, reply)
             }),
+            ioctl::RESET_STATISTICS => self.reply(request, EmptyRequest::parse, |_, reply| self.reset(reply)),
             ioctl::EVENTS => self.reply(request, EventsRequest::parse, |asked, reply| {
                 self.events(asked.after, reply)
             }),
@@ -145,6 +154,9 @@ impl AdminDevice {
         parse: impl FnOnce(&[u8]) -> Result<T, E>,
         write: impl for<'b> FnOnce(T, ReplyWriter<'b>) -> Answer<'b>,
     ) {
+        if request.output_len() < REPLY_HEADER {
+            return request.complete(NtStatus::BUFFER_TOO_SMALL);
+        }
         let parsed = request
             .input()
             .and_then(|input| parse(input).map_err(|_| NtStatus::INVALID_PARAMETER));
@@ -219,6 +231,14 @@ impl AdminDevice {
         (reply, WsaCode::NO_ERROR, Tail::Required)
     }
 
+    /// `RESET_STATISTICS`.
+    fn reset<'b>(&self, reply: ReplyWriter<'b>) -> Answer<'b> {
+        let common = self.host.common();
+        common.counters().reset();
+        common.event(EventKind::STATISTICS_RESET, None, [0; 2], format_args!(""));
+        (reply, WsaCode::NO_ERROR, Tail::Required)
+    }
+
     /// `EVENTS`.
     fn events<'b>(&self, after: u64, mut reply: ReplyWriter<'b>) -> Answer<'b> {
         let events = self.host.common().events();
@@ -232,63 +252,85 @@ impl AdminDevice {
         (reply, WsaCode::NO_ERROR, Tail::Continued)
     }
 
-    /// `LIST`.
-    fn list<'b>(
-        &self,
-        passive: Passive<'_>,
-        handle: &PushLock<Option<Listing>>,
-        asked: &ListRequest,
-        mut reply: ReplyWriter<'b>,
-    ) -> Answer<'b> {
-        ListReply::start(&mut reply);
-        let mut present = handle.write(passive);
-        if asked.cursor == 0 {
-            *present = None;
-            match self.snapshot(passive, asked.provider) {
-                Ok(listing) => *present = Some(listing),
-                Err(code) => return (reply, code, Tail::Continued),
-            }
-        }
-        let page = present.as_ref().ok_or(WsaCode::WSAEINVAL);
-        let code = match page.and_then(|listing| listing.write_page(asked, &mut reply)) {
-            Ok(next) => {
-                ListReply::put_next(&mut reply, next);
-                if next == 0 {
-                    *present = None;
-                }
-                WsaCode::NO_ERROR
-            }
-            Err(code) => code,
+    /// The objects of a provider that are asked for, as they are now, by folded name and context.
+    fn snapshot(&self, passive: Passive<'_>, asked: &ListRequest<'_>) -> Result<Listing, WsaCode> {
+        let domain = match asked.domain {
+            domain if domain.is_empty() => None,
+            domain => Some(Domain::parse(domain).map_err(|_| WsaCode::WSAEINVAL)?),
         };
-        (reply, code, Tail::Continued)
-    }
-
-    /// All objects of a provider as they are now, by folded name and context.
-    fn snapshot(&self, passive: Passive<'_>, provider: Guid) -> Result<Listing, WsaCode> {
         let service = self
             .host
-            .find(passive, provider)
+            .find(passive, asked.provider)
             .ok_or(WsaCode::WSASERVICE_NOT_FOUND)?;
-        let records = service.store().read(passive).snapshot(|_| true);
+        let wanted = |view: &RecordRef<'_>| {
+            asked.state.is_none_or(|state| state == state_of(view.state()))
+                && domain.is_none_or(|domain| is_of(view.name(), domain))
+        };
+        let records = service.store().read(passive).snapshot(wanted);
         let mut records = records.map_err(|_| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
         records.sort_unstable_by(Record::cmp_name);
         // Only to tell listings apart, so half of the bits will do.
         #[expect(clippy::cast_possible_truncation, reason = "the lower half is meant")]
         let serial = self.host.common().serial() as u32;
         Ok(Listing {
-            provider,
+            provider: asked.provider,
             serial,
             records,
         })
     }
 }
 
+/// `LIST`.
+fn list<'b>(
+    passive: Passive<'_>,
+    handle: &PushLock<Option<Listing>>,
+    provider: Guid,
+    cursor: u64,
+    first: Option<Result<Listing, WsaCode>>,
+    mut reply: ReplyWriter<'b>,
+) -> Answer<'b> {
+    ListReply::start(&mut reply);
+    let mut present = handle.write(passive);
+    match first {
+        None => {}
+        Some(Ok(listing)) => *present = Some(listing),
+        Some(Err(code)) => {
+            *present = None;
+            return (reply, code, Tail::Continued);
+        }
+    }
+    let page = present.as_ref().ok_or(WsaCode::WSAEINVAL);
+    let code = match page.and_then(|listing| listing.write_page(provider, cursor, &mut reply)) {
+        Ok(next) => {
+            ListReply::put_next(&mut reply, next);
+            if next == 0 {
+                *present = None;
+            }
+            WsaCode::NO_ERROR
+        }
+        Err(code) => code,
+    };
+    (reply, code, Tail::Continued)
+}
+
+/// Whether a name, which is a mail address, belongs to a domain.
+fn is_of(name: Text<'_>, domain: Domain<'_>) -> bool {
+    Address::parse(name).is_ok_and(|address| address.domain().key_units().eq(domain.key_units()))
+}
+
+const fn state_of(state: State) -> RecordState {
+    match state {
+        State::Registered => RecordState::Registered,
+        State::Deregistered => RecordState::Deregistered,
+    }
+}
+
 impl Listing {
     /// Writes the page that a cursor begins, and gives the cursor of the next one.
-    fn write_page(&self, asked: &ListRequest, reply: &mut ReplyWriter<'_>) -> Result<u64, WsaCode> {
-        let first = match asked.cursor {
+    fn write_page(&self, provider: Guid, cursor: u64, reply: &mut ReplyWriter<'_>) -> Result<u64, WsaCode> {
+        let first = match cursor {
             0 => 0,
-            cursor if cursor >> 32 == u64::from(self.serial) && asked.provider == self.provider => {
+            cursor if cursor >> 32 == u64::from(self.serial) && provider == self.provider => {
                 usize::try_from(cursor & u64::from(u32::MAX)).map_err(|_| WsaCode::WSAEINVAL)?
             }
             _ => return Err(WsaCode::WSAEINVAL),
@@ -306,10 +348,7 @@ impl Listing {
 fn listed<'r>(view: &RecordRef<'r>, provider: Guid) -> ListedRecord<'r> {
     let fields = view.fields();
     ListedRecord {
-        state: match fields.state {
-            State::Registered => RecordState::Registered,
-            State::Deregistered => RecordState::Deregistered,
-        },
+        state: state_of(fields.state),
         record: QuerySet {
             name: Some(fields.name),
             version: fields.version.map(|version| Version {

@@ -31,7 +31,7 @@ fn empty() -> Vec<u8> {
 
 fn list(provider: Guid, cursor: u64) -> Vec<u8> {
     let mut request = vec![0; 64];
-    let size = ListRequest { cursor, provider }.write(&mut request).unwrap();
+    let size = ListRequest::all(provider, cursor).write(&mut request).unwrap();
     request.truncate(size);
     request
 }

@@ -68,6 +68,9 @@ control_codes! {
     /// Takes a namespace provider that is not attached out of the catalogue: [`crate::wire::ProviderRequest`] to an
     /// empty reply.
     FORGET = 0x80D, FILE_WRITE_ACCESS;
+    /// Sets the counters back to zero, of either device, but not those of what is there now:
+    /// [`crate::wire::EmptyRequest`] to an empty reply.
+    RESET_STATISTICS = 0x80E, FILE_WRITE_ACCESS;
     /// Reads the records of a hosted provider page by page, provider device only:
     /// [`crate::wire::ListRequest`] to [`crate::wire::ListReply`].
     LIST = 0x840, FILE_READ_ACCESS;

@@ -4,8 +4,8 @@ mod common;
 
 use common::{text, written};
 use nsemail_contract::wire::{
-    ChainPart, EnableRequest, ExplainReply, ExplainRequest, Explained, InstallRequest, OrderRequest,
-    ProviderFlags, ProviderRequest, Reply, ReplyWriter, Tail, UninstallRequest,
+    ChainPart, EnableRequest, ExplainReply, ExplainRequest, Explained, InstallRequest, ListRequest,
+    OrderRequest, ProviderFlags, ProviderRequest, RecordState, Reply, ReplyWriter, Tail, UninstallRequest,
 };
 use nsemail_contract::{Fault, FaultKind, Guid, Text, WsaCode};
 use proptest::prelude::*;
@@ -78,7 +78,18 @@ proptest! {
         for length in 0..bytes.len() {
             prop_assert!(InstallRequest::parse(&bytes[..length]).is_err());
         }
-        let request = UninstallRequest { provider, delete_names };
+        let request = ListRequest {
+            cursor: 7,
+            provider,
+            state: Some(RecordState::Deregistered),
+            domain: Text::from_str(&name).unwrap(),
+        };
+        let bytes = written(|out| request.write(out));
+        prop_assert_eq!(ListRequest::parse(&bytes), Ok(request));
+        let request = UninstallRequest {
+            provider,
+            delete_names,
+        };
         let bytes = written(|out| request.write(out));
         prop_assert_eq!(UninstallRequest::parse(&bytes), Ok(request));
     }

@@ -67,7 +67,8 @@ fn guids_are_shown_in_upper_case_and_braces_and_read_in_any_case() {
 
 #[test]
 fn control_codes_are_buffered_and_distinct_and_only_changes_need_write_access() {
-    const CHANGES: [u32; 6] = [
+    const CHANGES: [u32; 7] = [
+        ioctl::RESET_STATISTICS,
         ioctl::SET_SERVICE,
         ioctl::ENABLE,
         ioctl::ORDER,

@@ -95,8 +95,9 @@ proptest! {
         prop_assert_eq!(EndRequest::parse(&written(|out| end.write(out))), Ok(end));
         let events = EventsRequest { after: lookup };
         prop_assert_eq!(EventsRequest::parse(&written(|out| events.write(out))), Ok(events));
-        let list = ListRequest { cursor: lookup, provider: Guid::from_u128(guid) };
-        prop_assert_eq!(ListRequest::parse(&written(|out| list.write(out))), Ok(list));
+        let list = ListRequest::all(Guid::from_u128(guid), lookup);
+        let bytes = written(|out| list.write(out));
+        prop_assert_eq!(ListRequest::parse(&bytes), Ok(list));
         prop_assert_eq!(EmptyRequest::parse(&written(|out| EmptyRequest.write(out))), Ok(EmptyRequest));
     }
 

@@ -1,8 +1,8 @@
 //! The requests of administration, with owned answers.
 
 use nsemail_contract::wire::{
-    ChainPart, EnableRequest, ExplainReply, ExplainRequest, InstallRequest, OrderRequest, ProviderFlags,
-    ProviderRequest, UninstallRequest,
+    ChainPart, EmptyRequest, EnableRequest, ExplainReply, ExplainRequest, InstallRequest, OrderRequest,
+    ProviderFlags, ProviderRequest, UninstallRequest,
 };
 use nsemail_contract::{Guid, ioctl};
 
@@ -83,7 +83,30 @@ impl<T: Transport> Client<T> {
     }
 }
 
+fn reset_statistics(transport: &impl Transport) -> Result<(), Error> {
+    let input = request(|out| EmptyRequest.write(out))?;
+    call(transport, ioctl::RESET_STATISTICS, &input, FIRST_ROOM, |_| Ok(()))
+}
+
+impl<T: Transport> Client<T> {
+    /// Sets the counters of the client driver back to zero.
+    ///
+    /// # Errors
+    /// What the driver answered.
+    pub fn reset_statistics(&self) -> Result<(), Error> {
+        reset_statistics(self.transport())
+    }
+}
+
 impl<T: Transport> AdminClient<T> {
+    /// Sets the counters of the provider driver back to zero.
+    ///
+    /// # Errors
+    /// What the driver answered.
+    pub fn reset_statistics(&self) -> Result<(), Error> {
+        reset_statistics(self.transport())
+    }
+
     /// Has the provider driver host another namespace provider; answers when it is registered.
     ///
     /// # Errors

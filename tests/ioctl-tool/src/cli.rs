@@ -96,8 +96,12 @@ pub enum Command {
     /// Have the provider driver host a namespace provider no more, and take it out of the catalogue
     #[command(after_help = "Example: nsemail uninstall {C2B81F06-9D47-4E3A-A1F5-5E08D7643B29} --yes")]
     Uninstall(Uninstall),
+    /// List what the hosted namespace providers have stored, in the order of names
+    #[command(after_help = "Example: nsemail list --domain example.com --state registered")]
+    List(List),
     /// Show what the drivers have counted
-    Statistics(FromDrivers),
+    #[command(after_help = "Example: nsemail statistics --driver client --reset")]
+    Statistics(Statistics),
     /// Show what the drivers have recorded
     Events(FromDrivers),
     /// Work on installation blobs, which say what domains a provider claims
@@ -283,6 +287,28 @@ pub struct FromDrivers {
     /// Which driver to ask
     #[arg(long, value_enum, default_value_t = Driver::All)]
     pub driver: Driver,
+}
+
+#[derive(Debug, Args)]
+pub struct Statistics {
+    #[command(flatten)]
+    pub from: FromDrivers,
+    /// Set the counters back to zero, after they were shown
+    #[arg(long)]
+    pub reset: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only names of this domain
+    #[arg(long, short)]
+    pub domain: Option<String>,
+    /// Only names in this state
+    #[arg(long, value_enum, default_value_t = States::All)]
+    pub state: States,
+    /// Only names of this namespace provider
+    #[arg(long, value_name = "GUID")]
+    pub provider: Option<Guid>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -401,7 +401,16 @@ impl<T: Transport> AdminClient<T> {
     /// # Errors
     /// What the driver answered.
     pub fn list(&self, provider: Guid, cursor: u64) -> Result<(Vec<StoredRecord>, u64), Error> {
-        let input = request(|out| ListRequest { cursor, provider }.write(out))?;
+        self.list_matching(&ListRequest::all(provider, cursor))
+    }
+
+    /// A page of those objects of a hosted provider that are asked for, and the cursor of the next page, 0 after the
+    /// last one.
+    ///
+    /// # Errors
+    /// What the driver answered.
+    pub fn list_matching(&self, asked: &ListRequest<'_>) -> Result<(Vec<StoredRecord>, u64), Error> {
+        let input = request(|out| asked.write(out))?;
         call(&self.0, ioctl::LIST, &input, 64 * FIRST_ROOM, |reply| {
             let page = ListReply::read(reply)?;
             let records = page

@@ -76,6 +76,7 @@ fn run(cli: &Cli, output: Output) -> Result<ExitCode, Error> {
             Command::Enable(one) => commands::catalogue::enable(one.provider, true, connection, output),
             Command::Disable(one) => commands::catalogue::enable(one.provider, false, connection, output),
             Command::Order(order) => commands::catalogue::order(order, connection, output),
+            Command::List(list) => commands::list::run(list, connection, output),
             Command::Statistics(statistics) => commands::statistics::run(statistics, connection, output),
             Command::Events(events) => commands::events::run(events, connection, output),
             Command::Import(import) => commands::import::run(import, connection, output),

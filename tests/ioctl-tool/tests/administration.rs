@@ -221,3 +221,69 @@ fn what_is_wrong_with_an_installation_is_told_and_nothing_is_installed() {
         .expect_error(3, "WSAEACCES");
     assert_eq!(order(&machine), before);
 }
+
+fn listed(machine: &Machine, arguments: &[&str]) -> Vec<String> {
+    let document = machine.json(&[&["list"], arguments].concat());
+    let records = document["records"].as_array().unwrap().iter();
+    records
+        .map(|record| record["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn list_shows_what_is_stored_by_domain_and_state() {
+    let machine = Machine::new();
+    for name in [
+        "carol@example.com",
+        "Bob@Example.COM.",
+        "alice@mail.example.com",
+        "dave@example.net",
+    ] {
+        machine
+            .run(&["register", name, "--addr", "192.0.2.7:25"])
+            .expect(0);
+    }
+    machine.run(&["deregister", "carol@example.com"]).expect(0);
+    let all = listed(&machine, &[]);
+    assert_eq!(all.len(), 4, "{all:?}");
+    assert_eq!(
+        listed(&machine, &["--domain", "EXAMPLE.com."]),
+        ["Bob@Example.COM.", "carol@example.com"]
+    );
+    assert_eq!(
+        listed(&machine, &["--domain", "example.com", "--state", "deregistered"]),
+        ["carol@example.com"]
+    );
+    assert_eq!(listed(&machine, &["--state", "registered"]).len(), 3);
+    assert_eq!(listed(&machine, &["--provider", EXAMPLE]), ["dave@example.net"]);
+    assert_eq!(listed(&machine, &["--domain", "nowhere.example"]), [""; 0]);
+    let text = machine.run(&["list", "--state", "deregistered"]);
+    text.expect(0);
+    assert!(
+        text.stdout
+            .lines()
+            .nth(1)
+            .unwrap()
+            .starts_with("carol@example.com"),
+        "{text:?}"
+    );
+    machine
+        .run(&["list", "--domain", "exa mple.com"])
+        .expect_error(2, "WSAEINVAL");
+    machine
+        .run(&["list", "--provider", THIRD])
+        .expect_error(1, "WSASERVICE_NOT_FOUND");
+    machine
+        .run(&["--as", "user", "list"])
+        .expect_error(3, "WSAEACCES");
+}
+
+#[test]
+fn statistics_are_shown_before_they_are_reset_and_only_by_those_who_may() {
+    let machine = Machine::new();
+    let shown = machine.json(&["statistics", "--reset"]);
+    assert!(shown["counters"].as_array().unwrap().len() > 5);
+    machine
+        .run(&["--as", "user", "statistics", "--driver", "client", "--reset"])
+        .expect(3);
+}

@@ -11,8 +11,8 @@ use nsemail_contract::{
     blob::{self, Level},
     ioctl,
     wire::{
-        ChainPart, CounterKind, EnableRequest, EventKind, InstallRequest, OrderRequest, ProviderRequest,
-        UninstallRequest,
+        ChainPart, CounterKind, EnableRequest, EventKind, InstallRequest, ListRequest, OrderRequest,
+        ProviderRequest, RecordState, UninstallRequest,
     },
 };
 
@@ -480,4 +480,97 @@ pub fn what_is_hosted_is_changed_by_nobody_else_and_not_by_nonsense(kernel: &dyn
     }
     assert_eq!(client.hosted().unwrap(), before);
     assert_eq!(kernel.user().attached(), 2);
+}
+
+/// Counters are set back to zero, and what counts the things that are there now is not.
+pub fn counters_are_reset_and_gauges_are_not(kernel: &dyn Kernel) {
+    kernel.start_both();
+    let session = kernel.administrator();
+    let admin = kernel.program(Who::Administrator).open_admin();
+    session.register("ivan@example.com", &[ADDRESS]).unwrap();
+    let query = Query::name("ivan@example.com");
+    let open = answered(session.client().begin(&query, LookupFlags::RETURN_ALL)).unwrap();
+    answered(open.next(LookupFlags::empty())).unwrap();
+    assert!(session.counted(CounterKind::LOOKUP_BEGIN) > 0 && admin.counted(CounterKind::LOG_RECORDS) > 0);
+    answered(session.client().reset_statistics()).unwrap();
+    answered(admin.client().reset_statistics()).unwrap();
+    for kind in [
+        CounterKind::LOOKUP_BEGIN,
+        CounterKind::LOOKUP_NEXT,
+        CounterKind::REGISTER,
+        CounterKind::STARTUP,
+        CounterKind::LOG_RECORDS,
+    ] {
+        assert_eq!((session.counted(kind), admin.counted(kind)), (0, 0), "{kind:?}");
+    }
+    assert_eq!(session.counted(CounterKind::LOOKUPS), 1);
+    assert_eq!(admin.counted(CounterKind::LOOKUPS), 1);
+    assert_eq!(admin.counted(CounterKind::OBJECTS), 1);
+    answered(open.end()).unwrap();
+    assert_eq!(admin.counted(CounterKind::LOOKUPS), 0);
+    let user = kernel.user();
+    let reset = user
+        .client()
+        .reset_statistics()
+        .map_err(|error| error.exit_code());
+    assert_eq!(reset, Err(nsemail::ExitCode::AccessDenied));
+}
+
+/// A listing has the names of the domain and the state that are asked for and no others, however many pages it takes.
+pub fn a_listing_is_filtered_by_domain_and_state(kernel: &dyn Kernel) {
+    const NAMES: usize = 120;
+    kernel.start_both();
+    let session = kernel.administrator();
+    let admin = kernel.program(Who::Administrator).open_admin();
+    for number in 0..NAMES {
+        let domain = ["example.com", "Example.COM.", "elsewhere.example"][number % 3];
+        let name = format!("user{number:03}@{domain}");
+        session.register(&name, &[ADDRESS]).unwrap();
+        if number % 2 == 0 {
+            session.deregister(&name).unwrap();
+        }
+    }
+    let list = |domain: &str, state| {
+        let mut asked = ListRequest {
+            cursor: 0,
+            provider: DEFAULT,
+            state,
+            domain: Text::from_str(domain).unwrap(),
+        };
+        let mut found = Vec::new();
+        loop {
+            let (page, next) = admin.client().list_matching(&asked).unwrap();
+            found.extend(page);
+            asked.cursor = next;
+            if next == 0 {
+                return found;
+            }
+        }
+    };
+    let of_domain = list("EXAMPLE.com", None);
+    assert_eq!(of_domain.len(), NAMES / 3 * 2);
+    assert!(
+        of_domain
+            .iter()
+            .all(|it| it.record.name.to_lowercase().contains("@example.com"))
+    );
+    let names: Vec<_> = of_domain.iter().map(|it| &it.record.name).collect();
+    assert!(names.is_sorted(), "in the order of names");
+    let deregistered = list("example.com", Some(RecordState::Deregistered));
+    assert_eq!(deregistered.len(), NAMES / 3);
+    assert!(
+        deregistered
+            .iter()
+            .all(|it| it.state == RecordState::Deregistered)
+    );
+    assert_eq!(list("", Some(RecordState::Registered)).len(), NAMES / 2);
+    assert_eq!(list("mail.example.com", None).len(), 0, "domains match exactly");
+    let wrong = ListRequest {
+        domain: Text::from_str("no domain").unwrap(),
+        ..ListRequest::all(DEFAULT, 0)
+    };
+    assert_eq!(
+        answered(admin.client().list_matching(&wrong)),
+        Err(WsaCode::WSAEINVAL)
+    );
 }

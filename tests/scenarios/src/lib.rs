@@ -85,6 +85,8 @@ macro_rules! for_each_scenario {
                 an_uninstallation_waits_for_changes_in_flight_and_blocks_nobody,
                 a_cancelled_installation_happens_wholly_or_not_at_all,
                 what_is_hosted_is_changed_by_nobody_else_and_not_by_nonsense,
+                counters_are_reset_and_gauges_are_not,
+                a_listing_is_filtered_by_domain_and_state,
             ],
             access: [
                 a_user_looks_up_and_does_not_register,

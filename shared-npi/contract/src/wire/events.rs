@@ -86,6 +86,8 @@ event_kinds! {
     INSTALLED = 44, "installed", false;
     /// A provider was uninstalled from the provider driver. Subject: the provider.
     UNINSTALLED = 45, "uninstalled", false;
+    /// An administrator has set the counters back to zero.
+    STATISTICS_RESET = 46, "statistics-reset", false;
     /// A log was written anew, without what is past. Subject: the provider. Numbers: its size.
     LOG_COMPACTED = 32, "log-compacted", false;
 }

@@ -252,16 +252,34 @@ impl RecordState {
     }
 }
 
-/// Asks for a page of the objects of a hosted provider. Fields: cursor, GUID.
+/// Asks for a page of the objects of a hosted provider. Fields: cursor, GUID, state or 0 for any, length of the domain
+/// (units), domain.
+///
+/// What is listed is decided by the request for the first page; those for others only name the page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ListRequest {
+pub struct ListRequest<'a> {
     /// Where the page starts: 0, or what the page before said.
     pub cursor: u64,
     /// The hosted namespace provider.
     pub provider: Guid,
+    /// Only objects in this state.
+    pub state: Option<RecordState>,
+    /// Only names of this domain; empty for all.
+    pub domain: Text<'a>,
 }
 
-impl ListRequest {
+impl<'a> ListRequest<'a> {
+    /// Asks for all objects.
+    #[must_use]
+    pub const fn all(provider: Guid, cursor: u64) -> Self {
+        Self {
+            cursor,
+            provider,
+            state: None,
+            domain: Text::EMPTY,
+        }
+    }
+
     /// Writes the request; answers its size.
     ///
     /// # Errors
@@ -270,6 +288,9 @@ impl ListRequest {
         request::write(out, |writer| {
             writer.u64(self.cursor);
             writer.guid(self.provider);
+            writer.u32(self.state.map_or(0, |state| state as u32));
+            write_length(writer, self.domain.len());
+            self.domain.write_to(writer);
         })
     }
 
@@ -277,12 +298,25 @@ impl ListRequest {
     ///
     /// # Errors
     /// The first fault.
-    pub fn parse(bytes: &[u8]) -> Result<Self, Fault> {
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Fault> {
         let mut reader = request::open(bytes)?;
         let cursor = reader.u64()?;
         let provider = reader.guid()?;
+        let bad = reader.fault(FaultKind::BadValue);
+        let state = match reader.u32()? {
+            0 => None,
+            number => Some(RecordState::from_u32(number).ok_or(bad)?),
+        };
+        let length = reader.u32()?;
+        let domain = read_text(&mut reader, length)?;
+        reader.align8()?;
         request::close(bytes, &reader)?;
-        Ok(Self { cursor, provider })
+        Ok(Self {
+            cursor,
+            provider,
+            state,
+            domain,
+        })
     }
 }
 

@@ -12,10 +12,10 @@ use crate::output::{Output, shown};
 
 /// The installation blob, from the file or the claims of the command line.
 pub fn blob(install: &Install) -> Result<Vec<u8>, Error> {
-    match &install.blob {
-        Some(file) => super::blob::read(file),
-        None => super::blob::made(&install.domains, install.wildcard, 1),
-    }
+    install.blob.as_deref().map_or_else(
+        || super::blob::made(&install.domains, install.wildcard, 1),
+        super::blob::read,
+    )
 }
 
 pub fn install(

@@ -4,13 +4,13 @@ use nsemail::{Error, ExitCode};
 use nsemail_contract::wire::Counter;
 use serde_json::{Value, json};
 
-use crate::cli::{Driver, FromDrivers};
+use crate::cli::{Driver, Statistics};
 use crate::connect::Connection;
 use crate::output::{Output, lines};
 
-pub fn run(statistics: &FromDrivers, connection: &Connection, output: Output) -> Result<ExitCode, Error> {
+pub fn run(statistics: &Statistics, connection: &Connection, output: Output) -> Result<ExitCode, Error> {
     let counters = from_drivers(
-        statistics.driver,
+        statistics.from.driver,
         || connection.client(false)?.statistics(),
         || connection.admin()?.statistics(),
     )?;
@@ -44,6 +44,14 @@ pub fn run(statistics: &FromDrivers, connection: &Connection, output: Output) ->
         }
         lines(table, &[3])
     })?;
+    if statistics.reset {
+        let reset = |result: Result<(), Error>| result.map(|()| Vec::<()>::new());
+        from_drivers(
+            statistics.from.driver,
+            || reset(connection.client(true)?.reset_statistics()),
+            || reset(connection.administrator(true)?.reset_statistics()),
+        )?;
+    }
     Ok(ExitCode::Ok)
 }
 

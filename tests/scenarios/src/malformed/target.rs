@@ -6,8 +6,8 @@ use nsemail_contract::{
     queryset::{Addresses, Protocols, Version},
     sockaddr::Protocol,
     wire::{
-        BatchRequest, BeginReply, CounterKind, EmptyRequest, EndRequest, EventsRequest, ListRequest,
-        LookupRequest, NextRequest, REPLY_HEADER, Reply, SetRequest,
+        BatchRequest, BeginReply, CounterKind, EmptyRequest, EndRequest, EventsRequest, ExplainRequest,
+        ListRequest, LookupRequest, NextRequest, REPLY_HEADER, Reply, SetRequest,
     },
 };
 
@@ -31,6 +31,7 @@ pub(super) const CODES: [(Device, &[u32]); 2] = [
             ioctl::STATISTICS,
             ioctl::EVENTS,
             ioctl::END_SESSION,
+            ioctl::EXPLAIN,
         ],
     ),
     (
@@ -158,12 +159,13 @@ impl Target<'_> {
                 };
                 message(|out| request.write(out))
             }
+            ioctl::EXPLAIN => {
+                let name = Text::from_str("alice@example.com").unwrap();
+                message(|out| ExplainRequest { name }.write(out))
+            }
             ioctl::EVENTS => message(|out| EventsRequest { after: 0 }.write(out)),
             ioctl::LIST => {
-                let request = ListRequest {
-                    cursor: 0,
-                    provider: DEFAULT,
-                };
+                let request = ListRequest::all(DEFAULT, 0);
                 message(|out| request.write(out))
             }
             _ => message(|out| EmptyRequest.write(out)),
