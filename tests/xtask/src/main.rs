@@ -47,6 +47,20 @@ enum WineTask {
     },
     /// Check the driver images that were built: imports, sections, stack, symbols, size, version
     Check,
+    /// Build everything, and run the scenarios with the real drivers under Wine
+    Test {
+        /// Run what was built before
+        #[arg(long)]
+        no_build: bool,
+        /// Install the Debian packages that are missing (with apt-get; with sudo unless run by root)
+        #[arg(long)]
+        install: bool,
+        /// Jobs that cargo may run at a time
+        #[arg(long, short, default_value_t = 2)]
+        jobs: usize,
+        /// Run only the scenarios with this in their names
+        filter: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -64,5 +78,16 @@ fn run(task: &Task) -> Result<()> {
     match task {
         Task::Wine(WineTask::Build { install, jobs, only }) => wine::build(&paths, *install, *jobs, *only),
         Task::Wine(WineTask::Check) => image::check(&paths),
+        Task::Wine(WineTask::Test {
+            no_build,
+            install,
+            jobs,
+            filter,
+        }) => {
+            if !no_build {
+                wine::build(&paths, *install, *jobs, None)?;
+            }
+            wine::run::run(&paths, filter.as_deref())
+        }
     }
 }

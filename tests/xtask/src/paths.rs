@@ -45,6 +45,11 @@ impl Paths {
         }
     }
 
+    /// The folder of everything that is made.
+    pub fn made(&self) -> PathBuf {
+        self.repository.join("target/wine")
+    }
+
     /// Where cargo puts what it builds for Windows. wdk-build finds the workspace by walking up from there.
     pub fn target(&self) -> PathBuf {
         self.stage.join("target")

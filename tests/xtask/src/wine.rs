@@ -7,6 +7,7 @@ pub mod content_root;
 pub mod drivers;
 pub mod imports;
 pub mod programs;
+pub mod run;
 pub mod shims;
 pub mod stage;
 pub mod toolchain;
