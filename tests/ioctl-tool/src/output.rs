@@ -28,6 +28,15 @@ impl Output {
         }
     }
 
+    /// As either says.
+    pub const fn or(self, other: Self) -> Self {
+        Self {
+            json: self.json || other.json,
+            quiet: self.quiet || other.quiet,
+            legend: self.legend && other.legend,
+        }
+    }
+
     /// Prints a result: the document for programs, or the lines for people.
     pub fn result(self, document: &Value, lines: impl FnOnce() -> String) -> Result<(), Error> {
         if self.json {
