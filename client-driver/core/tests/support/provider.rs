@@ -57,10 +57,19 @@ pub struct Module {
 
 /// A module with this number as its GUID, that claims the domains and has no names.
 pub fn module(number: u8, claims: &[(&str, Level)]) -> Module {
+    claiming(number, claims, false)
+}
+
+/// A module that takes any name besides the domains that it claims.
+pub fn wildcard(number: u8, claims: &[(&str, Level)]) -> Module {
+    claiming(number, claims, true)
+}
+
+fn claiming(number: u8, claims: &[(&str, Level)], wildcard: bool) -> Module {
     let domain = |text| Domain::parse(Text::from_str(text).unwrap()).unwrap();
     let claims = claims.iter().map(|&(name, level)| (level, domain(name)));
     let mut blob = vec![0; 1024];
-    let size = blob::write(1, false, claims, &mut blob).unwrap();
+    let size = blob::write(1, wildcard, claims, &mut blob).unwrap();
     blob.truncate(size);
     Module {
         guid: Guid::from_u128(number.into()),
