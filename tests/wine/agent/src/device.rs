@@ -15,7 +15,9 @@ use windows_sys::Win32::{
         CloseHandle, DUPLICATE_SAME_ACCESS, DuplicateHandle, ERROR_INVALID_HANDLE, ERROR_IO_PENDING,
         GENERIC_READ, GENERIC_WRITE, HANDLE, INVALID_HANDLE_VALUE,
     },
-    Storage::FileSystem::{CreateFileW, FILE_FLAG_OVERLAPPED, FILE_SHARE_READ, FILE_SHARE_WRITE, OPEN_EXISTING},
+    Storage::FileSystem::{
+        CreateFileW, FILE_FLAG_OVERLAPPED, FILE_SHARE_READ, FILE_SHARE_WRITE, OPEN_EXISTING,
+    },
     System::{
         IO::{CancelIoEx, DeviceIoControl, GetOverlappedResult, OVERLAPPED},
         Threading::{CreateEventW, GetCurrentProcess},
@@ -76,7 +78,11 @@ impl Devices {
     }
 
     pub fn open(&mut self, path: &str, access: u32) -> Result<u32, u32> {
-        let access = if access & 2 == 0 { GENERIC_READ } else { GENERIC_READ | GENERIC_WRITE };
+        let access = if access & 2 == 0 {
+            GENERIC_READ
+        } else {
+            GENERIC_READ | GENERIC_WRITE
+        };
         let path = wide(path);
         // SAFETY: the path is terminated and outlives the call; the other pointers may be null.
         let handle = unsafe {
@@ -110,7 +116,11 @@ impl Devices {
             return ERROR_INVALID_HANDLE;
         };
         // SAFETY: the handle is open and ours.
-        if unsafe { CloseHandle(handle) } == 0 { last_error() } else { 0 }
+        if unsafe { CloseHandle(handle) } == 0 {
+            last_error()
+        } else {
+            0
+        }
     }
 
     pub fn duplicate(&mut self, handle: u32) -> Result<u32, u32> {
@@ -119,9 +129,21 @@ impl Devices {
         let this = unsafe { GetCurrentProcess() };
         // SAFETY: the out parameter is valid.
         let done = unsafe {
-            DuplicateHandle(this, self.handle(handle), this, &raw mut second, 0, 0, DUPLICATE_SAME_ACCESS)
+            DuplicateHandle(
+                this,
+                self.handle(handle),
+                this,
+                &raw mut second,
+                0,
+                0,
+                DUPLICATE_SAME_ACCESS,
+            )
         };
-        if done == 0 { Err(last_error()) } else { Ok(self.add(second)) }
+        if done == 0 {
+            Err(last_error())
+        } else {
+            Ok(self.add(second))
+        }
     }
 
     /// Sends a request.
@@ -149,7 +171,9 @@ impl Devices {
                 overlapped,
             )
         };
-        let failed = (done == 0).then(last_error).filter(|error| *error != ERROR_IO_PENDING);
+        let failed = (done == 0)
+            .then(last_error)
+            .filter(|error| *error != ERROR_IO_PENDING);
         let call = Arc::new(Call {
             handle,
             overlapped,

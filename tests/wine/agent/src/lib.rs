@@ -149,7 +149,9 @@ impl Reader {
     /// Takes a number; zero if there is none.
     pub fn number(&mut self) -> u32 {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let number = rest.first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let number = rest
+            .first_chunk::<4>()
+            .map_or(0, |bytes| u32::from_le_bytes(*bytes));
         self.at += 4;
         number
     }

@@ -3,8 +3,8 @@
 use std::ptr;
 
 use windows_sys::Win32::System::Registry::{
-    HKEY_LOCAL_MACHINE, KEY_ALL_ACCESS, REG_OPTION_NON_VOLATILE, RegCloseKey, RegCreateKeyExW, RegDeleteTreeW,
-    RegSetValueExW,
+    HKEY_LOCAL_MACHINE, KEY_ALL_ACCESS, REG_OPTION_NON_VOLATILE, RegCloseKey, RegCreateKeyExW,
+    RegDeleteTreeW, RegSetValueExW,
 };
 
 use crate::wide;

@@ -15,7 +15,11 @@ struct Handle(SC_HANDLE);
 
 impl Handle {
     fn new(handle: SC_HANDLE) -> Result<Self, u32> {
-        if handle.is_null() { Err(last_error()) } else { Ok(Self(handle)) }
+        if handle.is_null() {
+            Err(last_error())
+        } else {
+            Ok(Self(handle))
+        }
     }
 
     fn manager() -> Result<Self, u32> {

@@ -74,7 +74,9 @@ impl Agent {
             process: 0,
         };
         let process = agent.ask(Order::Identify, |message| message);
-        agent.process = process.map_err(|Gone| "a program under Wine did not start")?.number();
+        agent.process = process
+            .map_err(|Gone| "a program under Wine did not start")?
+            .number();
         Ok(agent)
     }
 
@@ -113,7 +115,13 @@ impl Agent {
     }
 
     /// Sends a request to a device; returns when it is on its way.
-    pub fn control(&self, handle: u32, code: u32, input: &[u8], room: u32) -> Result<(u32, Receiver<Reader>), Gone> {
+    pub fn control(
+        &self,
+        handle: u32,
+        code: u32,
+        input: &[u8],
+        room: u32,
+    ) -> Result<(u32, Receiver<Reader>), Gone> {
         let (token, answers) = self.order(Order::Control, |message| {
             message.number(handle).number(code).number(room).bytes(input)
         })?;

@@ -61,7 +61,11 @@ pub fn install(agent: &Agent, packages: &[Package]) -> Result<(), String> {
             let path = format!(r"{key}\{}", entry.subkey);
             let set = agent
                 .ask(Order::SetValue, |message| {
-                    message.text(&path).text(name).number(value.kind).bytes(&value.data)
+                    message
+                        .text(&path)
+                        .text(name)
+                        .number(value.kind)
+                        .bytes(&value.data)
                 })
                 .map_err(gone)?
                 .number();

@@ -4,7 +4,10 @@
 //! list of the crate `scenarios`, the same that runs on the simulated machine. Programs are processes of
 //! their own, which do what a scenario tells them.
 
-#![expect(clippy::missing_errors_doc, reason = "an error is what went wrong, in words, for a person to read")]
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "an error is what went wrong, in words, for a person to read"
+)]
 
 mod agent;
 mod install;

@@ -13,7 +13,10 @@ use std::{
 
 use nsemail::transport::Device;
 use nsemail_agent::{Order, Reader};
-use nsemail_contract::{WsaCode, wire::{ReplyWriter, Tail}};
+use nsemail_contract::{
+    WsaCode,
+    wire::{ReplyWriter, Tail},
+};
 use nt_sim::inf::Package;
 use scenarios::kernel::{Access, Answer, Call, Driver, Handle, Hold, Kernel, Process, Service, Who, Win32};
 
@@ -60,9 +63,15 @@ pub fn prepare(prefix: &Prefix) -> Result<(), String> {
         let message = message.text(r"SYSTEM\CurrentControlSet\Control");
         message.text("ServicesPipeTimeout").number(REG_SZ).bytes(&value)
     });
-    let set = set.map_err(|Gone| "the program that sets Wine up is gone")?.number();
+    let set = set
+        .map_err(|Gone| "the program that sets Wine up is gone")?
+        .number();
     prefix.end_all();
-    if set == 0 { Ok(()) } else { Err(format!("Wine cannot be set up: error {set}")) }
+    if set == 0 {
+        Ok(())
+    } else {
+        Err(format!("Wine cannot be set up: error {set}"))
+    }
 }
 
 impl Machine {
@@ -237,7 +246,10 @@ impl Lease {
     /// after the other.
     fn let_drivers_hear(&self) {
         let path = Device::Client.path();
-        let Ok(mut answer) = self.system.ask(Order::Open, |message| message.text(path).number(1)) else {
+        let Ok(mut answer) = self
+            .system
+            .ask(Order::Open, |message| message.text(path).number(1))
+        else {
             return;
         };
         let (error, handle) = (answer.number(), answer.number());
@@ -287,7 +299,11 @@ impl Process for Program {
             .0
             .system
             .ask(Order::Kill, |message| message.number(agent.process()));
-        assert_eq!(killed.expect("the task manager runs").number(), 0, "the program is killed");
+        assert_eq!(
+            killed.expect("the task manager runs").number(),
+            0,
+            "the program is killed"
+        );
         agent.wait_until_gone();
         self.0.let_drivers_hear();
     }
@@ -313,7 +329,9 @@ impl Handle for Open {
     }
 
     fn duplicate(&self) -> Box<dyn Handle> {
-        let answer = self.lease.ask(Order::Duplicate, |message| message.number(self.number));
+        let answer = self
+            .lease
+            .ask(Order::Duplicate, |message| message.number(self.number));
         let mut answer = answer.expect("the program runs");
         let (error, number) = (answer.number(), answer.number());
         assert_eq!(error, 0, "a handle can be duplicated");
@@ -327,7 +345,11 @@ impl Handle for Open {
 impl Drop for Open {
     fn drop(&mut self) {
         // A program that was killed has closed it.
-        if self.lease.ask(Order::Close, |message| message.number(self.number)).is_ok() {
+        if self
+            .lease
+            .ask(Order::Close, |message| message.number(self.number))
+            .is_ok()
+        {
             self.lease.let_drivers_hear();
         }
     }
@@ -372,7 +394,8 @@ impl Call for Sent {
 /// cancelled.
 fn unheard() -> Answer {
     let mut bytes = vec![0; 64];
-    let written = ReplyWriter::new(&mut bytes).map(|reply| reply.finish(WsaCode::WSA_E_CANCELLED, Tail::Required));
+    let written =
+        ReplyWriter::new(&mut bytes).map(|reply| reply.finish(WsaCode::WSA_E_CANCELLED, Tail::Required));
     bytes.truncate(written.unwrap_or_default());
     Answer {
         result: Ok(()),

@@ -38,7 +38,10 @@ const ADDRESSES: [&str; 2] = ["192.0.2.7:5060/tcp", "192.0.2.8:5060/udp"];
 /// Starts the tool.
 fn start(machine: &Machine, arguments: &[&str]) -> Child {
     let mut command = machine.prefix().program(r"C:\windows\system32\nsemail.exe");
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
     command.spawn().expect("the tool starts")
 }
 
@@ -46,7 +49,10 @@ fn start(machine: &Machine, arguments: &[&str]) -> Child {
 fn end(mut child: Child) -> (Option<i32>, String) {
     let status = prefix::wait(&mut child, PATIENCE).expect("the tool ends");
     let output = child.wait_with_output().expect("the tool prints");
-    (status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    (
+        status.code(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+    )
 }
 
 fn run(machine: &Machine, arguments: &[&str]) -> (Option<i32>, String) {
@@ -58,12 +64,21 @@ fn tool(machine: Arc<Machine>) -> Arc<Machine> {
     const NOT_FOUND: Option<i32> = Some(1);
     const NOT_RUNNING: Option<i32> = Some(4);
 
-    assert_eq!(run(&machine, &["lookup", NAME]).0, NOT_RUNNING, "no driver is loaded");
+    assert_eq!(
+        run(&machine, &["lookup", NAME]).0,
+        NOT_RUNNING,
+        "no driver is loaded"
+    );
     let kernel: &dyn Kernel = &*machine;
     kernel.start_both();
-    let registered = run(&machine, &["register", NAME, "--addr", ADDRESSES[0], "--addr", ADDRESSES[1]]);
+    let registered = run(
+        &machine,
+        &["register", NAME, "--addr", ADDRESSES[0], "--addr", ADDRESSES[1]],
+    );
     assert_eq!(registered.0, DONE, "{}", registered.1);
-    let programs: Vec<_> = (0..4).map(|_| start(&machine, &["lookup", NAME, "--json"])).collect();
+    let programs: Vec<_> = (0..4)
+        .map(|_| start(&machine, &["lookup", NAME, "--json"]))
+        .collect();
     for program in programs {
         let (code, printed) = end(program);
         assert_eq!(code, DONE, "{printed}");
@@ -84,17 +99,25 @@ fn pending_stop(machine: Arc<Machine>) -> Arc<Machine> {
     let kernel: &dyn Kernel = &*machine;
     kernel.start_both();
     let session = kernel.administrator();
-    session.register(NAME, &ADDRESSES).expect("the name is registered");
+    session
+        .register(NAME, &ADDRESSES)
+        .expect("the name is registered");
     let second = session.handle().duplicate();
 
     assert_eq!(kernel.stop(Driver::Client), Ok(Service::StopPending));
-    assert!(kernel.stop(Driver::Client).is_err(), "it is asked to stop only once");
+    assert!(
+        kernel.stop(Driver::Client).is_err(),
+        "it is asked to stop only once"
+    );
     assert!(
         kernel.start(Driver::Client).is_err(),
         "it cannot start before it has stopped"
     );
     let refused = kernel.program(Who::Administrator).try_open(Access::Read).err();
-    assert!(refused.is_some(), "a device that waits for its driver's unload is opened no more");
+    assert!(
+        refused.is_some(),
+        "a device that waits for its driver's unload is opened no more"
+    );
     assert_eq!(session.look_up(NAME).expect("the device works"), ADDRESSES);
     drop(session);
     assert_eq!(kernel.service(Driver::Client), Service::StopPending);
@@ -112,7 +135,9 @@ fn power_failure(mut machine: Arc<Machine>) -> Arc<Machine> {
         kernel.start_both();
         let session = kernel.administrator();
         let acknowledged = format!("round{round}@example.com");
-        session.register(&acknowledged, &ADDRESSES).expect("the name is registered");
+        session
+            .register(&acknowledged, &ADDRESSES)
+            .expect("the name is registered");
         let in_flight = format!("flight{round}@example.com");
         let hold = kernel.hold_flush();
         let call = session.submit_register(&in_flight, &ADDRESSES);
@@ -126,7 +151,10 @@ fn power_failure(mut machine: Arc<Machine>) -> Arc<Machine> {
         let user = kernel.user();
         for earlier in 0..=round {
             let name = format!("round{earlier}@example.com");
-            assert_eq!(user.look_up(&name).expect("what was acknowledged is there"), ADDRESSES);
+            assert_eq!(
+                user.look_up(&name).expect("what was acknowledged is there"),
+                ADDRESSES
+            );
         }
         let later = user.look_up(&in_flight);
         assert!(

@@ -21,7 +21,13 @@ use crate::{
 /// How long a scenario may take.
 const PATIENCE: Duration = Duration::from_secs(150);
 /// Lines of the log that say that something is wrong.
-const ALARMS: [&str; 5] = ["VIOLATION", "STOP:", "Unhandled exception", "unimplemented function", "page fault"];
+const ALARMS: [&str; 5] = [
+    "VIOLATION",
+    "STOP:",
+    "Unhandled exception",
+    "unimplemented function",
+    "page fault",
+];
 
 /// What to run, and where.
 #[derive(Clone, Debug)]
@@ -66,7 +72,10 @@ impl Summary {
 
     /// How many there are of a kind.
     fn count(&self, of_kind: impl Fn(&Outcome) -> bool) -> usize {
-        self.scenarios.iter().filter(|(_, outcome, _)| of_kind(outcome)).count()
+        self.scenarios
+            .iter()
+            .filter(|(_, outcome, _)| of_kind(outcome))
+            .count()
     }
 
     /// One line for all.

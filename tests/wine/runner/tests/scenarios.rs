@@ -28,7 +28,11 @@ fn main() -> ExitCode {
     match run(&options) {
         Ok(summary) => {
             println!("{}", summary.line());
-            if summary.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if summary.passed() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(error) => {
             eprintln!("error: {error}");

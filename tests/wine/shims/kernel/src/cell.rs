@@ -19,9 +19,9 @@ impl<T: Send + Sync + 'static> Lazy<T> {
     /// The value, which `make` makes if this is the first use. Of two first uses at a time both
     /// make one, and one is thrown away.
     pub fn get(&self, make: impl FnOnce() -> T) -> &'static T {
-        let made = self.0.load(Ordering::Acquire);
+        let current = self.0.load(Ordering::Acquire);
         // SAFETY: what the pointer was once set to stays as it is for ever.
-        if let Some(value) = unsafe { made.as_ref::<'static>() } {
+        if let Some(value) = unsafe { current.as_ref::<'static>() } {
             return value;
         }
         let new = Box::into_raw(Box::new(make()));

@@ -5,7 +5,6 @@
 #![expect(
     missing_docs,
     non_snake_case,
-    clippy::missing_safety_doc,
     reason = "functions and members have their documented names and meanings"
 )]
 
@@ -119,7 +118,10 @@ pub struct FileObject {
 
 const _: () = assert!(core::mem::offset_of!(FileObject, FileName) == 0x58);
 
-#[cfg_attr(windows, link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim"))]
+#[cfg_attr(
+    windows,
+    link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")
+)]
 unsafe extern "system" {
     pub fn ExAllocatePoolWithTag(pool: i32, size: usize, tag: u32) -> *mut c_void;
     pub fn ExFreePoolWithTag(memory: *mut c_void, tag: u32);
@@ -221,7 +223,10 @@ unsafe extern "system" {
 }
 
 // Beside it there is the library that user mode has, which Wine's kernel is made of.
-#[cfg_attr(windows, link(name = "ntdll.dll", kind = "raw-dylib", modifiers = "+verbatim"))]
+#[cfg_attr(
+    windows,
+    link(name = "ntdll.dll", kind = "raw-dylib", modifiers = "+verbatim")
+)]
 unsafe extern "system" {
     pub fn RtlAcquireSRWLockExclusive(lock: *mut usize);
     pub fn RtlReleaseSRWLockExclusive(lock: *mut usize);
@@ -247,7 +252,10 @@ unsafe extern "system" {
     ) -> NTSTATUS;
 }
 
-#[cfg_attr(windows, link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim"))]
+#[cfg_attr(
+    windows,
+    link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")
+)]
 unsafe extern "C" {
     pub fn DbgPrint(format: *const c_char, text: *const u8) -> u32;
 }
@@ -258,13 +266,21 @@ pub fn stop() -> ! {
     const STATUS_FATAL_APP_EXIT: NTSTATUS = 0x4000_0015;
     loop {
         // SAFETY: the process names itself.
-        unsafe { NtTerminateProcess(core::ptr::without_provenance_mut(SELF.cast_unsigned()), STATUS_FATAL_APP_EXIT) };
+        unsafe {
+            NtTerminateProcess(
+                core::ptr::without_provenance_mut(SELF.cast_unsigned()),
+                STATUS_FATAL_APP_EXIT,
+            )
+        };
     }
 }
 
 /// The size of a structure, as members and parameters of the kernel take it.
 #[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "no structure of the kernel is that large")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "no structure of the kernel is that large"
+)]
 pub const fn size_u32<T>() -> u32 {
     size_of::<T>() as u32
 }
@@ -272,7 +288,7 @@ pub const fn size_u32<T>() -> u32 {
 /// A counted string over `text`; nothing writes to it.
 #[must_use]
 pub fn counted(text: &[u16]) -> UNICODE_STRING {
-    let length = u16::try_from(size_of_val(text)).unwrap_or(u16::MAX & !1);
+    let length = u16::try_from(size_of_val(text)).unwrap_or(u16::MAX - 1);
     UNICODE_STRING {
         Length: length,
         MaximumLength: length,

@@ -74,6 +74,10 @@ impl<T: Send> Lock<T> for SrwLock<T> {
 /// A notification event of Wine's kernel.
 pub struct KernelEvent(Box<UnsafeCell<KEVENT>>);
 
+#[expect(
+    clippy::non_send_fields_in_send_ty,
+    reason = "the pointers in the event are the kernel's"
+)]
 // SAFETY: only the kernel's functions touch the event, and they may be called from any thread.
 unsafe impl Send for KernelEvent {}
 // SAFETY: as above.

@@ -52,7 +52,11 @@ impl Observer for Watch {
             Event::Attached(info) => binding(info, "is attached"),
             Event::Detaching(info) => binding(info, "detaches"),
             Event::SideDetached(info, side) => {
-                log!("NMR: binding {}: the {} has stopped calling", info.id, role(side.role));
+                log!(
+                    "NMR: binding {}: the {} has stopped calling",
+                    info.id,
+                    role(side.role)
+                );
             }
             Event::CleanedUp(info) => binding(info, "is cleaned up"),
         }

@@ -163,7 +163,10 @@ unsafe extern "system" fn IoGetDriverDirectory(
     // SAFETY: the kernel's string is as long as it says.
     let name = unsafe { core::slice::from_raw_parts(name.Buffer, usize::from(name.Length / 2)) };
     // `\Driver\` comes before the name of the service.
-    let service = name.rsplit(|unit| *unit == u16::from(b'\\')).next().unwrap_or_default();
+    let service = name
+        .rsplit(|unit| *unit == u16::from(b'\\'))
+        .next()
+        .unwrap_or_default();
     let mut path = [0; PATH];
     let separator = [u16::from(b'\\')];
     let units = DATA.iter().chain(&separator).chain(service);

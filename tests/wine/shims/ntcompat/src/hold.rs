@@ -24,8 +24,7 @@ fn is_held() -> bool {
     // FILE_BASIC_INFORMATION
     let mut information = [0_u64; 5];
     // SAFETY: attributes and name are valid during the call, and the buffer is large enough.
-    let status =
-        unsafe { nt::NtQueryAttributesFile(&raw mut attributes, information.as_mut_ptr().cast()) };
+    let status = unsafe { nt::NtQueryAttributesFile(&raw mut attributes, information.as_mut_ptr().cast()) };
     status >= 0
 }
 

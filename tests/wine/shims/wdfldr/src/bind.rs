@@ -56,8 +56,10 @@ unsafe extern "system" fn WdfVersionBind(
     info: *const BindInfo,
     globals: *mut PWDF_DRIVER_GLOBALS,
 ) -> NTSTATUS {
-    // SAFETY: the entry stub passes what the kernel gave it, and its own structure.
-    let (path, info) = unsafe { (&*registry_path, &*info) };
+    // SAFETY: the entry stub passes what the kernel gave it.
+    let path = unsafe { &*registry_path };
+    // SAFETY: as above; the structure is the stub's own.
+    let info = unsafe { &*info };
     let name = service_name(path);
     if info.major != MAJOR || info.minor > MINOR || info.function_count as usize > LENGTH {
         log!(

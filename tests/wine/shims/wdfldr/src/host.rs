@@ -3,7 +3,9 @@
 use alloc::{collections::BTreeSet, string::String, sync::Arc, vec::Vec};
 use core::{cell::UnsafeCell, ffi::c_void, ptr};
 
-use kmdf_model::{Deferred, DeviceId, DeviceObject, DeviceSpec, DriverId, FileId, Frame, Host, IrpId, Violation};
+use kmdf_model::{
+    Deferred, DeviceId, DeviceObject, DeviceSpec, DriverId, FileId, Frame, Host, IrpId, Violation,
+};
 use sim_platform::{
     Event, Lock,
     nt::{ACCESS_MASK, HANDLE, KIRQL, KSPIN_LOCK, NTSTATUS, PDRIVER_OBJECT, STATUS_NO_SUCH_DEVICE},
@@ -148,7 +150,11 @@ impl Host for WineHost {
             nt::IoCreateDevice(
                 object.0,
                 0,
-                if spec.name.is_some() { &raw mut name } else { ptr::null_mut() },
+                if spec.name.is_some() {
+                    &raw mut name
+                } else {
+                    ptr::null_mut()
+                },
                 spec.device_type,
                 spec.characteristics,
                 u8::from(spec.exclusive),
@@ -241,7 +247,12 @@ impl Host for WineHost {
         unsafe { nt::KeReleaseSpinLock(lock.0.get(), irql) };
     }
 
-    fn open_key(&self, parent: Option<HANDLE>, path: &[u16], access: ACCESS_MASK) -> Result<HANDLE, NTSTATUS> {
+    fn open_key(
+        &self,
+        parent: Option<HANDLE>,
+        path: &[u16],
+        access: ACCESS_MASK,
+    ) -> Result<HANDLE, NTSTATUS> {
         key::open(parent, path, access)
     }
 

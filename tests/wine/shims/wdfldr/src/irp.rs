@@ -7,11 +7,9 @@ use core::{
 };
 
 use kmdf_model::{CreateIrp, DeviceControlIrp, DeviceId, DeviceObject, FileId, IrpId, Requestor};
-use sim_platform::{
-    nt::{
-        IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, NTSTATUS,
-        STATUS_INVALID_DEVICE_REQUEST, STATUS_NO_SUCH_DEVICE, STATUS_SUCCESS,
-    },
+use sim_platform::nt::{
+    IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, NTSTATUS,
+    STATUS_INVALID_DEVICE_REQUEST, STATUS_NO_SUCH_DEVICE, STATUS_SUCCESS,
 };
 use wine_kernel::nt::{self, Irp, StackLocation};
 
@@ -29,12 +27,7 @@ const USER_MODE: i8 = 1;
 const WAS_OPENED: u32 = 0x0022_3FFC;
 
 /// The functions of a driver object that lead here.
-pub const MAJOR_FUNCTIONS: [u32; 4] = [
-    IRP_MJ_CREATE,
-    IRP_MJ_CLOSE,
-    IRP_MJ_CLEANUP,
-    IRP_MJ_DEVICE_CONTROL,
-];
+pub const MAJOR_FUNCTIONS: [u32; 4] = [IRP_MJ_CREATE, IRP_MJ_CLOSE, IRP_MJ_CLEANUP, IRP_MJ_DEVICE_CONTROL];
 
 fn requestor() -> Requestor {
     // SAFETY: the function asks for nothing.
@@ -148,10 +141,11 @@ fn device_control(device: DeviceId, irp: *mut Irp, request: &mut StackLocation, 
     request.Control |= nt::SL_PENDING_RETURNED;
     let packet = kmdf().host().state(|state| state.add_irp(irp, None));
     // SAFETY: the packet is ours until the framework has it, which is below.
-    let (buffer, place) = unsafe {
-        (*irp).DriverContext[0] = packet.0;
-        ((*irp).SystemBuffer, cancel_routine(irp))
-    };
+    let place = unsafe { cancel_routine(irp) };
+    // SAFETY: as above.
+    let own = unsafe { &mut *irp };
+    own.DriverContext[0] = packet.0;
+    let buffer = own.SystemBuffer;
     let control = DeviceControlIrp {
         irp: packet,
         file,
@@ -170,7 +164,8 @@ fn device_control(device: DeviceId, irp: *mut Irp, request: &mut StackLocation, 
 /// The cancel routine: called with the cancel spin lock held, which it releases.
 unsafe extern "C" fn cancel(_device: *mut nt::DeviceObject, irp: *mut Irp) {
     // SAFETY: who completes a packet takes the cancel spin lock first, so this one lives.
-    let (packet, irql) = unsafe { (IrpId((*irp).DriverContext[0]), (*irp).CancelIrql) };
+    let cancelled = unsafe { &*irp };
+    let (packet, irql) = (IrpId(cancelled.DriverContext[0]), cancelled.CancelIrql);
     // SAFETY: it is held for this routine.
     unsafe { nt::IoReleaseCancelSpinLock(irql) };
     kmdf().cancel(packet);
@@ -206,7 +201,9 @@ pub fn is_cancelled(host: &WineHost, packet: IrpId) -> bool {
     host.state(|state| {
         state.irps.get(&packet).is_some_and(|pending| {
             // SAFETY: a packet in the list is not completed yet: it is taken out first.
-            unsafe { (&raw const (*pending.irp).Cancel).read_volatile() != 0 }
+            let cancel = unsafe { &raw const (*pending.irp).Cancel };
+            // SAFETY: as above.
+            unsafe { cancel.read_volatile() != 0 }
         })
     })
 }

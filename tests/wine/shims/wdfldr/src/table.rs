@@ -1,8 +1,5 @@
 //! The table of the framework's functions that a driver receives.
-#![allow(
-    clippy::wildcard_imports,
-    reason = "the list names the types of the headers"
-)]
+#![allow(clippy::wildcard_imports, reason = "the list names the types of the headers")]
 
 use core::mem;
 
