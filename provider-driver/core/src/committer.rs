@@ -57,8 +57,6 @@ pub fn run(service: &Arc<Service, Memory>, directory: Directory, passive: Passiv
 
 /// The provider is not served.
 fn failed(service: &Service, error: LoadError<NtStatus>, passive: Passive<'_>) {
-    service.set_state(HostedState::Failed);
-    service.close(passive);
     let offset = if let LoadError::Damaged(offset) = error {
         offset
     } else {
@@ -76,6 +74,9 @@ fn failed(service: &Service, error: LoadError<NtStatus>, passive: Passive<'_>) {
             format_args!("the journal was not loaded: {error}"),
         );
     }
+    // After the event, so that whoever sees the state finds the reason.
+    service.set_state(HostedState::Failed);
+    service.close(passive);
     service.common().wake_host();
 }
 

@@ -37,7 +37,7 @@ pub fn events(machine: &Machine) -> Vec<(EventKind, u64)> {
     events
 }
 
-/// Waits until the default provider is no longer being loaded.
+/// Waits until the default provider is no longer being loaded, or was left out.
 pub fn state(machine: &Machine) -> HostedState {
     let handle = open(machine);
     let state = loop {
@@ -48,6 +48,12 @@ pub fn state(machine: &Machine) -> HostedState {
             .map(Result::unwrap)
             .find(|hosted| hosted.provider == PROVIDER);
         match ours.map(|hosted| hosted.state) {
+            None if events(machine)
+                .iter()
+                .any(|(kind, _)| *kind == EventKind::ENTRY_SKIPPED) =>
+            {
+                break HostedState::Failed;
+            }
             None | Some(HostedState::Loading) => std::thread::yield_now(),
             Some(state) => break state,
         }
