@@ -7,10 +7,11 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use nsemail_contract::wire::{
     BatchRequest, BeginReply, Counter, CounterKind, EmptyRequest, EnableRequest, EndRequest, EventKind,
-    EventsRequest, ExplainRequest, Explained, LookupRequest, NextRequest, OrderRequest, ProviderEntry,
-    ProviderFlags, ProviderRequest, REPLY_HEADER, ReplyWriter, SetReply, SetRequest, Tail,
+    EventsRequest, ExplainRequest, Explained, LookupRequest, NextRequest, OpenSession, OrderRequest,
+    ProviderEntry, ProviderFlags, ProviderRequest, REPLY_HEADER, ReplyWriter, SessionsRequest, SetReply,
+    SetRequest, Tail,
 };
-use nsemail_contract::{Fault, Text, WsaCode, ids, ioctl, limits};
+use nsemail_contract::{Fault, Guid, Text, WsaCode, ids, ioctl, limits};
 use nsemail_kernel::irql::Passive;
 use nsemail_kernel::status::NtStatus;
 use nsemail_kernel::wdf::{self, Device};
@@ -72,6 +73,7 @@ enum Listing {
     Providers,
     Statistics,
     Events { after: u64 },
+    Sessions { after: u64 },
     Explanation(Explanation<CatalogPool>),
 }
 
@@ -87,17 +89,15 @@ impl From<Fault> for Malformed {
 impl Device for Control {
     type File = Arc<Session, SessionPool>;
 
-    fn create(&self, _: Passive<'_>) -> Result<Self::File, NtStatus> {
+    fn create(&self, passive: Passive<'_>) -> Result<Self::File, NtStatus> {
         let service = &self.service;
         let open = service.statistics.sessions.fetch_add(1, Relaxed);
         let opened = if open >= service.limits.sessions as u64 {
             service.limit_hit("sessions");
             Err(NtStatus::INSUFFICIENT_RESOURCES)
         } else {
-            let number = service.last_session.fetch_add(1, Relaxed);
-            let session = Session::new(service.limits.look_ups_per_session, number);
-            Arc::try_new_in(session, SessionPool::default())
-                .map_err(|OutOfMemory| NtStatus::INSUFFICIENT_RESOURCES)
+            let opened = service.open_session(passive);
+            opened.map_err(|OutOfMemory| NtStatus::INSUFFICIENT_RESOURCES)
         };
         if opened.is_err() {
             down(&service.statistics.sessions);
@@ -112,6 +112,7 @@ impl Device for Control {
         session.bar();
         calls::cancel(&self.service, session);
         session.end(&self.service, passive, Farewell::Rundown);
+        self.service.forget_session(passive, session);
         down(&self.service.statistics.sessions);
     }
 
@@ -129,7 +130,7 @@ impl Device for Control {
         match decided {
             Ok(Decision::Code(code)) => reply::answer(request, code),
             Ok(Decision::Call(work)) => calls::start(&self.service, passive, request, work),
-            Ok(Decision::Write(listing)) => self.write(request, listing),
+            Ok(Decision::Write(listing)) => self.write(passive, request, listing),
             Ok(Decision::Begun(lookup)) => begun(request, lookup),
             Err(status) => {
                 if status == NtStatus::INVALID_PARAMETER {
@@ -171,6 +172,9 @@ impl Control {
             }),
             ioctl::FORGET => parsed(ProviderRequest::parse(input), |it| {
                 Decision::of(administer::forget(passive, &self.service, it.provider))
+            }),
+            ioctl::SESSIONS => parsed(SessionsRequest::parse(input), |it| {
+                Decision::Write(Listing::Sessions { after: it.after })
             }),
             ioctl::RESET_STATISTICS => parsed(EmptyRequest::parse(input), |_| {
                 self.service.statistics.reset();
@@ -284,7 +288,7 @@ impl Control {
         })
     }
 
-    fn write(&self, mut request: Request, listing: Listing) {
+    fn write(&self, passive: Passive<'_>, mut request: Request, listing: Listing) {
         let room = request.output_len().min(limits::MESSAGE);
         let written = request.output(room).and_then(|out| {
             let mut reply = ReplyWriter::new(out).ok_or(NtStatus::BUFFER_TOO_SMALL)?;
@@ -300,6 +304,10 @@ impl Control {
                 }
                 Listing::Events { after } => {
                     self.events(&mut reply, after);
+                    reply.finish(WsaCode::NO_ERROR, Tail::Continued)
+                }
+                Listing::Sessions { after } => {
+                    self.sessions(passive, &mut reply, after);
                     reply.finish(WsaCode::NO_ERROR, Tail::Continued)
                 }
                 Listing::Explanation(explanation) => {
@@ -376,6 +384,19 @@ impl Control {
             }
             .write(reply);
         }
+    }
+
+    fn sessions(&self, passive: Passive<'_>, reply: &mut ReplyWriter<'_>, after: u64) {
+        self.service.each_session(passive, |session| {
+            let open = OpenSession {
+                number: session.number(),
+                sessions: 1,
+                look_ups: session.look_ups(|look_ups| look_ups.open()) as u64,
+                calls: session.calls().load(Relaxed),
+                provider: Guid::NIL,
+            };
+            open.number <= after || open.write(reply).is_ok()
+        });
     }
 
     fn events(&self, reply: &mut ReplyWriter<'_>, after: u64) {

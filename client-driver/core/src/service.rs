@@ -1,15 +1,16 @@
 //! What all parts of the driver share for as long as it is loaded.
 
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64};
+use core::sync::atomic::AtomicBool;
 
 use nsemail_contract::wire::EventKind;
 use nsemail_contract::{Guid, WsaCode};
 use nsemail_kernel::event::Event;
 use nsemail_kernel::events::Ring;
+use nsemail_kernel::irql::Passive;
 use nsemail_kernel::lock::{PushLock, SpinLock};
 use nsemail_kernel::registry::Key;
-use pool_alloc::{Arc, Box, OutOfMemory};
+use pool_alloc::{Arc, Box, OutOfMemory, Vec};
 
 use crate::attach::Binding;
 use crate::bindings::Bindings;
@@ -17,7 +18,8 @@ use crate::calls::Task;
 use crate::calls::table::{Asked, CallHandle, Delivered, Table, Wake};
 use crate::catalogue::Snapshot;
 use crate::limits::Limits;
-use crate::memory::{BindingPool, CallPool, CatalogPool, EventPool, ServicePool};
+use crate::memory::{BindingPool, CallPool, CatalogPool, EventPool, ServicePool, SessionPool};
+use crate::session::Session;
 use crate::session::uses::Attached;
 use crate::statistics::Statistics;
 
@@ -29,8 +31,8 @@ pub type BoxedTask = Box<Task, CallPool>;
 
 /// The shared state of the driver.
 ///
-/// Its locks are all leaves: while one of them is held no other is taken, and nothing outside of this driver is
-/// called but the pool.
+/// Its locks are leaves, but for those of the store and of the list of sessions: while one of them is held no other is
+/// taken, and nothing outside of this driver is called but the pool.
 pub struct Service {
     /// How much of everything there may be.
     pub limits: Limits,
@@ -48,8 +50,14 @@ pub struct Service {
     pub events: Ring<EventPool>,
     /// Counters.
     pub statistics: Statistics,
-    /// Number of the last session that was opened.
-    pub last_session: AtomicU64,
+    /// The open sessions, by number.
+    sessions: PushLock<OpenSessions>,
+}
+
+/// The open sessions, and the number of the last one.
+struct OpenSessions {
+    open: Vec<Arc<Session, SessionPool>, SessionPool>,
+    last: u64,
 }
 
 impl Service {
@@ -76,9 +84,45 @@ impl Service {
             stopping: AtomicBool::new(false),
             events,
             statistics: Statistics::try_new()?,
-            last_session: AtomicU64::new(0),
+            sessions: PushLock::new(OpenSessions {
+                open: Vec::new_in(SessionPool::default()),
+                last: 0,
+            }),
         };
         Ok(Arc::write(place, service).into())
+    }
+
+    /// Opens a session.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn open_session(&self, passive: Passive<'_>) -> Result<Arc<Session, SessionPool>, OutOfMemory> {
+        let mut sessions = self.sessions.write(passive);
+        let number = sessions.last.wrapping_add(1);
+        let session = Session::new(self.limits.look_ups_per_session, number);
+        let session = Arc::try_new_in(session, SessionPool::default())?;
+        sessions.open.try_push(session.clone())?;
+        sessions.last = number;
+        Ok(session)
+    }
+
+    /// Forgets a session whose handle was closed.
+    pub fn forget_session(&self, passive: Passive<'_>, session: &Arc<Session, SessionPool>) {
+        let forgotten = {
+            let mut sessions = self.sessions.write(passive);
+            let place = sessions.open.iter().position(|open| Arc::ptr_eq(open, session));
+            place.and_then(|place| sessions.open.remove(place))
+        };
+        drop(forgotten);
+    }
+
+    /// Runs `section` with each open session, by number, until it answers false.
+    pub fn each_session(&self, passive: Passive<'_>, mut section: impl FnMut(&Session) -> bool) {
+        for session in &*self.sessions.read(passive).open {
+            if !section(session) {
+                break;
+            }
+        }
     }
 
     /// The catalogue as it is now.

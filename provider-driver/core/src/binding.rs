@@ -92,7 +92,7 @@ impl Binding {
         );
         let handle = handle.map_err(no_memory)?;
         self.service.limit_passed(Limit::Sessions);
-        common.counters().add(CounterKind::SESSIONS, 1);
+        self.service.opened(CounterKind::SESSIONS, 1);
         Ok(handle)
     }
 
@@ -128,14 +128,13 @@ impl Binding {
     }
 
     fn end(&self, passive: Passive<'_>, session: Handle) -> bool {
-        let counters = self.service.common().counters();
         let mut open = self.open.write(passive);
         if open.sessions.remove(session).is_none() {
             return false;
         }
         let lookups = open.lookups.remove_if(|lookup| lookup.session == session);
-        counters.subtract(CounterKind::SESSIONS, 1);
-        counters.subtract(CounterKind::LOOKUPS, lookups as u64);
+        self.service.closed(CounterKind::SESSIONS, 1);
+        self.service.closed(CounterKind::LOOKUPS, lookups as u64);
         true
     }
 
@@ -189,7 +188,7 @@ impl Binding {
         }
         let handle = handle.map_err(no_memory)?;
         service.limit_passed(Limit::Lookups);
-        common.counters().add(CounterKind::LOOKUPS, 1);
+        service.opened(CounterKind::LOOKUPS, 1);
         Ok(handle)
     }
 
@@ -240,7 +239,7 @@ impl Binding {
             closed
         };
         drop(closed);
-        self.service.common().counters().subtract(CounterKind::LOOKUPS, 1);
+        self.service.closed(CounterKind::LOOKUPS, 1);
         Ok(())
     }
 
@@ -265,10 +264,12 @@ impl Drop for Binding {
             let open = self.open.get_mut();
             (open.sessions.len() as u64, open.lookups.len() as u64)
         };
-        let counters = self.service.common().counters();
-        counters.subtract(CounterKind::SESSIONS, sessions);
-        counters.subtract(CounterKind::LOOKUPS, lookups);
-        counters.subtract(CounterKind::BINDINGS, 1);
+        self.service.closed(CounterKind::SESSIONS, sessions);
+        self.service.closed(CounterKind::LOOKUPS, lookups);
+        self.service
+            .common()
+            .counters()
+            .subtract(CounterKind::BINDINGS, 1);
         self.service
             .event(EventKind::DETACHED, [0; 2], format_args!("a client is gone"));
     }

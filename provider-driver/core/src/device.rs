@@ -14,7 +14,8 @@ use nsemail_contract::queryset::{QuerySet, Version};
 use nsemail_contract::text::Text;
 use nsemail_contract::wire::{
     Counter, CounterKind, DoesNotFit, EmptyRequest, EventKind, EventsRequest, Hosted, InstallRequest,
-    ListReply, ListRequest, ListedRecord, REPLY_HEADER, RecordState, ReplyWriter, Tail, UninstallRequest,
+    ListReply, ListRequest, ListedRecord, OpenSession, REPLY_HEADER, RecordState, ReplyWriter,
+    SessionsRequest, Tail, UninstallRequest,
 };
 use nsemail_kernel::irql::Passive;
 use nsemail_kernel::lock::PushLock;
@@ -91,6 +92,9 @@ impl Device for AdminDevice {
             }),
             ioctl::STATISTICS => self.reply(request, EmptyRequest::parse, |_, reply| {
                 self.statistics(passive, reply)
+            }),
+            ioctl::SESSIONS => self.reply(request, SessionsRequest::parse, |asked, reply| {
+                self.sessions(passive, asked.after, reply)
             }),
             ioctl::RESET_STATISTICS => self.reply(request, EmptyRequest::parse, |_, reply| self.reset(reply)),
             ioctl::EVENTS => self.reply(request, EventsRequest::parse, |asked, reply| {
@@ -229,6 +233,23 @@ impl AdminDevice {
             let _ = counter.write(&mut reply);
         }
         (reply, WsaCode::NO_ERROR, Tail::Required)
+    }
+
+    /// `SESSIONS`.
+    fn sessions<'b>(&self, passive: Passive<'_>, after: u64, mut reply: ReplyWriter<'b>) -> Answer<'b> {
+        let mut number = 0_u64;
+        self.host.each(passive, |service| {
+            number = number.saturating_add(1);
+            let open = OpenSession {
+                number,
+                sessions: u32::try_from(service.open(CounterKind::SESSIONS)).unwrap_or(u32::MAX),
+                look_ups: service.open(CounterKind::LOOKUPS),
+                calls: service.open(CounterKind::CALLS),
+                provider: service.provider(),
+            };
+            number <= after || open.write(&mut reply).is_ok()
+        });
+        (reply, WsaCode::NO_ERROR, Tail::Continued)
     }
 
     /// `RESET_STATISTICS`.

@@ -36,9 +36,14 @@ pub struct Service {
     stop: AtomicBool,
     state: AtomicU32,
     log_bytes: AtomicU64,
+    /// What is open here, of each of [`GAUGES`].
+    open: [AtomicU64; GAUGES.len()],
     /// Which limits were told of, and are not told of again before there was room.
     told: [AtomicBool; 4],
 }
+
+/// What is counted of this provider as well as of all.
+const GAUGES: [CounterKind; 3] = [CounterKind::SESSIONS, CounterKind::LOOKUPS, CounterKind::CALLS];
 
 /// What there may be so many of, and no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +90,7 @@ impl Service {
             stop: AtomicBool::new(false),
             state: AtomicU32::new(HostedState::Loading as u32),
             log_bytes: AtomicU64::new(0),
+            open: [const { AtomicU64::new(0) }; GAUGES.len()],
             told: [const { AtomicBool::new(false) }; 4],
         })
     }
@@ -139,6 +145,31 @@ impl Service {
         self.log_bytes.store(bytes, Ordering::Relaxed);
     }
 
+    /// Counts sessions, look-ups or changes that are there from now on.
+    pub fn opened(&self, kind: CounterKind, count: u64) {
+        self.common.counters().add(kind, count);
+        if let Some(open) = self.gauge(kind) {
+            open.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts sessions, look-ups or changes that are gone.
+    pub fn closed(&self, kind: CounterKind, count: u64) {
+        self.common.counters().subtract(kind, count);
+        if let Some(open) = self.gauge(kind) {
+            open.fetch_sub(count, Ordering::Relaxed);
+        }
+    }
+
+    /// The number of sessions, look-ups or changes that are there now.
+    pub fn open(&self, kind: CounterKind) -> u64 {
+        self.gauge(kind).map_or(0, |open| open.load(Ordering::Relaxed))
+    }
+
+    fn gauge(&self, kind: CounterKind) -> Option<&AtomicU64> {
+        self.open.get(GAUGES.iter().position(|&gauge| gauge == kind)?)
+    }
+
     /// Records an event about this provider.
     pub fn event(&self, kind: EventKind, numbers: [u64; 2], text: core::fmt::Arguments<'_>) {
         self.common.event(kind, Some(self.provider()), numbers, text);
@@ -181,9 +212,9 @@ impl Service {
                 return Err((WsaCode::WSA_NOT_ENOUGH_MEMORY, call));
             }
             // Counted before it can be completed, which subtracts it again.
-            self.common.counters().add(CounterKind::CALLS, 1);
+            self.opened(CounterKind::CALLS, 1);
             if let Err(call) = queue.calls.push_within_capacity(call) {
-                self.common.counters().subtract(CounterKind::CALLS, 1);
+                self.closed(CounterKind::CALLS, 1);
                 return Err((WsaCode::WSA_NOT_ENOUGH_MEMORY, call));
             }
         }
@@ -317,7 +348,7 @@ impl Call {
             Err(code) => (code, 0),
         };
         service.common().counters().result(kind, code);
-        service.common().counters().subtract(CounterKind::CALLS, 1);
+        service.closed(CounterKind::CALLS, 1);
         if let Some(complete) = guard
             .peer_dispatch()
             .and_then(|dispatch| dispatch.complete_async_call)

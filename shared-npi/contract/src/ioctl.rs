@@ -71,6 +71,8 @@ control_codes! {
     /// Sets the counters back to zero, of either device, but not those of what is there now:
     /// [`crate::wire::EmptyRequest`] to an empty reply.
     RESET_STATISTICS = 0x80E, FILE_WRITE_ACCESS;
+    /// Lists what is open, of either device: [`crate::wire::SessionsRequest`] to [`crate::wire::SessionsReply`].
+    SESSIONS = 0x80F, FILE_READ_ACCESS;
     /// Reads the records of a hosted provider page by page, provider device only:
     /// [`crate::wire::ListRequest`] to [`crate::wire::ListReply`].
     LIST = 0x840, FILE_READ_ACCESS;

@@ -26,6 +26,7 @@ mod lists;
 mod lookups;
 mod reply;
 mod request;
+mod sessions;
 
 pub use catalogue::{EnableRequest, OrderRequest, ProviderRequest};
 pub use counters::{Counter, CounterKind, CountersReply};
@@ -42,3 +43,4 @@ pub use lookups::{
 };
 pub use reply::{DoesNotFit, Entries, Entry, REPLY_HEADER, Reply, ReplyProgress, ReplyWriter, Tail};
 pub use request::{EmptyRequest, REQUEST_HEADER, VERSION};
+pub use sessions::{OpenSession, SessionsReply, SessionsRequest};

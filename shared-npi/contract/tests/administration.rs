@@ -5,7 +5,8 @@ mod common;
 use common::{text, written};
 use nsemail_contract::wire::{
     ChainPart, EnableRequest, ExplainReply, ExplainRequest, Explained, InstallRequest, ListRequest,
-    OrderRequest, ProviderFlags, ProviderRequest, RecordState, Reply, ReplyWriter, Tail, UninstallRequest,
+    OpenSession, OrderRequest, ProviderFlags, ProviderRequest, RecordState, Reply, ReplyWriter,
+    SessionsReply, SessionsRequest, Tail, UninstallRequest,
 };
 use nsemail_contract::{Fault, FaultKind, Guid, Text, WsaCode};
 use proptest::prelude::*;
@@ -92,6 +93,26 @@ proptest! {
         };
         let bytes = written(|out| request.write(out));
         prop_assert_eq!(UninstallRequest::parse(&bytes), Ok(request));
+    }
+}
+
+proptest! {
+    #[test]
+    fn open_sessions_are_read_back(numbers in any::<[u64; 3]>(), sessions in any::<u32>(), guid in any::<u128>()) {
+        let request = SessionsRequest { after: numbers[0] };
+        let bytes = written(|out| request.write(out));
+        prop_assert_eq!(SessionsRequest::parse(&bytes), Ok(request));
+        let entry = OpenSession {
+            number: numbers[0],
+            sessions,
+            look_ups: numbers[1],
+            calls: numbers[2],
+            provider: Guid::from_u128(guid),
+        };
+        let bytes = reply(|writer| (0..3).for_each(|_| entry.write(writer).unwrap()), Tail::Continued);
+        let reply = Reply::parse(&bytes).unwrap();
+        let read: Vec<_> = SessionsReply::read(&reply).unwrap().sessions().map(Result::unwrap).collect();
+        prop_assert_eq!(read, [entry; 3]);
     }
 }
 

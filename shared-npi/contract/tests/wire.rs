@@ -4,14 +4,7 @@
 mod common;
 
 use common::{OwnedQuerySet, damage, query_set, text, written};
-use nsemail_contract::wire::{
-    BatchReply, BatchRequest, BeginReply, Counter, CounterKind, CountersReply, DoesNotFit, EmptyRequest,
-    EnableRequest, EndRequest, Event, EventKind, EventsReply, EventsRequest, ExplainReply, ExplainRequest,
-    Hosted, HostedReply, HostedState, InstallRequest, ListReply, ListRequest, ListedRecord, LookupRequest,
-    NextRequest, OrderRequest, ProviderEntry, ProviderFlags, ProviderRequest, ProvidersReply, REPLY_HEADER,
-    Record, RecordState, RecordsReply, Reply, ReplyWriter, SetReply, SetRequest, Tail, Tier,
-    UninstallRequest,
-};
+use nsemail_contract::wire::{BatchReply, BatchRequest, BeginReply, Counter, CounterKind, CountersReply, DoesNotFit, EmptyRequest, EnableRequest, EndRequest, Event, EventKind, EventsReply, EventsRequest, ExplainReply, ExplainRequest, Hosted, HostedReply, HostedState, InstallRequest, ListReply, ListRequest, ListedRecord, LookupRequest, NextRequest, OrderRequest, ProviderEntry, ProviderFlags, ProviderRequest, ProvidersReply, REPLY_HEADER, Record, RecordState, RecordsReply, Reply, ReplyWriter, SessionsReply, SessionsRequest, SetReply, SetRequest, Tail, Tier, UninstallRequest};
 use nsemail_contract::{Fault, FaultKind, Guid, LookupFlags, QuerySet, Text, WsaCode, limits};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -46,6 +39,7 @@ fn visit(bytes: &[u8]) {
     let _ = EnableRequest::parse(bytes);
     let _ = ProviderRequest::parse(bytes);
     let _ = InstallRequest::parse(bytes);
+    let _ = SessionsRequest::parse(bytes);
     let _ = UninstallRequest::parse(bytes);
     let _ = OrderRequest::parse(bytes).map(|order| order.providers().count());
     if let Ok(batch) = BatchRequest::parse(bytes) {
@@ -60,6 +54,7 @@ fn visit(bytes: &[u8]) {
     let _ = ListReply::read(&reply).map(|reply| reply.records().count());
     let _ = CountersReply::read(&reply).map(|reply| reply.counters().count());
     let _ = EventsReply::read(&reply).map(|reply| reply.events().count());
+    let _ = SessionsReply::read(&reply).map(|reply| reply.sessions().count());
     let _ = ExplainReply::read(&reply).map(|reply| reply.providers().count());
     if let Ok(batch) = BatchReply::read(&reply) {
         for answer in batch.answers().flatten() {

@@ -1,8 +1,8 @@
 //! The requests of administration, with owned answers.
 
 use nsemail_contract::wire::{
-    ChainPart, EmptyRequest, EnableRequest, ExplainReply, ExplainRequest, InstallRequest, OrderRequest,
-    ProviderFlags, ProviderRequest, UninstallRequest,
+    ChainPart, EmptyRequest, EnableRequest, ExplainReply, ExplainRequest, InstallRequest, OpenSession,
+    OrderRequest, ProviderFlags, ProviderRequest, SessionsReply, SessionsRequest, UninstallRequest,
 };
 use nsemail_contract::{Guid, ioctl};
 
@@ -83,12 +83,37 @@ impl<T: Transport> Client<T> {
     }
 }
 
+fn sessions(transport: &impl Transport) -> Result<Vec<OpenSession>, Error> {
+    let mut sessions: Vec<OpenSession> = Vec::new();
+    loop {
+        let after = sessions.last().map_or(0, |last| last.number);
+        let input = request(|out| SessionsRequest { after }.write(out))?;
+        let page = call(transport, ioctl::SESSIONS, &input, 16 * FIRST_ROOM, |reply| {
+            let page = SessionsReply::read(reply)?.sessions();
+            Ok(page.collect::<Result<Vec<_>, _>>()?)
+        })?;
+        // What does not go on would go on for ever.
+        if page.last().is_none_or(|last| last.number <= after) {
+            return Ok(sessions);
+        }
+        sessions.extend(page);
+    }
+}
+
 fn reset_statistics(transport: &impl Transport) -> Result<(), Error> {
     let input = request(|out| EmptyRequest.write(out))?;
     call(transport, ioctl::RESET_STATISTICS, &input, FIRST_ROOM, |_| Ok(()))
 }
 
 impl<T: Transport> Client<T> {
+    /// The open handles of the client driver.
+    ///
+    /// # Errors
+    /// What the driver answered.
+    pub fn sessions(&self) -> Result<Vec<OpenSession>, Error> {
+        sessions(self.transport())
+    }
+
     /// Sets the counters of the client driver back to zero.
     ///
     /// # Errors
@@ -99,6 +124,14 @@ impl<T: Transport> Client<T> {
 }
 
 impl<T: Transport> AdminClient<T> {
+    /// The hosted providers, with what is open there.
+    ///
+    /// # Errors
+    /// What the driver answered.
+    pub fn sessions(&self) -> Result<Vec<OpenSession>, Error> {
+        sessions(self.transport())
+    }
+
     /// Sets the counters of the provider driver back to zero.
     ///
     /// # Errors

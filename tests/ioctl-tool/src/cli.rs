@@ -113,6 +113,9 @@ pub enum Command {
     Import(Import),
     /// Write all names to a file that import reads
     Export(Export),
+    /// Show what is open: sessions, look-ups, calls under way
+    #[command(after_help = "Example: nsemail sessions --driver client")]
+    Sessions(FromDrivers),
     /// Run commands line by line, all on one machine; errors do not end it
     #[command(
         after_help = "Lines are split as a POSIX shell does: quote what has spaces. Blank lines and those that start with # are skipped; exit or the end of the input ends the shell.\n\nThe exit code is that of the first command that failed, 0 if a person types the commands.\n\nExample: printf 'register alice@example.com --addr 192.0.2.7:5060\\nlookup alice@example.com\\n' | nsemail shell"

@@ -109,6 +109,7 @@ fn run(command: &Command, output: Output, source: &Source<'_>) -> Result<ExitCod
             Command::Disable(one) => commands::catalogue::enable(one.provider, false, connection, output),
             Command::Order(order) => commands::catalogue::order(order, connection, output),
             Command::List(list) => commands::list::run(list, connection, output),
+            Command::Sessions(sessions) => commands::sessions::run(sessions, connection, output),
             Command::Statistics(statistics) => commands::statistics::run(statistics, connection, output),
             Command::Events(events) => commands::events::run(events, connection, output),
             Command::Import(import) => commands::import::run(import, connection, output),

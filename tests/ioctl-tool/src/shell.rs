@@ -59,7 +59,8 @@ fn execute(line: &str, global: &Global, connection: &Connection) -> ExitCode {
     let output = Output::new(global).or(Output::new(&cli.global));
     let other_identity = ![global.identity, Who::Administrator].contains(&cli.global.identity);
     if cli.global.embedded.is_some() || cli.global.verifier || other_identity {
-        let error = Error::Usage("the machine, and who to be on it, are chosen when the shell is started".to_owned());
+        let error =
+            Error::Usage("the machine, and who to be on it, are chosen when the shell is started".to_owned());
         return crate::ended(Err(error), output);
     }
     crate::ended(

@@ -287,3 +287,22 @@ fn statistics_are_shown_before_they_are_reset_and_only_by_those_who_may() {
         .run(&["--as", "user", "statistics", "--driver", "client", "--reset"])
         .expect(3);
 }
+
+#[test]
+fn sessions_shows_what_is_open_at_both_drivers() {
+    let machine = Machine::new();
+    let open = machine.json(&["sessions"]);
+    let open = open["sessions"].as_array().unwrap();
+    let of_driver = |driver: &str| open.iter().filter(|entry| entry["driver"] == driver).count();
+    assert_eq!(
+        (of_driver("client"), of_driver("provider")),
+        (1, 2),
+        "its own handle, two hosted providers"
+    );
+    let text = machine.run(&["sessions", "--driver", "client"]);
+    text.expect(0);
+    assert!(
+        text.stdout.lines().nth(1).unwrap().starts_with("client"),
+        "{text:?}"
+    );
+}

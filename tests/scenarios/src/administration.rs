@@ -11,8 +11,8 @@ use nsemail_contract::{
     blob::{self, Level},
     ioctl,
     wire::{
-        ChainPart, CounterKind, EnableRequest, EventKind, InstallRequest, ListRequest, OrderRequest,
-        ProviderRequest, RecordState, UninstallRequest,
+        ChainPart, CounterKind, EnableRequest, EventKind, InstallRequest, ListRequest, OpenSession,
+        OrderRequest, ProviderRequest, RecordState, UninstallRequest,
     },
 };
 
@@ -572,5 +572,53 @@ pub fn a_listing_is_filtered_by_domain_and_state(kernel: &dyn Kernel) {
     assert_eq!(
         answered(admin.client().list_matching(&wrong)),
         Err(WsaCode::WSAEINVAL)
+    );
+}
+
+/// What is open is told for each handle and for each hosted provider, and is gone when it is closed.
+pub fn what_is_open_is_told_by_session_and_by_provider(kernel: &dyn Kernel) {
+    kernel.start_both();
+    let session = kernel.administrator();
+    let admin = kernel.program(Who::Administrator).open_admin();
+    session.register("judy@example.com", &[ADDRESS]).unwrap();
+    let own = answered(session.client().sessions()).unwrap();
+    assert_eq!(own.len(), 1);
+    let user = kernel.user();
+    let query = Query::name("judy@example.com");
+    let open = answered(user.client().begin(&query, LookupFlags::RETURN_ALL)).unwrap();
+    answered(open.next(LookupFlags::empty())).unwrap();
+    let hold = kernel.hold_flush();
+    let change = session.submit_register("judy@example.net", &[ADDRESS]);
+    hold.wait_until_reached();
+
+    let sessions = answered(session.client().sessions()).unwrap();
+    let seen: Vec<_> = sessions.iter().map(|it| (it.look_ups, it.calls)).collect();
+    assert_eq!(seen, [(0, 1), (1, 0)]);
+    assert_eq!(sessions[0], OpenSession { calls: 1, ..own[0] });
+    let at = |provider: Guid| {
+        let sessions = answered(admin.client().sessions()).unwrap();
+        let open = sessions
+            .into_iter()
+            .find(|open| open.provider == provider)
+            .unwrap();
+        (open.sessions, open.look_ups, open.calls)
+    };
+    assert_eq!(at(DEFAULT), (2, 1, 0));
+    assert_eq!(at(EXAMPLE), (1, 0, 1));
+    drop(hold);
+    assert_eq!(code(&change.wait()), WsaCode::NO_ERROR);
+    answered(open.end()).unwrap();
+    drop(user);
+    until("the other session is gone", || {
+        answered(session.client().sessions()).unwrap().len() == 1
+    });
+    until("its sessions with the providers, too", || {
+        at(DEFAULT) == (1, 0, 0)
+    });
+    assert_eq!(at(EXAMPLE), (1, 0, 0));
+    let numbered = answered(kernel.user().client().sessions()).unwrap();
+    assert!(
+        numbered[1].number > sessions[1].number,
+        "no number is given twice"
     );
 }

@@ -87,6 +87,7 @@ macro_rules! for_each_scenario {
                 what_is_hosted_is_changed_by_nobody_else_and_not_by_nonsense,
                 counters_are_reset_and_gauges_are_not,
                 a_listing_is_filtered_by_domain_and_state,
+                what_is_open_is_told_by_session_and_by_provider,
             ],
             access: [
                 a_user_looks_up_and_does_not_register,

@@ -42,7 +42,7 @@ use crate::memory::{CallPool, SessionPool};
 use crate::search::Progress;
 use crate::service::{BoxedTask, Service};
 use crate::session::Session;
-use crate::statistics::up;
+use crate::statistics::{down, up};
 use reply::{Reply, Waiting};
 use table::{Table, Ticket, Wake};
 use work::Work;
@@ -75,6 +75,7 @@ pub fn start(service: &Service, passive: Passive<'_>, request: Request, work: Wo
     let session = request.file().clone();
     if let Some((memory, waiting, ticket)) = place(service) {
         let reply = Reply::new(request, waiting);
+        up(session.calls());
         let task = Task {
             ticket,
             session,
@@ -147,7 +148,8 @@ pub fn run(service: &Service, passive: Passive<'_>, mut task: BoxedTask, mut wak
             }
         }
     }
-    let Task { ticket, .. } = Box::into_inner(task);
+    let Task { ticket, session, .. } = Box::into_inner(task);
+    down(session.calls());
     service.calls(|calls| calls.release(ticket));
 }
 

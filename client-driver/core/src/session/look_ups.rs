@@ -90,8 +90,8 @@ impl<T: Clone, A: Allocator> LookUps<T, A> {
     }
 
     /// How many there are.
-    #[cfg(test)]
-    fn open(&self) -> usize {
+    #[must_use]
+    pub fn open(&self) -> usize {
         self.slots.iter().filter(|slot| slot.look_up.is_some()).count()
     }
 

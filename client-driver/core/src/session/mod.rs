@@ -6,6 +6,8 @@
 pub mod look_ups;
 pub mod uses;
 
+use core::sync::atomic::AtomicU64;
+
 use nsemail_contract::wire::CounterKind;
 use nsemail_contract::{Guid, WsaCode};
 use nsemail_kernel::irql::Passive;
@@ -28,6 +30,9 @@ type SessionLookUps = LookUps<Arc<OpenLookUp, SessionPool>, SessionPool>;
 
 /// One open handle. Its locks are leaves, like those of the [`Service`].
 pub struct Session {
+    number: u64,
+    /// Calls under way, also those that were cancelled and that a provider still has.
+    calls: AtomicU64,
     uses: SpinLock<SessionUses>,
     look_ups: SpinLock<SessionLookUps>,
 }
@@ -63,9 +68,23 @@ impl Session {
         #[expect(clippy::cast_possible_truncation, reason = "only to tell sessions apart")]
         let seed = (number as u32).wrapping_mul(0x9E37_79B1);
         Self {
+            number,
+            calls: AtomicU64::new(0),
             uses: SpinLock::new(Uses::new(Pool)),
             look_ups: SpinLock::new(LookUps::new(look_ups, seed, Pool)),
         }
+    }
+
+    /// Which session it is.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The number of its calls under way.
+    #[must_use]
+    pub const fn calls(&self) -> &AtomicU64 {
+        &self.calls
     }
 
     /// Does something with the open look-ups.

@@ -10,6 +10,7 @@ pub mod import;
 pub mod list;
 pub mod lookup;
 pub mod providers;
+pub mod sessions;
 pub mod set;
 pub mod statistics;
 
