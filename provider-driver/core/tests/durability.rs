@@ -97,7 +97,12 @@ fn workload(machine: &Machine, rounds: usize) -> Vec<History> {
                 scope.spawn(move || calls(machine, &session, caller, rounds))
             })
             .collect();
-        callers.into_iter().map(|caller| caller.join().unwrap()).collect()
+        // All of them run before the first is waited for.
+        let mut answers = Vec::new();
+        for caller in callers {
+            answers.push(caller.join().unwrap());
+        }
+        answers
     });
     caller.deregister();
     histories
@@ -211,7 +216,7 @@ fn fail_everywhere(rounds: usize, seeds: usize, durable: bool) -> (usize, usize,
             }
             seen.push(disk.clone());
             let what = format!("power failure after step {at} of {steps} ({loss:?})");
-            let checked = (at + number) % 16 == 0;
+            let checked = (at + number).is_multiple_of(16);
             let (booted, values) = boot(disk, &names, &what, checked);
             boots.fetch_add(1, Ordering::Relaxed);
             let verdict = judge(&histories, at, &values, durable);
@@ -222,7 +227,7 @@ fn fail_everywhere(rounds: usize, seeds: usize, durable: bool) -> (usize, usize,
             stop(&booted);
             // The power fails once more, while the driver recovers or begins to serve.
             let again = (at * 7 + number) % (booted.files().steps() + 1);
-            if (at + number) % 3 == 0 && again > 0 {
+            if (at + number).is_multiple_of(3) && again > 0 {
                 let loss = variants(again, 3)[(at + number) % 5];
                 let what = format!("{what}, and after step {again} of the next boot ({loss:?})");
                 let disk = booted.files().crash_image(again, loss);

@@ -4,7 +4,14 @@
 mod common;
 
 use common::{OwnedQuerySet, damage, query_set, text, written};
-use nsemail_contract::wire::{BatchReply, BatchRequest, BeginReply, Counter, CounterKind, CountersReply, DoesNotFit, EmptyRequest, EnableRequest, EndRequest, Event, EventKind, EventsReply, EventsRequest, ExplainReply, ExplainRequest, Hosted, HostedReply, HostedState, InstallRequest, ListReply, ListRequest, ListedRecord, LookupRequest, NextRequest, OrderRequest, ProviderEntry, ProviderFlags, ProviderRequest, ProvidersReply, REPLY_HEADER, Record, RecordState, RecordsReply, Reply, ReplyWriter, SessionsReply, SessionsRequest, SetReply, SetRequest, Tail, Tier, UninstallRequest};
+use nsemail_contract::wire::{
+    BatchReply, BatchRequest, BeginReply, Counter, CounterKind, CountersReply, DoesNotFit, EmptyRequest,
+    EnableRequest, EndRequest, Event, EventKind, EventsReply, EventsRequest, ExplainReply, ExplainRequest,
+    Hosted, HostedReply, HostedState, InstallRequest, ListReply, ListRequest, ListedRecord, LookupRequest,
+    NextRequest, OrderRequest, ProviderEntry, ProviderFlags, ProviderRequest, ProvidersReply, REPLY_HEADER,
+    Record, RecordState, RecordsReply, Reply, ReplyWriter, SessionsReply, SessionsRequest, SetReply,
+    SetRequest, Tail, Tier, UninstallRequest,
+};
 use nsemail_contract::{Fault, FaultKind, Guid, LookupFlags, QuerySet, Text, WsaCode, limits};
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -104,6 +104,14 @@ pub enum Command {
     Statistics(Statistics),
     /// Show what the drivers have recorded
     Events(FromDrivers),
+    /// Look into a journal file of the provider driver, which keeps the names of one namespace provider
+    #[command(
+        after_help = "Example: nsemail journal check '{7A90D3C4-15E6-4B2F-8C6A-F14D0B92375D}-1.journal'"
+    )]
+    Journal {
+        #[command(subcommand)]
+        command: Journal,
+    },
     /// Work on installation blobs, which say what domains a provider claims
     Blob {
         #[command(subcommand)]
@@ -317,6 +325,22 @@ pub struct List {
     /// Only names of this namespace provider
     #[arg(long, value_name = "GUID")]
     pub provider: Option<Guid>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Journal {
+    /// Say whether a journal file is whole, or what is wrong with it and at which offset
+    Check {
+        /// The file
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
+    /// Show the frames and records of a journal file
+    Dump {
+        /// The file
+        #[arg(value_hint = ValueHint::FilePath)]
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]

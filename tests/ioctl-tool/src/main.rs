@@ -48,10 +48,7 @@ enum Source<'a> {
 
 impl Source<'_> {
     /// Runs a command that needs the drivers.
-    fn with(
-        &self,
-        command: impl FnOnce(&Connection) -> Result<ExitCode, Error>,
-    ) -> Result<ExitCode, Error> {
+    fn with(&self, command: impl FnOnce(&Connection) -> Result<ExitCode, Error>) -> Result<ExitCode, Error> {
         match self {
             Self::New(global) => with_new_connection(global, command),
             Self::Open(connection) => command(connection),
@@ -81,6 +78,7 @@ fn run(command: &Command, output: Output, source: &Source<'_>) -> Result<ExitCod
         }
         Command::Shell => Err(Error::Usage("this is the shell already".to_owned())),
         Command::Blob { command } => commands::blob::run(command, output),
+        Command::Journal { command } => commands::journal::run(command, output),
         Command::Import(import) if import.dry_run => commands::import::dry_run(import, output),
         Command::Demo(demo) => demo::run(demo, output),
         // What is wrong with the arguments is wrong whether or not there is a driver.

@@ -1,11 +1,12 @@
 //! The journal: what makes a registration durable.
 //!
 //! [`format`](mod@format) says what the bytes mean, [`log`] keeps one file by it, [`generations`] says which of a
-//! provider's two files counts and when the next one is begun. All three are pure: they reach files through the
-//! traits [`JournalFile`] and [`JournalDirectory`] only.
+//! provider's two files counts and when the next one is begun, [`inspect`] reads a file off line. All are pure: they
+//! reach files through the traits [`JournalFile`] and [`JournalDirectory`] only.
 
 pub mod format;
 pub mod generations;
+pub mod inspect;
 pub mod log;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod export;
 pub mod hosting;
 pub mod import;
+pub mod journal;
 pub mod list;
 pub mod lookup;
 pub mod providers;

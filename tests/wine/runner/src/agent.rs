@@ -18,7 +18,7 @@ use nsemail_agent::{Order, Reader, SENT, Writer};
 use crate::prefix::{self, Prefix};
 
 /// How long a program may take to answer. Nothing takes nearly as long; who waits longer waits in vain.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long a program that was told to end may take.
 const ENDING: Duration = Duration::from_secs(10);
 
@@ -95,10 +95,9 @@ impl Agent {
         let (sender, receiver) = mpsc::channel();
         lock(&self.waiting).as_mut().ok_or(Gone)?.insert(token, sender);
         let message = with(Writer::new().number(order as u32));
-        let mut input = lock(&self.input);
-        let sent = input
+        let sent = lock(&self.input)
             .as_mut()
-            .ok_or(io::ErrorKind::BrokenPipe.into())
+            .ok_or_else(|| io::ErrorKind::BrokenPipe.into())
             .and_then(|input| message.send(token, input));
         sent.map_err(|_| Gone)?;
         Ok((token, receiver))

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How long something that must happen may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_millis(5);
 /// Wine tells a driver of a closed handle a little after the program: a stop that waits for handles

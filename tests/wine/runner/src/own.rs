@@ -31,7 +31,7 @@ pub const SCENARIOS: [(&str, Scenario); 3] = [
 ];
 
 /// How long the tool may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const NAME: &str = "alice@example.com";
 const ADDRESSES: [&str; 2] = ["192.0.2.7:5060/tcp", "192.0.2.8:5060/udp"];
 

@@ -17,7 +17,15 @@ pub fn run(paths: &Paths, filter: Option<&str>) -> Result<()> {
     let mut tests = Command::new(cargo);
     tests
         .current_dir(&paths.repository)
-        .args(["test", "--quiet", "--package", "wine-runner", "--test", "scenarios", "--"])
+        .args([
+            "test",
+            "--quiet",
+            "--package",
+            "wine-runner",
+            "--test",
+            "scenarios",
+            "--",
+        ])
         .args(filter)
         .env("NSEMAIL_WINE_IMAGES", &paths.out)
         .env("NSEMAIL_WINE_TARGET", paths.made());
