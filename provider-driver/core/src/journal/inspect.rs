@@ -186,10 +186,12 @@ pub fn inspect<'a>(bytes: &'a [u8], mut each: impl FnMut(Item<'a>)) -> Summary {
         at = at.saturating_add(size);
         sequence = sequence.saturating_add(1);
     };
-    summary.fault = fault.or((!complete).then_some(Fault {
-        offset: at,
-        kind: FaultKind::NotComplete,
-    }));
+    summary.fault = fault.or_else(|| {
+        (!complete).then_some(Fault {
+            offset: at,
+            kind: FaultKind::NotComplete,
+        })
+    });
     summary
 }
 
