@@ -1,5 +1,6 @@
 //! `journal`: works off line on a file, and changes nothing.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -177,8 +178,10 @@ fn dump(file: &Path, output: Output) -> Result<ExitCode, Error> {
         }
         Item::Frame(frame) => {
             let records = count(frame.header.records, "record", "records");
-            text += &format!(
-                "{:>10}  frame {}, {} bytes, {records}\n",
+            // Writing into a String cannot fail.
+            let _ = writeln!(
+                text,
+                "{:>10}  frame {}, {} bytes, {records}",
                 frame.offset, frame.header.sequence, frame.size
             );
         }
@@ -195,13 +198,10 @@ fn dump(file: &Path, output: Output) -> Result<ExitCode, Error> {
         });
         format!("Size:       {}\n{header}{text}", bytes.len())
     })?;
-    match summary.fault {
-        None => Ok(ExitCode::Ok),
-        Some(fault) => {
-            // What could be read was shown.
-            let error = wrong(file, fault);
-            eprintln!("nsemail: {error}");
-            Ok(error.exit_code())
-        }
-    }
+    Ok(summary.fault.map_or(ExitCode::Ok, |fault| {
+        // What could be read was shown.
+        let error = wrong(file, fault);
+        eprintln!("nsemail: {error}");
+        error.exit_code()
+    }))
 }
