@@ -11,6 +11,7 @@
 //! | `MaxSessions` | DWORD | sessions of one client; 65,536 |
 //! | `MaxLookupsPerSession` | DWORD | 1024 |
 //! | `MaxPendingChanges` | DWORD | changes of one provider that wait for its journal; 65,536 |
+//! | `MaxProviders` | DWORD | hosted providers beyond which none is installed; 64 |
 //! | `EventRing` | DWORD | events that are kept; 1024 |
 //! | `CompactionPercent` | DWORD | see below; 200, at least 110 |
 //! | `CompactionSlackKilobytes` | DWORD | see below; 1024 |

@@ -176,3 +176,32 @@ fn a_limit_that_is_hit_is_an_answer_and_an_event() {
     drop(admin);
     machine.end();
 }
+
+#[test]
+fn no_more_providers_are_installed_than_may_be_hosted() {
+    let machine = Simulated::new();
+    let registry = machine.machine().registry();
+    registry
+        .put(PROVIDER_PARAMETERS, "MaxProviders", Value::dword(2))
+        .unwrap();
+    machine.start();
+    let admin = machine.kernel().program(Who::Administrator).open_admin();
+    let third = Guid::from_u128(3);
+    // A blob without domains, for any name.
+    let mut blob = [0; 20];
+    (blob[4], blob[8]) = (1, 1);
+    let install = || admin.client().install(third, "one too many", &blob);
+    assert_eq!(
+        install().unwrap_err().code(),
+        Some(WsaCode::WSA_NOT_ENOUGH_MEMORY)
+    );
+    assert_eq!(admin.events(EventKind::LIMIT_HIT, third), 1);
+    assert_eq!(admin.client().hosted().unwrap().len(), 2);
+    let entry = format!(r"{PROVIDER_PARAMETERS}\Providers\{third}");
+    assert_eq!(registry.get(&entry, "Blob"), None);
+    admin.client().uninstall(EXAMPLE, false).unwrap();
+    install().unwrap();
+    assert_eq!(admin.client().hosted().unwrap().len(), 2);
+    drop(admin);
+    machine.end();
+}
