@@ -197,9 +197,6 @@ fn disks() -> Vec<(Disk, Model)> {
         change(&session, &mut model, number).unwrap();
         let end = machine.files().steps();
         for at in start..=end {
-            let step = at
-                .checked_sub(1)
-                .and_then(|step| machine.files().describe_step(step));
             // A change alone is a write and a flush; in the middle it may be torn.
             if number == 3 || (end - start > 2 && disks.len() < 14) {
                 let loss = Loss::Tail(at as u64);
