@@ -8,8 +8,8 @@ use object::pe;
 
 use super::{Image, Report};
 
-/// The most that one function may take.
-const FRAME_BUDGET: u32 = 2048;
+/// The most that one function may take: an eighth of the stack.
+const FRAME_BUDGET: u32 = 3072;
 
 pub fn check(image: &Image<'_>, report: &mut Report) -> Result<()> {
     let directory = image.file.data_directory(pe::IMAGE_DIRECTORY_ENTRY_EXCEPTION);
