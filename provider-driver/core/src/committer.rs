@@ -5,12 +5,12 @@
 //! answered. If the frame could not be made durable, none of it happened, and every caller of the group is told so:
 //! also one whose change alone would not have needed the journal, for its answer was computed on changes that are gone.
 //!
-//! When the journal has grown too long ([`Compaction::is_due`](crate::parameters::Compaction::is_due)), the thread writes the next generation, a piece after
-//! each group, or one after the other while nothing waits: so a caller waits for one piece at most (about
-//! [`PIECE_BYTES`] and the changes of a group, and a flush), and readers for none. Objects are read from the store as
-//! they are when their turn comes, and what is committed meanwhile goes to both generations, so the order of the
-//! records of each object is the order in which it changed. If anything goes wrong with it, the next generation is
-//! given up, no caller sees it, and it is tried again when the journal has grown further.
+//! When the journal has grown too long (see `parameters`), the thread writes the next generation, a piece after each
+//! group, or one after the other while nothing waits: so a caller waits for one piece at most, which has about the
+//! bytes that are configured and the changes of a group, and for its flush; and readers for none. Objects are read from
+//! the store as they are when their turn comes, and what is committed meanwhile goes to both generations, so the order
+//! of the records of each object is the order in which it changed. If anything goes wrong with it, the next generation
+//! is given up, no caller sees it, and it is tried again when the journal has grown further.
 
 use nsemail_contract::codes::WsaCode;
 use nsemail_contract::wire::{CounterKind, EventKind, HostedState};
@@ -33,8 +33,6 @@ use crate::store::{Batch, Key, Record, RecordRef, Scan, Store};
 const GROUP_BYTES: usize = 1 << 20;
 /// A group has at most so many changes: the pending tip is searched one by one.
 const GROUP_CHANGES: usize = 512;
-/// Of the next generation, about so many bytes are written at a time.
-const PIECE_BYTES: usize = 1 << 20;
 
 /// Runs the journal thread until the service is stopped.
 pub fn run(service: &Arc<Service, Memory>, directory: Directory, passive: Passive<'_>) {
@@ -277,10 +275,9 @@ impl<'p> Committer<'p> {
             return;
         };
         let Compacting { next, scan } = compacting;
+        let piece = self.service.common().settings().compaction.piece;
         let store = self.service.store().read(self.passive);
-        let scanned = store.scan(scan, |object| {
-            next.put(object).map(|()| next.unwritten() < PIECE_BYTES)
-        });
+        let scanned = store.scan(scan, |object| next.put(object).map(|()| next.unwritten() < piece));
         drop(store);
         match scanned.map_err(AppendError::from) {
             Ok(false) => {

@@ -15,9 +15,11 @@
 //! | `EventRing` | DWORD | events that are kept; 1024 |
 //! | `CompactionPercent` | DWORD | see below; 200, at least 110 |
 //! | `CompactionSlackKilobytes` | DWORD | see below; 1024 |
+//! | `CompactionPieceBytes` | DWORD | see below; 1,048,576, at most 4,194,304 |
 //!
 //! A journal is written anew, while it is used, when it is longer than `CompactionPercent` of the records in its store
-//! and `CompactionSlackKilobytes`.
+//! and `CompactionSlackKilobytes`. It is written in pieces of about `CompactionPieceBytes`; a change waits for one of
+//! them at most.
 //!
 //! Each key `Parameters\Providers\{GUID}` is one hosted provider: `Identifier` (SZ, its display name), `Blob` (BINARY,
 //! its installation blob), `Enabled` (DWORD, 1 if absent), `PreferredName` (SZ, the address that it publishes as its
@@ -63,6 +65,8 @@ pub struct Compaction {
     pub percent: u32,
     /// The bytes.
     pub slack: u64,
+    /// About so many bytes are written at a time.
+    pub piece: usize,
 }
 
 impl Compaction {
@@ -101,6 +105,7 @@ impl Settings {
             compaction: Compaction {
                 percent: number(utf16!("CompactionPercent"), 200).max(110),
                 slack: u64::from(number(utf16!("CompactionSlackKilobytes"), 1024)).saturating_mul(1 << 10),
+                piece: number(utf16!("CompactionPieceBytes"), 1 << 20).min(4 << 20) as usize,
             },
         }
     }

@@ -31,14 +31,21 @@ const CHANGES: usize = 26;
 /// What each name is to have; nothing for one that is not there.
 type Model = BTreeMap<String, Vec<String>>;
 
+fn addresses(number: usize) -> [String; 2] {
+    [1, 2].map(|port| format!("10.0.0.{number}:{port}"))
+}
+
 fn name(number: usize) -> String {
     format!("n{}@example.com", number % NAMES)
 }
 
+/// What a refused change would have made of a name.
+type Refused = Vec<(String, Option<Vec<String>>)>;
+
 /// Makes a change, and keeps the model with what the caller was told.
 fn change(session: &Session, model: &mut Model, number: usize) -> Result<(), WsaCode> {
     let name = name(number);
-    let (first, second) = (format!("10.0.0.{number}:1"), format!("10.0.0.{number}:2"));
+    let [first, second] = addresses(number);
     if number % 7 == 6 {
         match session.set(DELETE, 0, &name, &[]) {
             Ok(_) => drop(model.remove(&name)),
@@ -72,6 +79,7 @@ fn machine(disk: Option<Disk>) -> Machine {
     });
     set_parameter(&machine, "CompactionSlackKilobytes", 1);
     set_parameter(&machine, "CompactionPercent", 110);
+    set_parameter(&machine, "CompactionPieceBytes", 100);
     machine
 }
 
@@ -122,16 +130,41 @@ fn run(fault: &Fault, torn: bool) -> bool {
     let caller = Caller::register(&machine);
     let session = caller.provider(PROVIDER).session();
     let mut model = Model::new();
+    let mut refused = Refused::new();
     inject(&machine, fault.clone(), torn);
     for number in 0..CHANGES {
+        let before = model.clone();
         if change(&session, &mut model, number).is_err() {
             assert!(machine.faults_hit() > 0, "{what}: refused for nothing");
+            let value = (number % 7 != 6).then(|| addresses(number).into());
+            refused.push((name(number), value));
+        } else if model != before {
+            refused.clear();
         }
         check(&session, &model, &what);
     }
     let met = machine.faults_hit() > 0;
-    // The power may fail while the fault lasts: what was refused last may then be there, wholly. Of every other name,
-    // what was acknowledged is there.
+    // The power fails while the fault lasts: what was refused since the journal was last written may then be there,
+    // but wholly; apart from that, what was acknowledged is there.
+    let now = machine.files().steps();
+    for loss in [Loss::Nothing, Loss::Tail(now as u64), Loss::Scattered(now as u64)] {
+        let booted = self::machine(Some(machine.files().crash_image(now, loss)));
+        booted.start(SERVICE).unwrap();
+        assert_eq!(state(&booted), HostedState::Serving, "{what}, {loss:?}");
+        let caller = Caller::register(&booted);
+        let session = caller.provider(PROVIDER).session();
+        for name in (0..NAMES).map(name) {
+            let found = session.addresses(&name).ok();
+            let may_be =
+                found.as_ref() == model.get(&name) || refused.contains(&(name.clone(), found.clone()));
+            assert!(
+                may_be,
+                "{what}, {loss:?}: {name} has {found:?}, {model:?}, {refused:?}"
+            );
+        }
+        caller.deregister();
+        booted.shutdown().assert_clean();
+    }
     machine.clear_faults();
     // Twice each name, so that nothing that was refused is the last of its name.
     for number in CHANGES..CHANGES + 2 * NAMES {

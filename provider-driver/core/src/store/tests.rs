@@ -3,6 +3,7 @@
 mod edges;
 mod look_ups;
 mod model;
+mod scans;
 mod table;
 
 use allocator_api2::alloc::Global;
