@@ -46,7 +46,7 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             if leaving && !self.policy.offer_after_deregister {
                 return Some((info, None));
             }
-            binding.state = BindingState::ClientAttaching;
+            binding.go(BindingState::ClientAttaching);
             binding.attaching = Some(thread);
             let Attach::Client(attach) = client.callbacks.attach else {
                 return None;
@@ -99,19 +99,20 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             let accepted = binding.state == BindingState::ProviderAccepted;
             breach = judge(accepted, binding.attach_status, status);
             let outcome = if !accepted {
+                binding.gone();
                 state.bindings.remove(&info.id);
                 Outcome::Gone
             } else if status < 0 {
                 // The provider holds a binding that the client denies: only its side is undone.
                 binding.half = true;
-                binding.client.state = SideState::Done;
+                binding.move_side(Role::Client, SideState::Done);
                 binding.begin_detach(Role::Client, callbacks_left.min(1));
                 Outcome::Detach
             } else if leaving {
                 binding.begin_detach(by, callbacks_left);
                 Outcome::Detach
             } else {
-                binding.state = BindingState::Attached;
+                binding.go(BindingState::Attached);
                 Outcome::Attached
             };
             for module in [info.client.id, info.provider.id] {
@@ -183,7 +184,7 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             let Attach::Provider(attach) = provider.callbacks.attach else {
                 return Err((Some(info), Rule::AttachOutsideCallback, INVALID_DEVICE_STATE));
             };
-            binding.state = BindingState::ProviderAttaching;
+            binding.go(BindingState::ProviderAttaching);
             binding.client.context = Foreign(client_context.cast_const());
             Ok((info, attach, provider.context, client.instance))
         });
@@ -268,10 +269,10 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             if let Some(binding) = state.bindings.get_mut(&info.id) {
                 binding.attach_status = Some(status);
                 if accepted {
-                    binding.state = BindingState::ProviderAccepted;
+                    binding.go(BindingState::ProviderAccepted);
                     binding.provider.context = Foreign(context_out.cast_const());
                 } else {
-                    binding.state = BindingState::ClientAttaching;
+                    binding.go(BindingState::ClientAttaching);
                 }
             }
         });

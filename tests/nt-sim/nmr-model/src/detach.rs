@@ -41,11 +41,10 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         let module = info.side(role);
         let callback = self.state.with(|state| {
             let detach = state.modules.get(&module.id)?.callbacks.detach;
-            let side = state.bindings.get_mut(&info.id)?.side_mut(role);
-            side.state = SideState::InCallback {
-                completed: side.state == SideState::PreCompleted,
-            };
-            Some((detach, side.context))
+            let binding = state.bindings.get_mut(&info.id)?;
+            let completed = binding.side(role).state == SideState::PreCompleted;
+            binding.move_side(role, SideState::InCallback { completed });
+            Some((detach, binding.side(role).context))
         });
         let Some((detach, context)) = callback else { return };
         let status = self.call(module, CallbackKind::Detach, || {
@@ -59,16 +58,15 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
                 return false;
             };
             binding.callbacks_left = binding.callbacks_left.saturating_sub(1);
-            let side = binding.side_mut(role);
-            let completed = match side.state {
+            let before = binding.side(role).state;
+            let completed = match before {
                 SideState::InCallback { completed } => completed,
                 // Without the policy of waiting for callbacks the completion has settled the side.
                 _ => true,
             };
-            let already = side.state == SideState::Done;
-            match status {
-                PENDING if completed => side.state = SideState::Done,
-                PENDING => side.state = SideState::Pending,
+            let next = match status {
+                PENDING if completed => SideState::Done,
+                PENDING => SideState::Pending,
                 SUCCESS => {
                     if completed {
                         breach = Some((
@@ -76,14 +74,15 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
                             "completed, and then returned STATUS_SUCCESS",
                         ));
                     }
-                    side.state = SideState::Done;
+                    SideState::Done
                 }
                 _ => {
                     breach = Some((Rule::DetachStatus, "the detach callback returned another status"));
-                    side.state = SideState::Done;
+                    SideState::Done
                 }
-            }
-            side.state == SideState::Done && !already
+            };
+            binding.move_side(role, next);
+            next == SideState::Done && before != SideState::Done
         });
         if let Some((rule, what)) = breach {
             self.violation(rule, (info, role), what);
@@ -130,34 +129,30 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             };
             let info = binding.info;
             let waits = binding.callbacks_left > 0 || !matches!(binding.state, BindingState::Detaching);
-            let side = binding.side_mut(role);
-            let done = match side.state {
+            let before = binding.side(role).state;
+            let next = match before {
                 SideState::Idle => {
                     breach = Some(Rule::CompletedEarly);
-                    side.state = SideState::PreCompleted;
-                    false
+                    SideState::PreCompleted
                 }
                 SideState::InCallback { completed: false } => {
                     // On another thread this is the ordinary race of the last call with the
                     // return of STATUS_PENDING.
                     breach = inside.then_some(Rule::CompletedInside);
-                    side.state = if waits {
+                    if waits {
                         SideState::InCallback { completed: true }
                     } else {
                         SideState::Done
-                    };
-                    side.state == SideState::Done
+                    }
                 }
-                SideState::Pending => {
-                    side.state = SideState::Done;
-                    true
-                }
+                SideState::Pending => SideState::Done,
                 SideState::PreCompleted | SideState::InCallback { completed: true } | SideState::Done => {
                     breach = Some(Rule::CompletedTwice);
-                    false
+                    before
                 }
             };
-            Some((info, done))
+            binding.move_side(role, next);
+            Some((info, next == SideState::Done && before != SideState::Done))
         });
         match (breach, settled) {
             (Some(broken), Some((info, _))) => {
@@ -225,7 +220,9 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             }
         }
         self.state.with(|state| {
-            state.bindings.remove(&info.id);
+            if let Some(binding) = state.bindings.remove(&info.id) {
+                binding.gone();
+            }
             for module in [info.client.id, info.provider.id] {
                 if let Some(module) = state.modules.get_mut(&module) {
                     module.bindings.retain(|id| *id != info.id);

@@ -34,8 +34,9 @@ mod observer;
 mod policy;
 mod registration;
 pub mod state;
+pub mod transitions;
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 
 use sim_platform::{Lock, Platform, ThreadId};
 
@@ -45,6 +46,7 @@ pub use policy::{DetachOrder, Policy};
 pub use state::{BindingId, BindingInfo, ModuleId, ModuleInfo, Role};
 
 use state::{Binding, Module};
+use transitions::Transitions;
 
 /// One Network Module Registrar.
 ///
@@ -54,6 +56,7 @@ pub struct Registrar<P: Platform, O: Observer> {
     state: P::Lock<State<P>>,
     observer: O,
     policy: Policy,
+    taken: Arc<Transitions>,
 }
 
 /// Everything that the registrar's lock protects.
@@ -86,7 +89,13 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             state: P::Lock::new(state),
             observer,
             policy,
+            taken: Arc::default(),
         }
+    }
+
+    /// The transitions that were taken so far.
+    pub fn transitions(&self) -> &Transitions {
+        &self.taken
     }
 
     /// The observer given at creation.
@@ -167,7 +176,7 @@ impl<P: Platform> State<P> {
     }
 
     /// Marks `module` drained if it is; the event to set, outside the lock, when it just became so.
-    fn drain(&mut self, module: ModuleId) -> Option<alloc::sync::Arc<P::Event>> {
+    fn drain(&mut self, module: ModuleId) -> Option<Arc<P::Event>> {
         self.modules.get_mut(&module)?.drain()
     }
 }

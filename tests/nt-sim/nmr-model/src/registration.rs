@@ -10,6 +10,7 @@ use crate::{
     Event, Handle, HandleKind, ModuleId, ModuleInfo, Observer, Registrar, Role, Rule, State,
     attach::Proposal,
     state::{Attach, Binding, BindingInfo, BindingState, Callbacks, Foreign, Module, ModuleState, Subject},
+    transitions::{ModuleStage, Transitions},
 };
 
 /// `STATUS_SUCCESS`.
@@ -162,10 +163,14 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
                 proposals: 0,
                 bindings: Vec::new(),
                 drained: Arc::new(P::Event::new()),
+                proposing: true,
+                taken: Arc::clone(&self.taken),
             };
+            self.taken
+                .module(ModuleStage::Unregistered, ModuleStage::Proposing);
             let (encoded, info) = (module.handle().encode(), module.info);
             state.modules.insert(id, module);
-            let offers = propose_to_peers(state, info, npi);
+            let offers = propose_to_peers(state, info, npi, &self.taken);
             ((encoded, info), offers)
         });
         let (encoded, info) = module;
@@ -185,6 +190,11 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             P::yield_point();
             self.propose(&Proposal { binding, by: role });
         }
+        self.state.with(|state| {
+            if let Some(own) = state.modules.get_mut(&info.id) {
+                own.proposed();
+            }
+        });
         // SAFETY: the caller vouches that the handle may be written to.
         unsafe { handle.write(encoded) };
         SUCCESS
@@ -208,7 +218,7 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             if own.state != ModuleState::Active {
                 return None;
             }
-            own.state = ModuleState::Deregistering;
+            own.go(ModuleState::Deregistering);
             let bindings = own.bindings.clone();
             Some(
                 bindings
@@ -283,6 +293,7 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         drained.wait();
         let closed = self.state.with(|state| state.modules.remove(&module.id));
         if let Some(closed) = closed {
+            self.taken.module(ModuleStage::Drained, ModuleStage::Closed);
             if fingerprint(closed.instance) != closed.fingerprint {
                 self.violation(
                     Rule::CharacteristicsChanged,
@@ -358,6 +369,7 @@ fn propose_to_peers<P: Platform>(
     state: &mut State<P>,
     module: ModuleInfo,
     npi: [u8; 16],
+    taken: &Arc<Transitions>,
 ) -> Vec<crate::BindingId> {
     let peers: Vec<ModuleInfo> = state
         .modules
@@ -373,9 +385,10 @@ fn propose_to_peers<P: Platform>(
             Role::Client => (module, peer),
             Role::Provider => (peer, module),
         };
-        state
-            .bindings
-            .insert(id, Binding::new(BindingInfo { id, client, provider }));
+        state.bindings.insert(
+            id,
+            Binding::new(BindingInfo { id, client, provider }, Arc::clone(taken)),
+        );
         for side in [client.id, provider.id] {
             count_proposal(state, side);
         }

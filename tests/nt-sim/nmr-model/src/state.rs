@@ -29,6 +29,7 @@ use sim_platform::{Platform, ThreadId};
 use crate::{
     Owner,
     handle::{Handle, HandleKind},
+    transitions::{BindingStage, ModuleStage, SideStage, Transitions},
 };
 
 /// The identity of a module, never used twice.
@@ -182,6 +183,10 @@ pub(crate) struct Module<P: Platform> {
     pub bindings: Vec<BindingId>,
     /// Set once drained.
     pub drained: Arc<P::Event>,
+    /// Whether its registration is still offering it to its peers.
+    pub proposing: bool,
+    /// Where its transitions are counted.
+    pub taken: Arc<Transitions>,
 }
 
 impl<P: Platform> Module<P> {
@@ -197,11 +202,36 @@ impl<P: Platform> Module<P> {
         }
     }
 
+    const fn stage(&self) -> ModuleStage {
+        match self.state {
+            ModuleState::Active if self.proposing => ModuleStage::Proposing,
+            ModuleState::Active => ModuleStage::Active,
+            ModuleState::Deregistering => ModuleStage::Deregistering,
+            ModuleState::Drained => ModuleStage::Drained,
+        }
+    }
+
+    /// Goes to another state.
+    pub fn go(&mut self, next: ModuleState) {
+        let before = self.stage();
+        self.state = next;
+        self.taken.module(before, self.stage());
+    }
+
+    /// Its registration has offered it to all its peers.
+    pub fn proposed(&mut self) {
+        let before = self.stage();
+        self.proposing = false;
+        if self.state == ModuleState::Active {
+            self.taken.module(before, self.stage());
+        }
+    }
+
     /// Goes to `Drained` if nothing is left; then the event that its waiter waits for.
     pub fn drain(&mut self) -> Option<Arc<P::Event>> {
         let empty = self.proposals == 0 && self.bindings.is_empty();
         if self.state == ModuleState::Deregistering && empty {
-            self.state = ModuleState::Drained;
+            self.go(ModuleState::Drained);
             return Some(Arc::clone(&self.drained));
         }
         None
@@ -245,6 +275,19 @@ pub enum SideState {
     Done,
 }
 
+impl SideState {
+    const fn stage(self) -> SideStage {
+        match self {
+            Self::Idle => SideStage::Idle,
+            Self::PreCompleted => SideStage::PreCompleted,
+            Self::InCallback { completed: false } => SideStage::InCallback,
+            Self::InCallback { completed: true } => SideStage::Completed,
+            Self::Pending => SideStage::Pending,
+            Self::Done => SideStage::Done,
+        }
+    }
+}
+
 /// One side of a binding.
 #[derive(Clone, Copy)]
 pub(crate) struct Side {
@@ -275,10 +318,13 @@ pub(crate) struct Binding {
     pub callbacks_left: usize,
     /// Whether the client frees its context itself, since it failed after the provider accepted.
     pub half: bool,
+    /// Where its transitions are counted.
+    pub taken: Arc<Transitions>,
 }
 
 impl Binding {
-    pub const fn new(info: BindingInfo) -> Self {
+    pub fn new(info: BindingInfo, taken: Arc<Transitions>) -> Self {
+        taken.binding(BindingStage::Absent, BindingStage::Proposed);
         Self {
             info,
             state: BindingState::Proposed,
@@ -289,7 +335,40 @@ impl Binding {
             initiator: Role::Client,
             callbacks_left: 0,
             half: false,
+            taken,
         }
+    }
+
+    const fn stage(&self) -> BindingStage {
+        match self.state {
+            BindingState::Proposed => BindingStage::Proposed,
+            BindingState::ClientAttaching => BindingStage::ClientAttaching,
+            BindingState::ProviderAttaching => BindingStage::ProviderAttaching,
+            BindingState::ProviderAccepted => BindingStage::ProviderAccepted,
+            BindingState::Attached => BindingStage::Attached,
+            BindingState::Detaching if self.half => BindingStage::HalfAttached,
+            BindingState::Detaching => BindingStage::Detaching,
+            BindingState::CleaningUp => BindingStage::CleaningUp,
+        }
+    }
+
+    /// Goes to another state.
+    pub fn go(&mut self, next: BindingState) {
+        let before = self.stage();
+        self.state = next;
+        self.taken.binding(before, self.stage());
+    }
+
+    /// Moves one side to another state.
+    pub fn move_side(&mut self, role: Role, next: SideState) {
+        let side = self.side_mut(role);
+        let before = core::mem::replace(&mut side.state, next);
+        self.taken.side(before.stage(), next.stage());
+    }
+
+    /// The binding is taken out of the registrar.
+    pub fn gone(&self) {
+        self.taken.binding(self.stage(), BindingStage::Gone);
     }
 
     pub const fn side(&self, role: Role) -> &Side {
@@ -307,8 +386,8 @@ impl Binding {
     }
 
     /// Starts the detach; the only way into `Detaching`.
-    pub const fn begin_detach(&mut self, initiator: Role, callbacks_left: usize) {
-        self.state = BindingState::Detaching;
+    pub fn begin_detach(&mut self, initiator: Role, callbacks_left: usize) {
+        self.go(BindingState::Detaching);
         self.initiator = initiator;
         self.callbacks_left = callbacks_left;
     }
@@ -317,7 +396,7 @@ impl Binding {
     pub fn begin_cleanup(&mut self) -> bool {
         let done = self.client.state == SideState::Done && self.provider.state == SideState::Done;
         if self.state == BindingState::Detaching && done && self.callbacks_left == 0 {
-            self.state = BindingState::CleaningUp;
+            self.go(BindingState::CleaningUp);
             return true;
         }
         false
