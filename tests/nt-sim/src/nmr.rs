@@ -6,7 +6,9 @@
 use std::{ffi::c_void, fmt};
 
 use ::nmr::raw;
-use nmr_model::{CallbackKind, Event, ModuleInfo, Observer, Owner, Registrar, Role, Severity, Violation};
+use nmr_model::{
+    CallbackKind, Event, ModuleInfo, Observer, Owner, Registrar, Role, Severity, Violation, Work,
+};
 
 use crate::{
     DriverName, Machine, SimPlatform, frames,
@@ -171,6 +173,24 @@ impl Observer for Watch {
             CallbackKind::Detach | CallbackKind::Cleanup => irql::DISPATCH,
         };
         frames::callback_at(&driver, kind.name(module.role), contract, callback)
+    }
+
+    fn raised<R>(&self, level: u8, callback: impl FnOnce() -> R) -> R {
+        let before = thread::with(|current| current.state.irql.replace(level));
+        let result = callback();
+        thread::with(|current| current.state.irql.set(before));
+        result
+    }
+
+    fn in_critical_region(&self) -> bool {
+        thread::with(|current| current.state.critical_regions.get() > 0)
+    }
+
+    fn queue(&self, work: Work) -> bool {
+        let machine = Machine::current();
+        let worker = machine.clone();
+        machine.spawn("NMR worker", move || worker.nmr_state().registrar.run(work));
+        true
     }
 
     fn allocate(&self) -> bool {

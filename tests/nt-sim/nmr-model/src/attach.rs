@@ -7,7 +7,7 @@ use sim_platform::{Lock as _, Platform};
 use crate::{
     BindingId, CallbackKind, Event, Handle, HandleKind, Observer, Registrar, Role, Rule,
     registration::{INVALID_DEVICE_STATE, INVALID_PARAMETER, PASSIVE_LEVEL, PENDING, SUCCESS, fingerprint},
-    state::{Attach, BindingInfo, BindingState, Foreign, ModuleState, SideState, Subject},
+    state::{Attach, BindingInfo, BindingState, Foreign, ModuleState, Subject},
 };
 
 /// `STATUS_NOINTERFACE`.
@@ -16,16 +16,12 @@ const NOINTERFACE: i32 = 0xC000_02B9_u32.cast_signed();
 /// What `ProviderAttachClient` finds in its outputs, to see whether it writes them.
 const UNWRITTEN: *mut c_void = core::ptr::without_provenance_mut(0x5E_7715_0001);
 
-/// A proposal to run, and which side's registration brought it about.
-pub(crate) struct Proposal {
-    pub binding: BindingId,
-    pub by: Role,
-}
-
 /// What has to follow when `ClientAttachProvider` has returned.
 enum Outcome {
     /// No binding.
     Gone,
+    /// Attached and detached already, while the client was still attaching.
+    Early,
     /// Attached for good.
     Attached,
     /// Attached, but a module deregistered meanwhile, or the client failed too late.
@@ -33,9 +29,18 @@ enum Outcome {
 }
 
 impl<P: Platform, O: Observer> Registrar<P, O> {
-    /// Offers the provider of a binding to its client, on the registering thread.
-    pub(crate) fn propose(&self, proposal: &Proposal) {
-        let id = proposal.binding;
+    /// Offers the provider of a binding to its client; `by` is the side whose registration brought it
+    /// about.
+    pub(crate) fn propose(&self, id: BindingId, by: Role) {
+        let client = self
+            .state
+            .with(|state| state.bindings.get(&id).map(|binding| binding.info.client.id));
+        if let Some(client) = client {
+            self.one_at_a_time(client, || self.offer(id, by));
+        }
+    }
+
+    fn offer(&self, id: BindingId, by: Role) {
         let thread = P::current_thread();
         let offer = self.state.with(|state| {
             let binding = state.bindings.get_mut(&id)?;
@@ -56,7 +61,7 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         });
         let Some((info, offer)) = offer else { return };
         let Some((attach, context, instance, changed)) = offer else {
-            self.resolve(info, proposal.by, NOINTERFACE);
+            self.resolve(info, by, NOINTERFACE);
             return;
         };
         if changed {
@@ -78,12 +83,11 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             unsafe { attach(handle, context.get(), instance.0) }
         });
         P::yield_point();
-        self.resolve(info, proposal.by, status);
+        self.resolve(info, by, status);
     }
 
     /// Judges what `ClientAttachProvider` returned and ends the proposal.
     fn resolve(&self, info: BindingInfo, by: Role, status: i32) {
-        let callbacks_left = if self.policy.cleanup_after_callbacks { 2 } else { 0 };
         let mut breach = None;
         let outcome = self.state.with(|state| {
             let leaving = [info.client.id, info.provider.id].iter().any(|module| {
@@ -92,33 +96,36 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
                     .get(module)
                     .is_none_or(|module| module.state != ModuleState::Active)
             });
-            let Some(binding) = state.bindings.get_mut(&info.id) else {
-                return Outcome::Gone;
-            };
-            binding.attaching = None;
-            let accepted = binding.state == BindingState::ProviderAccepted;
-            breach = judge(accepted, binding.attach_status, status);
-            let outcome = if !accepted {
-                binding.gone();
-                state.bindings.remove(&info.id);
-                Outcome::Gone
-            } else if status < 0 {
-                // The provider holds a binding that the client denies: only its side is undone.
-                binding.half = true;
-                binding.move_side(Role::Client, SideState::Done);
-                binding.begin_detach(Role::Client, callbacks_left.min(1));
-                Outcome::Detach
-            } else if leaving {
-                binding.begin_detach(by, callbacks_left);
-                Outcome::Detach
-            } else {
-                binding.go(BindingState::Attached);
-                Outcome::Attached
+            let outcome = match state.bindings.get_mut(&info.id) {
+                Some(binding) if binding.state < BindingState::ProviderAccepted => {
+                    breach = judge(false, binding.attach_status, status);
+                    binding.gone();
+                    state.bindings.remove(&info.id);
+                    Outcome::Gone
+                }
+                Some(binding) if binding.state == BindingState::ProviderAccepted => {
+                    breach = judge(true, binding.attach_status, status);
+                    binding.attaching = None;
+                    if status < 0 {
+                        binding.begin_half_detach(&self.policy);
+                        Outcome::Detach
+                    } else if leaving {
+                        binding.begin_detach(by, &self.policy);
+                        Outcome::Detach
+                    } else {
+                        binding.go(BindingState::Attached);
+                        Outcome::Attached
+                    }
+                }
+                _ => {
+                    breach = judge(true, Some(SUCCESS), status);
+                    Outcome::Early
+                }
             };
             for module in [info.client.id, info.provider.id] {
                 if let Some(module) = state.modules.get_mut(&module) {
                     module.proposals -= 1;
-                    if !matches!(outcome, Outcome::Gone) {
+                    if matches!(outcome, Outcome::Attached | Outcome::Detach) {
                         module.bindings.push(info.id);
                     }
                 }
@@ -130,6 +137,7 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         }
         match outcome {
             Outcome::Gone => self.observer.event(&Event::Rejected(info, status)),
+            Outcome::Early => {}
             Outcome::Attached => self.observer.event(&Event::Attached(info)),
             Outcome::Detach => {
                 self.observer.event(&Event::Attached(info));
@@ -215,20 +223,22 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         .encode();
         let mut context_out = UNWRITTEN;
         let mut dispatch_out: *const c_void = UNWRITTEN;
-        let status = self.call(info.provider, CallbackKind::Attach, || {
-            // SAFETY: the provider registered this callback for this context; the client's instance
-            // is that of a module with an unresolved proposal; the outputs are ours.
-            unsafe {
-                attach(
-                    handle,
-                    context.get(),
-                    instance.0,
-                    client_context,
-                    client_dispatch,
-                    &raw mut context_out,
-                    &raw mut dispatch_out,
-                )
-            }
+        let status = self.one_at_a_time(info.provider.id, || {
+            self.call(info.provider, CallbackKind::Attach, || {
+                // SAFETY: the provider registered this callback for this context; the client's instance
+                // is that of a module with an unresolved proposal; the outputs are ours.
+                unsafe {
+                    attach(
+                        handle,
+                        context.get(),
+                        instance.0,
+                        client_context,
+                        client_dispatch,
+                        &raw mut context_out,
+                        &raw mut dispatch_out,
+                    )
+                }
+            })
         });
         let accepted = self.settle_attach(info, status, context_out, dispatch_out);
         if accepted {

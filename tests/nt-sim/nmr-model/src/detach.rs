@@ -5,39 +5,51 @@ use core::ffi::c_void;
 use sim_platform::{Lock as _, Platform};
 
 use crate::{
-    BindingId, CallbackKind, DetachOrder, Event, Handle, HandleKind, Observer, Registrar, Role, Rule,
+    BindingId, CallbackKind, DetachCalls, DetachOrder, Event, Handle, HandleKind, Observer, Registrar, Role,
+    Rule,
     registration::{DISPATCH_LEVEL, PENDING, SUCCESS},
-    state::{BindingInfo, BindingState, SideState},
+    state::{Binding, BindingInfo, BindingState, SideState},
+    work::Task,
 };
 
 impl<P: Platform, O: Observer> Registrar<P, O> {
     /// Calls the detach callbacks of a binding that has just gone to `Detaching`. Only the party
     /// that moved it there calls this, so each callback runs once.
     pub(crate) fn run_detach(&self, id: BindingId) {
-        let Some((info, initiator, half)) = self.state.with(|state| {
-            state
-                .bindings
-                .get(&id)
-                .map(|binding| (binding.info, binding.initiator, binding.half))
-        }) else {
-            return;
-        };
-        self.observer.event(&Event::Detaching(info));
-        let order = match self.policy.detach_order {
-            DetachOrder::PeerFirst => [initiator.peer(), initiator],
-            DetachOrder::InitiatorFirst => [initiator, initiator.peer()],
-        };
-        for role in order {
-            if half && role == Role::Client {
-                continue;
+        let in_turn = self.policy.detach_calls == DetachCalls::InTurn;
+        let begun = self.state.with(|state| {
+            let binding = state.bindings.get_mut(&id)?;
+            let first = match self.policy.detach_order {
+                DetachOrder::PeerFirst => binding.initiator.peer(),
+                DetachOrder::InitiatorFirst => binding.initiator,
+                DetachOrder::ClientFirst => Role::Client,
+                DetachOrder::ProviderFirst => Role::Provider,
+            };
+            let order =
+                [first, first.peer()].map(|role| Some(role).filter(|role| binding.side(*role).detaches));
+            if in_turn && order.iter().all(Option::is_some) {
+                binding.next = order[1];
+                return Some((binding.info, [order[0], None]));
             }
-            self.detach_side(info, role);
-            P::yield_point();
+            Some((binding.info, order))
+        });
+        let Some((info, order)) = begun else { return };
+        self.observer.event(&Event::Detaching(info));
+        match order {
+            [Some(first), Some(second)] => {
+                let parallel = self.policy.detach_calls == DetachCalls::Parallel;
+                self.hand_over(parallel, Task::Detach(info, first));
+                P::yield_point();
+                self.detach_side(info, second);
+            }
+            [Some(only), None] | [None, Some(only)] => self.detach_side(info, only),
+            [None, None] => self.go_on(info),
         }
+        P::yield_point();
     }
 
     /// Calls the detach callback of one side and settles what it returns.
-    fn detach_side(&self, info: BindingInfo, role: Role) {
+    pub(crate) fn detach_side(&self, info: BindingInfo, role: Role) {
         let module = info.side(role);
         let callback = self.state.with(|state| {
             let detach = state.modules.get(&module.id)?.callbacks.detach;
@@ -90,7 +102,7 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         if done {
             self.observer.event(&Event::SideDetached(info, module));
         }
-        self.cleanup_if_done(info);
+        self.go_on(info);
     }
 
     /// `NmrClientDetachProviderComplete` and `NmrProviderDetachClientComplete`.
@@ -179,44 +191,41 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             self.observer.event(&Event::SideDetached(info, info.side(role)));
         }
         P::yield_point();
-        self.cleanup_if_done(info);
+        self.go_on(info);
     }
 
-    /// Runs the cleanup of a binding if both sides are done: one party gets to do it.
-    fn cleanup_if_done(&self, info: BindingInfo) {
-        let cleanup = self.state.with(|state| {
+    /// Does what can follow now that a side has stopped calling or a detach callback has returned: the
+    /// detach callback of the other side if it waited for that, cleanup if both are done. One party gets
+    /// to do each.
+    fn go_on(&self, info: BindingInfo) {
+        let next = self.state.with(|state| {
             let binding = state.bindings.get_mut(&info.id)?;
-            if !binding.begin_cleanup() {
-                return None;
-            }
-            let half = binding.half;
-            Some([Role::Client, Role::Provider].map(|role| {
-                let module = info.side(role);
-                let context = binding.side(role).context;
-                let callback = state
-                    .modules
-                    .get(&module.id)
-                    .and_then(|module| module.callbacks.cleanup);
-                // A client that failed after its provider accepted has freed its own context.
-                (
-                    module,
-                    context,
-                    callback.filter(|_| !half || role == Role::Provider),
-                )
-            }))
+            let next = binding.next?;
+            (binding.side(next.peer()).state == SideState::Done).then(|| binding.next.take())?
         });
-        let Some(mut order) = cleanup else { return };
+        if let Some(next) = next {
+            self.detach_side(info, next);
+            return;
+        }
+        let done = self.state.with(|state| {
+            let binding = state.bindings.get_mut(&info.id);
+            binding.is_some_and(Binding::begin_cleanup)
+        });
+        if done {
+            self.hand_over(self.policy.cleanup_on_worker, Task::CleanUp(info));
+        }
+    }
+
+    /// Runs the cleanup callbacks of a binding that has just gone to `CleaningUp`, and ends it.
+    pub(crate) fn clean_up(&self, info: BindingInfo) {
+        let mut order = [Role::Client, Role::Provider];
         if self.policy.provider_cleanup_first {
             order.reverse();
         }
-        for (module, context, callback) in order {
-            if let Some(cleanup) = callback {
-                self.call(module, CallbackKind::Cleanup, || {
-                    // SAFETY: the module registered this callback and gave this context for this
-                    // binding; `begin_cleanup` said yes once, so this runs once.
-                    unsafe { cleanup(context.get()) };
-                });
-                P::yield_point();
+        for role in order {
+            self.clean_side_up(info, role);
+            if !self.policy.wait_covers_peer_cleanup {
+                self.release(info, role);
             }
         }
         self.state.with(|state| {
@@ -231,5 +240,36 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         });
         self.observer.event(&Event::CleanedUp(info));
         self.signal_drained(&[info.client, info.provider]);
+    }
+
+    /// Calls the cleanup callback of one side, if it has one.
+    fn clean_side_up(&self, info: BindingInfo, role: Role) {
+        let module = info.side(role);
+        let cleanup = self.state.with(|state| {
+            let side = *state.bindings.get(&info.id)?.side(role);
+            let cleanup = state.modules.get(&module.id)?.callbacks.cleanup?;
+            side.cleans_up.then_some((cleanup, side.context))
+        });
+        let Some((cleanup, context)) = cleanup else { return };
+        self.call(module, CallbackKind::Cleanup, || {
+            // SAFETY: the module registered this callback and gave this context for this binding;
+            // `begin_cleanup` said yes once, so this runs once.
+            unsafe { cleanup(context.get()) };
+        });
+        P::yield_point();
+    }
+
+    /// Takes a binding off the list of the module on this side before the other side is cleaned up.
+    fn release(&self, info: BindingInfo, role: Role) {
+        let module = info.side(role);
+        self.state.with(|state| {
+            if let Some(binding) = state.bindings.get_mut(&info.id) {
+                binding.side_mut(role).released = true;
+            }
+            if let Some(module) = state.modules.get_mut(&module.id) {
+                module.bindings.retain(|id| *id != info.id);
+            }
+        });
+        self.signal_drained(&[module]);
     }
 }

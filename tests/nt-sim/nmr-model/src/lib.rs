@@ -35,6 +35,7 @@ mod policy;
 mod registration;
 pub mod state;
 pub mod transitions;
+mod work;
 
 use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 
@@ -42,8 +43,9 @@ use sim_platform::{Lock, Platform, ThreadId};
 
 pub use handle::{Handle, HandleKind};
 pub use observer::{CallbackKind, Event, Observer, Owner, Rule, Severity, Violation};
-pub use policy::{DetachOrder, Policy};
+pub use policy::{DetachCalls, DetachOrder, FailedClient, Policy, SWITCHES, Switch, TeardownIrql};
 pub use state::{BindingId, BindingInfo, ModuleId, ModuleInfo, Role};
+pub use work::Work;
 
 use state::{Binding, Module};
 use transitions::Transitions;
@@ -116,14 +118,18 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         })
     }
 
-    /// The bindings in which a module of `owner` takes part.
+    /// The bindings in which a module of `owner` takes part that is not done with them.
     pub fn live_bindings(&self, owner: Owner) -> Vec<BindingInfo> {
         self.state.with(|state| {
             state
                 .bindings
                 .values()
+                .filter(|binding| {
+                    [Role::Client, Role::Provider]
+                        .iter()
+                        .any(|role| binding.info.side(*role).owner == owner && !binding.side(*role).released)
+                })
                 .map(|binding| binding.info)
-                .filter(|info| info.client.owner == owner || info.provider.owner == owner)
                 .collect()
         })
     }
@@ -137,7 +143,16 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
                 module: module.id,
             });
         });
-        let result = self.observer.callback(module, kind, callback);
+        let irql = match kind {
+            CallbackKind::Attach => 0,
+            CallbackKind::Detach | CallbackKind::Cleanup => self.policy.teardown_irql.at_least(),
+        };
+        let callback = || self.observer.callback(module, kind, callback);
+        let result = if irql > P::irql() {
+            self.observer.raised(irql, callback)
+        } else {
+            callback()
+        };
         self.state.with(|state| {
             let position = state
                 .frames

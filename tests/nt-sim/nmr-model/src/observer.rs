@@ -2,7 +2,10 @@
 
 use core::fmt;
 
-use crate::state::{BindingInfo, ModuleInfo, Subject};
+use crate::{
+    Work,
+    state::{BindingInfo, ModuleInfo, Subject},
+};
 
 /// Who owns a module: the machine's identity of the driver that registered it.
 pub type Owner = usize;
@@ -185,5 +188,24 @@ pub trait Observer: Send + Sync {
     /// faults says no.
     fn allocate(&self) -> bool {
         true
+    }
+
+    /// Runs `callback` at this IRQL, which is higher than the thread's. A machine whose registrar never
+    /// raises it ([`crate::Policy::teardown_irql`]) need not know how.
+    fn raised<R>(&self, irql: u8, callback: impl FnOnce() -> R) -> R {
+        let _ = irql;
+        callback()
+    }
+
+    /// Whether normal kernel APCs are held off on the calling thread at `PASSIVE_LEVEL`.
+    fn in_critical_region(&self) -> bool {
+        false
+    }
+
+    /// Has a worker thread call [`crate::Registrar::run`] with `work`, and returns without waiting for it.
+    /// A machine without workers says no, and the registrar does it on the calling thread.
+    fn queue(&self, work: Work) -> bool {
+        let _ = work;
+        false
     }
 }

@@ -8,9 +8,9 @@ use sim_platform::{Event as _, Lock as _, Platform};
 
 use crate::{
     Event, Handle, HandleKind, ModuleId, ModuleInfo, Observer, Registrar, Role, Rule, State,
-    attach::Proposal,
     state::{Attach, Binding, BindingInfo, BindingState, Callbacks, Foreign, Module, ModuleState, Subject},
     transitions::{ModuleStage, Transitions},
+    work::Task,
 };
 
 /// `STATUS_SUCCESS`.
@@ -165,12 +165,16 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
                 drained: Arc::new(P::Event::new()),
                 proposing: true,
                 taken: Arc::clone(&self.taken),
+                gate: None,
             };
             self.taken
                 .module(ModuleStage::Unregistered, ModuleStage::Proposing);
             let (encoded, info) = (module.handle().encode(), module.info);
             state.modules.insert(id, module);
-            let offers = propose_to_peers(state, info, npi, &self.taken);
+            let mut offers = propose_to_peers(state, info, npi, &self.taken);
+            if self.policy.newest_peer_first {
+                offers.reverse();
+            }
             ((encoded, info), offers)
         });
         let (encoded, info) = module;
@@ -188,7 +192,7 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         }
         for binding in offers {
             P::yield_point();
-            self.propose(&Proposal { binding, by: role });
+            self.hand_over(self.policy.attach_on_worker, Task::Propose(binding, role));
         }
         self.state.with(|state| {
             if let Some(own) = state.modules.get_mut(&info.id) {
@@ -212,28 +216,33 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         if P::irql() > DISPATCH_LEVEL {
             self.violation(Rule::Irql, module, "a module deregisters above DISPATCH_LEVEL");
         }
-        let callbacks_left = if self.policy.cleanup_after_callbacks { 2 } else { 0 };
         let begun = self.state.with(|state| {
             let own = state.modules.get_mut(&module.id)?;
             if own.state != ModuleState::Active {
                 return None;
             }
             own.go(ModuleState::Deregistering);
-            let bindings = own.bindings.clone();
-            Some(
-                bindings
-                    .into_iter()
-                    .filter(|id| {
-                        state.bindings.get_mut(id).is_some_and(|binding| {
-                            let attached = binding.state == BindingState::Attached;
-                            if attached {
-                                binding.begin_detach(role, callbacks_left);
-                            }
-                            attached
-                        })
-                    })
-                    .collect::<Vec<_>>(),
-            )
+            let mut begun = Vec::new();
+            for (id, binding) in &mut state.bindings {
+                let early = self.policy.early_detach && binding.state == BindingState::ProviderAccepted;
+                let attached = binding.state == BindingState::Attached;
+                if binding.info.side(role).id != module.id || !(attached || early) {
+                    continue;
+                }
+                binding.begin_detach(role, &self.policy);
+                begun.push((*id, early.then_some(binding.info)));
+                if early {
+                    for side in [binding.info.client.id, binding.info.provider.id] {
+                        if let Some(side) = state.modules.get_mut(&side) {
+                            side.bindings.push(*id);
+                        }
+                    }
+                }
+            }
+            if self.policy.newest_peer_first {
+                begun.reverse();
+            }
+            Some(begun)
         });
         let Some(begun) = begun else {
             self.violation(
@@ -244,8 +253,11 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             return INVALID_PARAMETER;
         };
         self.observer.event(&Event::Deregistering(module));
-        for binding in begun {
+        for (binding, early) in begun {
             P::yield_point();
+            if let Some(info) = early {
+                self.observer.event(&Event::Attached(info));
+            }
             self.run_detach(binding);
         }
         self.signal_drained(&[module]);
@@ -264,6 +276,10 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         };
         if P::irql() >= DISPATCH_LEVEL {
             self.violation(Rule::Irql, module, "a wait at DISPATCH_LEVEL");
+        } else if self.policy.wait_at_passive_only
+            && (P::irql() > PASSIVE_LEVEL || self.observer.in_critical_region())
+        {
+            self.violation(Rule::Irql, module, "a wait while normal kernel APCs are held off");
         }
         let thread = P::current_thread();
         let (deregistered, inside, drained) = self.state.with(|state| {

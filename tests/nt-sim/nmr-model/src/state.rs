@@ -27,9 +27,10 @@ use nmr::raw;
 use sim_platform::{Platform, ThreadId};
 
 use crate::{
-    Owner,
+    FailedClient, Owner, Policy,
     handle::{Handle, HandleKind},
     transitions::{BindingStage, ModuleStage, SideStage, Transitions},
+    work::Gate,
 };
 
 /// The identity of a module, never used twice.
@@ -161,6 +162,10 @@ pub(crate) type Context = Foreign<c_void>;
 impl Context {
     pub const NULL: Self = Self(core::ptr::null());
 
+    pub const fn is_null(self) -> bool {
+        self.0.is_null()
+    }
+
     pub const fn get(self) -> *mut c_void {
         self.0.cast_mut()
     }
@@ -187,6 +192,8 @@ pub(crate) struct Module<P: Platform> {
     pub proposing: bool,
     /// Where its transitions are counted.
     pub taken: Arc<Transitions>,
+    /// Who runs its attach callbacks, if they run one at a time.
+    pub gate: Option<Gate<P>>,
 }
 
 impl<P: Platform> Module<P> {
@@ -238,8 +245,8 @@ impl<P: Platform> Module<P> {
     }
 }
 
-/// The state of a binding; see the [module documentation](self).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The state of a binding, in the order of its life; see the [module documentation](self).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BindingState {
     /// Created, its attach has not started.
     Proposed,
@@ -293,12 +300,21 @@ impl SideState {
 pub(crate) struct Side {
     pub context: Context,
     pub state: SideState,
+    /// Whether its detach callback is to be called; if not, it counts as done when the detach begins.
+    pub detaches: bool,
+    /// Whether its cleanup callback is to be called, if it has one.
+    pub cleans_up: bool,
+    /// Its cleanup has returned, and its module need not wait for the rest.
+    pub released: bool,
 }
 
 impl Side {
     const NEW: Self = Self {
         context: Context::NULL,
         state: SideState::Idle,
+        detaches: true,
+        cleans_up: true,
+        released: false,
     };
 }
 
@@ -316,10 +332,12 @@ pub(crate) struct Binding {
     pub initiator: Role,
     /// Detach callbacks that have still to return, under a policy that waits for them.
     pub callbacks_left: usize,
-    /// Whether the client frees its context itself, since it failed after the provider accepted.
+    /// Whether the client failed after the provider accepted.
     pub half: bool,
     /// Where its transitions are counted.
     pub taken: Arc<Transitions>,
+    /// The side whose detach callback comes when the other side is done.
+    pub next: Option<Role>,
 }
 
 impl Binding {
@@ -336,6 +354,7 @@ impl Binding {
             callbacks_left: 0,
             half: false,
             taken,
+            next: None,
         }
     }
 
@@ -386,10 +405,29 @@ impl Binding {
     }
 
     /// Starts the detach; the only way into `Detaching`.
-    pub fn begin_detach(&mut self, initiator: Role, callbacks_left: usize) {
+    pub fn begin_detach(&mut self, initiator: Role, policy: &Policy) {
         self.go(BindingState::Detaching);
         self.initiator = initiator;
-        self.callbacks_left = callbacks_left;
+        for role in [Role::Client, Role::Provider] {
+            let side = self.side_mut(role);
+            if policy.skip_null_contexts && side.context.is_null() {
+                side.detaches = false;
+                side.cleans_up = false;
+            }
+            if !side.detaches {
+                self.move_side(role, SideState::Done);
+            } else if policy.cleanup_after_callbacks {
+                self.callbacks_left += 1;
+            }
+        }
+    }
+
+    /// As [`Self::begin_detach`], for a client that failed after its provider accepted.
+    pub fn begin_half_detach(&mut self, policy: &Policy) {
+        self.client.detaches = policy.failed_client == FailedClient::Detached;
+        self.half = true;
+        self.client.cleans_up = policy.failed_client != FailedClient::Left;
+        self.begin_detach(Role::Client, policy);
     }
 
     /// Goes to `CleaningUp` if both sides are done: true exactly once.

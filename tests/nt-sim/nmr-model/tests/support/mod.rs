@@ -7,13 +7,15 @@ use std::{
     ffi::c_void,
     ptr,
     sync::{
-        Condvar, Mutex,
+        Condvar, Mutex, OnceLock,
         atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use nmr::raw;
-use nmr_model::{CallbackKind, Event, ModuleInfo, Observer, Owner, Policy, Registrar, Role, Rule, Violation};
+use nmr_model::{
+    CallbackKind, Event, ModuleInfo, Observer, Owner, Policy, Registrar, Role, Rule, Violation, Work,
+};
 use sim_platform::{Platform, ThreadId};
 
 /// The operating system's threads as a platform.
@@ -25,6 +27,8 @@ thread_local! {
     static THREAD: ThreadId = ThreadId(THREADS.fetch_add(1, Ordering::Relaxed));
     /// The simulated IRQL of this thread.
     pub static IRQL: Cell<u8> = const { Cell::new(0) };
+    /// Whether this thread is in a critical region.
+    pub static IN_CRITICAL_REGION: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Platform for Host {
@@ -90,6 +94,10 @@ impl sim_platform::Event for HostEvent {
 /// Records what the registrar tells.
 #[derive(Default)]
 pub struct Record {
+    registrar: OnceLock<&'static Nmr>,
+    /// How many workers have still to finish.
+    working: Mutex<usize>,
+    finished: Condvar,
     events: Mutex<Vec<Event>>,
     broken: Mutex<Vec<Rule>>,
 }
@@ -110,6 +118,29 @@ impl Observer for Record {
     fn violation(&self, violation: &Violation) {
         self.broken.lock().unwrap().push(violation.rule);
     }
+
+    fn raised<R>(&self, irql: u8, callback: impl FnOnce() -> R) -> R {
+        let before = IRQL.replace(irql);
+        let result = callback();
+        IRQL.set(before);
+        result
+    }
+
+    fn in_critical_region(&self) -> bool {
+        IN_CRITICAL_REGION.get()
+    }
+
+    fn queue(&self, work: Work) -> bool {
+        let registrar = *self.registrar.get().unwrap();
+        *self.working.lock().unwrap() += 1;
+        std::thread::spawn(move || {
+            registrar.run(work);
+            let record = registrar.observer();
+            *record.working.lock().unwrap() -= 1;
+            record.finished.notify_all();
+        });
+        true
+    }
 }
 
 pub type Nmr = Registrar<Host, Record>;
@@ -121,12 +152,37 @@ pub const INVALID_PARAMETER: i32 = 0xC000_000D_u32.cast_signed();
 
 /// A registrar that outlives the test's threads.
 pub fn registrar(policy: Policy) -> &'static Nmr {
-    Box::leak(Box::new(Registrar::new(Record::default(), policy)))
+    let registrar: &Nmr = Box::leak(Box::new(Registrar::new(Record::default(), policy)));
+    assert!(registrar.observer().registrar.set(registrar).is_ok());
+    registrar
+}
+
+/// Waits until no worker has anything left to do.
+pub fn settle(nmr: &Nmr) {
+    let record = nmr.observer();
+    let working = record.working.lock().unwrap();
+    drop(
+        record
+            .finished
+            .wait_while(working, |working| *working > 0)
+            .unwrap(),
+    );
 }
 
 /// The rules broken so far.
 pub fn broken(nmr: &Nmr) -> Vec<Rule> {
     nmr.observer().broken.lock().unwrap().clone()
+}
+
+/// What `pick` makes of the events, in their order.
+pub fn events<T>(nmr: &Nmr, pick: impl Fn(&Event) -> Option<T>) -> Vec<T> {
+    nmr.observer()
+        .events
+        .lock()
+        .unwrap()
+        .iter()
+        .filter_map(pick)
+        .collect()
 }
 
 /// How many events `wanted` picks.
@@ -157,6 +213,17 @@ pub enum Attaching {
     Twice,
 }
 
+/// What a test does inside a callback.
+pub type Hook = Mutex<Option<Box<dyn FnOnce() + Send>>>;
+
+/// Runs a hook, once.
+fn run(hook: &Hook) {
+    let hook = hook.lock().unwrap().take();
+    if let Some(hook) = hook {
+        hook();
+    }
+}
+
 /// A module for tests. Its binding context is the module itself.
 pub struct Module {
     pub nmr: &'static Nmr,
@@ -168,8 +235,14 @@ pub struct Module {
     pub detach: AtomicI32,
     /// Gives NULL as its binding context; its callbacks then count in [`NULL_CONTEXTS`].
     pub null_context: bool,
-    /// What runs inside the attach callback, after attaching.
-    pub during_attach: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    /// What runs inside the next attach callback, after attaching.
+    pub during_attach: Hook,
+    /// What runs inside the next detach callback.
+    pub during_detach: Hook,
+    /// What runs inside the next cleanup callback.
+    pub during_cleanup: Hook,
+    /// At which IRQLs detach and cleanup callbacks ran.
+    pub levels: Mutex<Vec<u8>>,
     pub attached: AtomicUsize,
     pub detached: AtomicUsize,
     pub cleaned: AtomicUsize,
@@ -203,6 +276,9 @@ impl Module {
             detach: AtomicI32::new(SUCCESS),
             null_context: false,
             during_attach: Mutex::new(None),
+            during_detach: Mutex::new(None),
+            during_cleanup: Mutex::new(None),
+            levels: Mutex::new(Vec::new()),
             attached: AtomicUsize::new(0),
             detached: AtomicUsize::new(0),
             cleaned: AtomicUsize::new(0),
@@ -221,12 +297,24 @@ impl Module {
 
     /// Registers the module, which then lives for ever.
     pub fn register(self) -> &'static Self {
-        let this: &'static Self = Box::leak(Box::new(self));
+        let this = self.keep();
         this.register_again();
         this
     }
 
+    /// Lets the module live for ever, not registered yet.
+    pub fn keep(self) -> &'static Self {
+        Box::leak(Box::new(self))
+    }
+
+    /// Registers the module, and waits until every peer was offered.
     pub fn register_again(&'static self) {
+        self.enrol();
+        settle(self.nmr);
+    }
+
+    /// Registers the module.
+    pub fn enrol(&'static self) {
         let instance = raw::NPI_REGISTRATION_INSTANCE {
             Version: 0,
             Size: u16::try_from(size_of::<raw::NPI_REGISTRATION_INSTANCE>()).unwrap(),
@@ -290,9 +378,16 @@ impl Module {
         self.nmr.wait(self.role, self.handle())
     }
 
+    /// Deregisters and waits.
     pub fn leave(&self) {
         assert_eq!(self.deregister(), PENDING, "a deregistration is always pending");
         assert_eq!(self.wait(), SUCCESS);
+    }
+
+    /// As [`Self::leave`], and waits for what the registrar does after that.
+    pub fn leave_for_good(&self) {
+        self.leave();
+        settle(self.nmr);
     }
 
     /// The handle of the last binding that this module was shown.
@@ -300,8 +395,10 @@ impl Module {
         ptr::without_provenance_mut(*self.bindings.lock().unwrap().last().unwrap())
     }
 
+    /// Completes the detach of the last binding, and waits until all that follows has happened.
     pub fn complete(&self) {
         self.nmr.detach_complete(self.role, self.binding());
+        settle(self.nmr);
     }
 
     pub fn counts(&self) -> [usize; 3] {
@@ -359,10 +456,7 @@ unsafe extern "system" fn client_attach(
     if status == SUCCESS {
         own.attached.fetch_add(1, Ordering::SeqCst);
     }
-    let during = own.during_attach.lock().unwrap().take();
-    if let Some(during) = during {
-        during();
-    }
+    run(&own.during_attach);
     status
 }
 
@@ -402,6 +496,8 @@ unsafe extern "system" fn detach(context: *mut c_void) -> i32 {
     }
     let own = module(context);
     own.detached.fetch_add(1, Ordering::SeqCst);
+    own.levels.lock().unwrap().push(IRQL.get());
+    run(&own.during_detach);
     own.detach.load(Ordering::SeqCst)
 }
 
@@ -410,7 +506,10 @@ unsafe extern "system" fn cleanup(context: *mut c_void) {
         NULL_CONTEXTS.fetch_add(1, Ordering::SeqCst);
         return;
     }
-    module(context).cleaned.fetch_add(1, Ordering::SeqCst);
+    let own = module(context);
+    own.levels.lock().unwrap().push(IRQL.get());
+    run(&own.during_cleanup);
+    own.cleaned.fetch_add(1, Ordering::SeqCst);
 }
 
 /// Runs `work` on a thread of its own.
