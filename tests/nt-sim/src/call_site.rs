@@ -51,13 +51,23 @@ impl CallSite {
     /// Captures where the calling thread is.
     #[must_use]
     pub fn here() -> Self {
-        static KNOWN: StateLock<Option<HashSet<Arc<[usize]>>>> = StateLock::new(None);
         let mut addresses = [0; CAPTURED];
         let mut places = addresses.iter_mut();
         backtrace::trace(|frame| places.next().map(|place| *place = frame.ip().addr()).is_some());
+        Self::of(&addresses)
+    }
+
+    /// The beginning of a routine, given by its address.
+    #[must_use]
+    pub fn routine(address: usize) -> Self {
+        Self::of(&[address])
+    }
+
+    fn of(addresses: &[usize]) -> Self {
+        static KNOWN: StateLock<Option<HashSet<Arc<[usize]>>>> = StateLock::new(None);
         Self(KNOWN.with(|known| {
             let known = known.get_or_insert_default();
-            known.get(addresses.as_slice()).cloned().unwrap_or_else(|| {
+            known.get(addresses).cloned().unwrap_or_else(|| {
                 let new: Arc<[usize]> = addresses.into();
                 known.insert(Arc::clone(&new));
                 new

@@ -3,8 +3,11 @@
 //! Whoever calls into a driver does it through [`callback`]: the thread then knows whose code it runs,
 //! and on return the verifier compares IRQL, locks and critical regions with those on entry.
 
+use nmr_model::Callback;
+
 use crate::{
     DriverName, KIRQL,
+    nmr::Breach,
     thread::{self, Frame, HeldLock, irql},
     trace::Kind,
     verifier::{self, Rule},
@@ -25,7 +28,20 @@ pub fn callback_at<R>(
     contract: KIRQL,
     run: impl FnOnce() -> R,
 ) -> R {
-    let entry = enter(driver, name, contract);
+    let entry = enter(driver, name, contract, None);
+    let result = run();
+    leave(&entry);
+    result
+}
+
+/// Runs a callback of a network module.
+pub(crate) fn nmr_callback<R>(
+    driver: &DriverName,
+    contract: KIRQL,
+    nmr: &Callback,
+    run: impl FnOnce() -> R,
+) -> R {
+    let entry = enter(driver, nmr.name(), contract, Some(*nmr));
     let result = run();
     leave(&entry);
     result
@@ -39,9 +55,10 @@ struct Entry {
     critical_regions: u32,
     locks: usize,
     depth: usize,
+    nmr: Option<Callback>,
 }
 
-fn enter(driver: &DriverName, callback: &'static str, contract: KIRQL) -> Entry {
+fn enter(driver: &DriverName, callback: &'static str, contract: KIRQL, nmr: Option<Callback>) -> Entry {
     thread::with(|current| {
         let state = &current.state;
         let entry = Entry {
@@ -51,11 +68,13 @@ fn enter(driver: &DriverName, callback: &'static str, contract: KIRQL) -> Entry 
             critical_regions: state.critical_regions.get(),
             locks: state.locks.borrow().len(),
             depth: state.frames.borrow().len(),
+            nmr,
         };
         state.frames.borrow_mut().push(Frame {
             driver: driver.clone(),
             callback,
             contract,
+            nmr,
         });
         current
             .machine
@@ -95,10 +114,13 @@ fn leave(entry: &Entry) {
 
 fn check(entry: &Entry, now: KIRQL, regions: u32, locks: &[HeldLock]) {
     let Entry { callback, .. } = entry;
+    let report = |rule: Rule, message: String, remedy: &str| match &entry.nmr {
+        Some(nmr) => Breach::in_callback(nmr_model::Rule::CallbackUnbalanced, nmr, message).report(),
+        None => verifier::report(rule, None, message, remedy),
+    };
     if now != entry.irql {
-        verifier::report(
+        report(
             Rule::IrqlChanged,
-            None,
             format!(
                 "{callback} was entered at {} and returned at {}",
                 irql::name(entry.irql),
@@ -109,9 +131,8 @@ fn check(entry: &Entry, now: KIRQL, regions: u32, locks: &[HeldLock]) {
         );
     }
     if regions != entry.critical_regions {
-        verifier::report(
+        report(
             Rule::CriticalRegionChanged,
-            None,
             format!(
                 "{callback} was entered {} critical regions deep and returned {regions} deep",
                 entry.critical_regions
@@ -120,9 +141,8 @@ fn check(entry: &Entry, now: KIRQL, regions: u32, locks: &[HeldLock]) {
         );
     }
     for lock in locks {
-        verifier::report(
+        report(
             Rule::LockHeldOnReturn,
-            None,
             format!(
                 "{callback} returned and still holds the {} at {:#x}",
                 lock.kind, lock.address

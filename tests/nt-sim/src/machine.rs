@@ -261,6 +261,13 @@ impl Machine {
         self.0.verifier.findings()
     }
 
+    /// Returns what the verifier would look at, but cannot call wrong: what real systems tolerate, and
+    /// what nobody can be certain of.
+    #[must_use]
+    pub fn advice(&self) -> Vec<Finding> {
+        self.0.verifier.advice()
+    }
+
     /// Tells whether rules are checked.
     #[must_use]
     pub fn verifier_is_on(&self) -> bool {
@@ -285,7 +292,12 @@ impl Machine {
     ///
     /// Service control calls this; what is left becomes findings.
     pub fn check_unloaded(&self, driver: &DriverName) {
-        nmr::check_unloaded(self, driver);
+        self.check_gone(driver, false);
+    }
+
+    /// As [`Self::check_unloaded`], also after a DriverEntry that `failed`.
+    pub(crate) fn check_gone(&self, driver: &DriverName, failed: bool) {
+        nmr::check_unloaded(self, driver, failed);
         wdf::check_unloaded(self, driver);
         ps::check_unloaded(self, driver);
         self.pool_state().check_unloaded(self, driver);
@@ -303,6 +315,8 @@ impl Machine {
         files::shutdown(self);
         let report = Report {
             findings: self.report(),
+            advice: self.advice(),
+            unchecked: nmr::unchecked(self),
             dropped: self.0.verifier.dropped(),
         };
         drop(entered);
@@ -382,6 +396,10 @@ impl Machine {
 pub struct Report {
     /// The findings, in the order in which they were made.
     pub findings: Vec<Finding>,
+    /// What to look at, without being wrong for certain.
+    pub advice: Vec<Finding>,
+    /// The rules of the registrar that were not checked, or not wholly.
+    pub unchecked: Vec<nmr::Unchecked>,
     /// How many more there were than are kept.
     pub dropped: usize,
 }
@@ -407,14 +425,22 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_clean() {
-            return f.write_str("the verifier found nothing");
+            writeln!(f, "the verifier found nothing")?;
+        } else {
+            writeln!(f, "the verifier found {} broken rules", self.findings.len())?;
         }
-        writeln!(f, "the verifier found {} broken rules", self.findings.len())?;
-        for finding in &self.findings {
+        for finding in self.findings.iter().chain(&self.advice) {
             writeln!(f, "{finding}")?;
         }
         if self.dropped > 0 {
             writeln!(f, "... and {} more, which were not kept", self.dropped)?;
+        }
+        let mut unchecked = self.unchecked.clone();
+        unchecked.sort_by_key(|off| off.why);
+        for rules in unchecked.chunk_by(|a, b| a.why == b.why) {
+            let numbers: Vec<String> = rules.iter().map(|off| off.rule.number().to_string()).collect();
+            let why = rules.first().map_or("", |off| off.why);
+            writeln!(f, "not checked: NMR rule(s) {}: {why}", numbers.join(", "))?;
         }
         Ok(())
     }

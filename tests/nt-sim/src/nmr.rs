@@ -2,22 +2,33 @@
 //!
 //! The nine functions are exported by symbol name, because the registrar's users find them at link
 //! time: in a driver from netio.lib, in everything else from here.
+//!
+//! The rules of the contract ([`nmr_model::Rule`]) are seen broken in two places: the model reports what it
+//! is told by its callers, and this module, with the pool, the locks and the frames of callbacks, what
+//! drivers do with their memory and where they do it. `RULES.md` beside this crate lists them.
 
-use std::{ffi::c_void, fmt};
+mod breach;
+mod ledger;
+mod memory;
+mod step;
+mod unload;
+mod watch;
+
+use std::ffi::c_void;
 
 use ::nmr::raw;
-use nmr_model::{
-    CallbackKind, Event, ModuleInfo, Observer, Owner, Registrar, Role, Severity, Violation, Work,
-};
+use nmr_model::{Class, Owner, Registrar, Role, Rule};
 
-use crate::{
-    DriverName, Machine, SimPlatform, frames,
-    machine::Config,
-    sync::StateLock,
-    thread::{self, irql},
-    trace::Kind,
-    verifier::{self, Finding, Rule},
-};
+use crate::{DriverName, Machine, SimPlatform, machine::Config, sync::StateLock, thread::irql, verifier};
+
+pub use step::Step;
+
+pub(crate) use breach::Breach;
+pub(crate) use memory::freed;
+pub(crate) use unload::check_unloaded;
+
+use ledger::Ledger;
+use watch::Watch;
 
 /// The owner of modules that are registered by code outside any driver, such as a test.
 const NO_DRIVER: Owner = 0;
@@ -27,6 +38,7 @@ pub(crate) struct State {
     registrar: Registrar<SimPlatform, Watch>,
     /// The drivers that have registered modules; an [`Owner`] is a place in this list, from 1.
     owners: StateLock<Vec<DriverName>>,
+    ledger: Ledger,
 }
 
 impl State {
@@ -35,6 +47,7 @@ impl State {
         Self {
             registrar: Registrar::new(Watch, config.nmr_policy),
             owners: StateLock::default(),
+            ledger: Ledger::default(),
         }
     }
 
@@ -55,99 +68,6 @@ impl State {
     }
 }
 
-/// Reports what a driver that was just unloaded left behind here.
-pub(crate) fn check_unloaded(machine: &Machine, driver: &DriverName) {
-    let state = machine.nmr_state();
-    let owner = state.owner(driver);
-    for module in state.registrar.live_modules(owner) {
-        verifier::report_finding(
-            machine,
-            Finding {
-                rule: Rule::LiveAtUnload,
-                driver: Some(driver.clone()),
-                callback: None,
-                thread: thread::current_thread(),
-                call: None,
-                site: None,
-                message: format!(
-                    "the driver was unloaded while its {} module {} was registered",
-                    role_name(module.role),
-                    module.id
-                ),
-                remedy: "deregister every module and wait for it before the unload routine, or a \
-                         failing DriverEntry, returns"
-                    .into(),
-            },
-        );
-    }
-    for binding in state.registrar.live_bindings(owner) {
-        verifier::report_finding(
-            machine,
-            Finding {
-                rule: Rule::LiveAtUnload,
-                driver: Some(driver.clone()),
-                callback: None,
-                thread: thread::current_thread(),
-                call: None,
-                site: None,
-                message: format!(
-                    "the driver was unloaded while binding {} between client module {} and provider \
-                     module {} was alive",
-                    binding.id, binding.client.id, binding.provider.id
-                ),
-                remedy: "wait for the deregistration: it returns when every binding is cleaned up".into(),
-            },
-        );
-    }
-}
-
-/// A step of the registrar, with the drivers that it concerns.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// What happened.
-    pub event: Event,
-    /// The driver of the client module, if one takes part and is a driver's.
-    pub client: Option<DriverName>,
-    /// The driver of the provider module, if one takes part and is a driver's.
-    pub provider: Option<DriverName>,
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let module = |f: &mut fmt::Formatter<'_>, info: &ModuleInfo, verb: &str| {
-            write!(f, "NMR: {} module {} {verb}", role_name(info.role), info.id)
-        };
-        match &self.event {
-            Event::Registered(info) => module(f, info, "registered"),
-            Event::Deregistering(info) => module(f, info, "deregisters"),
-            Event::Drained(info) => module(f, info, "is drained: no callback will run any more"),
-            Event::Closed(info) => module(f, info, "is gone"),
-            Event::Proposed(binding) => write!(
-                f,
-                "NMR: binding {} offers provider module {} to client module {}",
-                binding.id, binding.provider.id, binding.client.id
-            ),
-            Event::Accepted(binding) => write!(
-                f,
-                "NMR: binding {}: the provider accepts, contexts and dispatch tables are exchanged",
-                binding.id
-            ),
-            Event::Rejected(binding, status) => {
-                write!(f, "NMR: binding {} is declined with {status:#010X}", binding.id)
-            }
-            Event::Attached(binding) => write!(f, "NMR: binding {} is attached", binding.id),
-            Event::Detaching(binding) => write!(f, "NMR: binding {} detaches", binding.id),
-            Event::SideDetached(binding, side) => write!(
-                f,
-                "NMR: binding {}: the {} has stopped calling",
-                binding.id,
-                role_name(side.role)
-            ),
-            Event::CleanedUp(binding) => write!(f, "NMR: binding {} is cleaned up", binding.id),
-        }
-    }
-}
-
 const fn role_name(role: Role) -> &'static str {
     match role {
         Role::Client => "client",
@@ -155,100 +75,31 @@ const fn role_name(role: Role) -> &'static str {
     }
 }
 
-/// Connects the registrar to the machine of the calling thread.
-struct Watch;
+/// A rule of the registrar that was not checked, or not wholly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unchecked {
+    /// The rule.
+    pub rule: Rule,
+    /// What it would take.
+    pub why: &'static str,
+}
 
-impl Observer for Watch {
-    fn current_owner(&self) -> Owner {
-        thread::current_driver().map_or(NO_DRIVER, |driver| Machine::current().nmr_state().owner(&driver))
-    }
-
-    fn callback<R>(&self, module: ModuleInfo, kind: CallbackKind, callback: impl FnOnce() -> R) -> R {
-        let Some(driver) = Machine::current().nmr_state().driver(module.owner) else {
-            return callback();
-        };
-        // A peer may deregister, or complete its detach, at DISPATCH_LEVEL.
-        let contract = match kind {
-            CallbackKind::Attach => irql::PASSIVE,
-            CallbackKind::Detach | CallbackKind::Cleanup => irql::DISPATCH,
-        };
-        frames::callback_at(&driver, kind.name(module.role), contract, callback)
-    }
-
-    fn raised<R>(&self, level: u8, callback: impl FnOnce() -> R) -> R {
-        let before = thread::with(|current| current.state.irql.replace(level));
-        let result = callback();
-        thread::with(|current| current.state.irql.set(before));
-        result
-    }
-
-    fn in_critical_region(&self) -> bool {
-        thread::with(|current| current.state.critical_regions.get() > 0)
-    }
-
-    fn queue(&self, work: Work) -> bool {
-        let machine = Machine::current();
-        let worker = machine.clone();
-        machine.spawn("NMR worker", move || worker.nmr_state().registrar.run(work));
-        true
-    }
-
-    fn allocate(&self) -> bool {
-        !Machine::current().pool_state().is_to_fail()
-    }
-
-    fn event(&self, event: &Event) {
-        let machine = Machine::current();
-        machine.trace().record(|| {
-            let state = machine.nmr_state();
-            let driver = |module: &ModuleInfo| state.driver(module.owner);
-            let (client, provider) = match event {
-                Event::Registered(module)
-                | Event::Deregistering(module)
-                | Event::Drained(module)
-                | Event::Closed(module) => match module.role {
-                    Role::Client => (driver(module), None),
-                    Role::Provider => (None, driver(module)),
-                },
-                Event::Proposed(binding)
-                | Event::Accepted(binding)
-                | Event::Rejected(binding, _)
-                | Event::Attached(binding)
-                | Event::Detaching(binding)
-                | Event::SideDetached(binding, _)
-                | Event::CleanedUp(binding) => (driver(&binding.client), driver(&binding.provider)),
-            };
-            Kind::Nmr(Step {
-                event: *event,
-                client,
-                provider,
-            })
-        });
-    }
-
-    fn violation(&self, violation: &Violation) {
-        let severity = match violation.rule.severity() {
-            // Legal, if unusual: nothing to act on.
-            Severity::Lint => return,
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        };
-        let subject = match violation.subject {
-            nmr_model::state::Subject::Caller => String::new(),
-            nmr_model::state::Subject::Module(module) => {
-                format!(" ({} module {})", role_name(module.role), module.id)
-            }
-            nmr_model::state::Subject::Side(binding, role) => {
-                format!(" ({} side of binding {})", role_name(role), binding.id)
-            }
-        };
-        verifier::report(
-            Rule::Nmr,
-            None,
-            format!("{severity}: {}: {}{subject}", violation.rule, violation.what),
-            violation.rule.instead(),
-        );
-    }
+/// The rules that this machine does not check.
+pub(crate) fn unchecked(machine: &Machine) -> Vec<Unchecked> {
+    let why = |rule: &Rule| {
+        if !machine.verifier_is_on() {
+            return Some("the verifier is off");
+        }
+        match rule.class() {
+            Class::Simulator | Class::Advisory => None,
+            Class::Probe => Some("no NPI gave this machine a builder of shadow dispatch tables"),
+            Class::AddressSanitizer => Some("reads of dead memory are seen by AddressSanitizer only"),
+        }
+    };
+    Rule::ALL
+        .iter()
+        .filter_map(|rule| why(rule).map(|why| Unchecked { rule: *rule, why }))
+        .collect()
 }
 
 fn with<R>(call: impl FnOnce(&Registrar<SimPlatform, Watch>) -> R) -> R {
@@ -302,12 +153,14 @@ unsafe extern "system" fn NmrClientAttachProvider(
 // SAFETY: as above.
 #[unsafe(no_mangle)]
 extern "system" fn NmrDeregisterClient(handle: raw::HANDLE) -> raw::NTSTATUS {
+    verifier::require_irql_at_most("NmrDeregisterClient", irql::DISPATCH);
     with(|nmr| nmr.deregister(Role::Client, handle))
 }
 
 // SAFETY: as above.
 #[unsafe(no_mangle)]
 extern "system" fn NmrDeregisterProvider(handle: raw::HANDLE) -> raw::NTSTATUS {
+    verifier::require_irql_at_most("NmrDeregisterProvider", irql::DISPATCH);
     with(|nmr| nmr.deregister(Role::Provider, handle))
 }
 
@@ -326,11 +179,13 @@ extern "system" fn NmrWaitForProviderDeregisterComplete(handle: raw::HANDLE) -> 
 // SAFETY: as above.
 #[unsafe(no_mangle)]
 extern "system" fn NmrClientDetachProviderComplete(binding: raw::HANDLE) {
+    verifier::require_irql_at_most("NmrClientDetachProviderComplete", irql::DISPATCH);
     with(|nmr| nmr.detach_complete(Role::Client, binding));
 }
 
 // SAFETY: as above.
 #[unsafe(no_mangle)]
 extern "system" fn NmrProviderDetachClientComplete(binding: raw::HANDLE) {
+    verifier::require_irql_at_most("NmrProviderDetachClientComplete", irql::DISPATCH);
     with(|nmr| nmr.detach_complete(Role::Provider, binding));
 }

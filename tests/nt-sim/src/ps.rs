@@ -182,19 +182,21 @@ pub(crate) fn check_unloaded(machine: &Machine, driver: &DriverName) {
         verifier::report_finding(
             machine,
             Finding {
-                rule: Rule::ThreadAtUnload,
                 driver: Some(driver.clone()),
                 callback: Some("unload"),
                 thread: thread::current_thread(),
                 call: Some("PsCreateSystemThread"),
                 site: Some(site),
-                message: format!(
-                    "thread {} of the driver, started at the place below, runs on after the unload",
-                    id.0
-                ),
-                remedy: "before the unload routine returns, tell each thread to end, and wait for its \
+                ..Finding::new(
+                    Rule::ThreadAtUnload,
+                    format!(
+                        "thread {} of the driver, started at the place below, runs on after the unload",
+                        id.0
+                    ),
+                    "before the unload routine returns, tell each thread to end, and wait for its \
                          thread object"
-                    .to_owned(),
+                        .to_owned(),
+                )
             },
         );
     }
@@ -202,14 +204,14 @@ pub(crate) fn check_unloaded(machine: &Machine, driver: &DriverName) {
         verifier::report_finding(
             machine,
             Finding {
-                rule: Rule::LiveAtUnload,
                 driver: Some(driver.clone()),
                 callback: Some("unload"),
                 thread: thread::current_thread(),
-                call: None,
-                site: None,
-                message: format!("the {kind} handle {handle:#x} is still open"),
-                remedy: "close each handle by ZwClose before the unload routine returns".to_owned(),
+                ..Finding::new(
+                    Rule::LiveAtUnload,
+                    format!("the {kind} handle {handle:#x} is still open"),
+                    "close each handle by ZwClose before the unload routine returns".to_owned(),
+                )
             },
         );
     }

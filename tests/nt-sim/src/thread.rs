@@ -59,6 +59,8 @@ pub struct Frame {
     /// The highest IRQL at which the kernel may call this callback: code in it must do with what is
     /// legal there, even when it happens to be called lower.
     pub contract: KIRQL,
+    /// What the registrar says of it, if it is one of a network module.
+    pub nmr: Option<nmr_model::Callback>,
 }
 
 /// A lock that a thread holds.

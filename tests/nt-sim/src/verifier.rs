@@ -8,11 +8,12 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+use nmr_model::{Class, Severity};
 use sim_platform::ThreadId;
 
 pub use crate::call_site::CallSite;
 use crate::{
-    DriverName, KIRQL, Machine,
+    DriverName, KIRQL, Machine, nmr,
     sync::StateLock,
     thread::{self, irql},
     trace::Kind,
@@ -57,8 +58,8 @@ pub enum Rule {
     ThreadAtUnload,
     /// A driver was unloaded with something of it still registered, bound or open.
     LiveAtUnload,
-    /// A rule of the Network Module Registrar.
-    Nmr,
+    /// A rule of the Network Module Registrar, by its number.
+    Nmr(nmr_model::Rule),
     /// A rule of the Kernel-Mode Driver Framework.
     Kmdf,
     /// A parameter that the documentation rules out.
@@ -68,6 +69,7 @@ pub enum Rule {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Nmr(rule) => return write!(f, "{rule}: {}", rule.title()),
             Self::IrqlTooHigh => "IRQL too high",
             Self::IrqlWrong => "wrong IRQL",
             Self::IrqlChanged => "callback changed the IRQL",
@@ -85,11 +87,19 @@ impl fmt::Display for Rule {
             Self::BadHandle => "bad handle",
             Self::ThreadAtUnload => "thread still running at unload",
             Self::LiveAtUnload => "still registered at unload",
-            Self::Nmr => "NMR contract",
             Self::Kmdf => "KMDF contract",
             Self::BadParameter => "bad parameter",
         })
     }
+}
+
+/// The call that set up what was broken later.
+#[derive(Clone, Debug)]
+pub struct SetUp {
+    /// Which function or callback it was.
+    pub call: &'static str,
+    /// Where it was made.
+    pub site: CallSite,
 }
 
 /// A broken rule.
@@ -97,6 +107,8 @@ impl fmt::Display for Rule {
 pub struct Finding {
     /// The rule.
     pub rule: Rule,
+    /// How bad it is.
+    pub severity: Severity,
     /// Whose code broke it, as far as it is known.
     pub driver: Option<DriverName>,
     /// The callback that ran.
@@ -107,16 +119,54 @@ pub struct Finding {
     pub call: Option<&'static str>,
     /// Where the call was made, or where the thing at fault was made.
     pub site: Option<CallSite>,
+    /// For a rule of the registrar: the module or the side of a binding.
+    pub subject: Option<nmr_model::Subject>,
+    /// The same in words.
+    pub whose: Option<String>,
+    /// The call that set it up, for example the registration or the attach.
+    pub since: Option<SetUp>,
     /// What happened.
     pub message: String,
     /// What is legal instead.
     pub remedy: String,
 }
 
+impl Finding {
+    /// A finding about no place, thread or driver yet.
+    #[must_use]
+    pub fn new(rule: Rule, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            rule,
+            severity: match rule {
+                Rule::Nmr(rule) => rule.severity(),
+                _ => Severity::Error,
+            },
+            driver: None,
+            callback: None,
+            thread: None,
+            call: None,
+            site: None,
+            subject: None,
+            whose: None,
+            since: None,
+            message: message.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// Tells whether this is a hint to look at rather than a defect: real systems tolerate it, or nobody
+    /// can be certain.
+    #[must_use]
+    pub fn is_advice(&self) -> bool {
+        let advisory = matches!(self.rule, Rule::Nmr(rule) if rule.class() == Class::Advisory);
+        advisory || self.severity == Severity::Lint
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let driver = self.driver.as_ref().map_or("the machine", DriverName::as_str);
-        writeln!(f, "{driver}: {}", self.rule)?;
+        writeln!(f, "{driver}: {}: {}", self.severity, self.rule)?;
         writeln!(f, "  what   {}", self.message)?;
         match (self.callback, self.thread) {
             (Some(callback), Some(thread)) => {
@@ -126,9 +176,18 @@ impl fmt::Display for Finding {
             (Some(callback), None) => writeln!(f, "  in     {callback}")?,
             (None, None) => {}
         }
+        if let Some(whose) = &self.whose {
+            writeln!(f, "  whose  {whose}")?;
+        }
         for (index, line) in self.site.iter().flat_map(CallSite::lines).enumerate() {
             let label = if index == 0 { "at" } else { "" };
             writeln!(f, "  {label:<6} {line}")?;
+        }
+        if let Some(since) = &self.since {
+            writeln!(f, "  since  {}", since.call)?;
+            for line in since.site.lines() {
+                writeln!(f, "         {line}")?;
+            }
         }
         write!(f, "  legal  {}", self.remedy)
     }
@@ -141,12 +200,18 @@ const KEPT: usize = 1000;
 #[derive(Debug, Default)]
 pub(crate) struct State {
     findings: StateLock<Vec<Finding>>,
+    advice: StateLock<Vec<Finding>>,
     dropped: AtomicUsize,
 }
 
 impl State {
     pub(crate) fn add(&self, finding: Finding) {
-        self.findings.with(|findings| {
+        let list = if finding.is_advice() {
+            &self.advice
+        } else {
+            &self.findings
+        };
+        list.with(|findings| {
             if findings.len() < KEPT {
                 findings.push(finding);
             } else {
@@ -157,6 +222,10 @@ impl State {
 
     pub(crate) fn findings(&self) -> Vec<Finding> {
         self.findings.with(|findings| findings.clone())
+    }
+
+    pub(crate) fn advice(&self) -> Vec<Finding> {
+        self.advice.with(|advice| advice.clone())
     }
 
     pub(crate) fn dropped(&self) -> usize {
@@ -180,14 +249,12 @@ pub fn report(rule: Rule, call: Option<&'static str>, message: impl Into<String>
     report_finding(
         &machine,
         Finding {
-            rule,
             driver,
             callback,
             thread: thread::current_thread(),
             call,
             site: Some(CallSite::here()),
-            message: message.into(),
-            remedy: remedy.into(),
+            ..Finding::new(rule, message, remedy)
         },
     );
 }
@@ -197,14 +264,16 @@ pub fn report_finding(machine: &Machine, finding: Finding) {
     if !machine.verifier_is_on() {
         return;
     }
-    machine.trace().record(|| Kind::Broken {
-        what: format!(
-            "{}: {}: {}",
-            finding.driver.as_ref().map_or("the machine", DriverName::as_str),
-            finding.rule,
-            finding.message
-        ),
-    });
+    if !finding.is_advice() {
+        machine.trace().record(|| Kind::Broken {
+            what: format!(
+                "{}: {}: {}",
+                finding.driver.as_ref().map_or("the machine", DriverName::as_str),
+                finding.rule,
+                finding.message
+            ),
+        });
+    }
     machine.verifier_state().add(finding);
 }
 
@@ -224,7 +293,7 @@ pub fn require_irql_at_most(call: &'static str, limit: KIRQL) {
         frames
             .iter()
             .find(|frame| frame.contract > limit)
-            .map(|frame| (frame.contract, Some(frame.callback)))
+            .map(|frame| (frame.contract, Some((frame.callback, frame.nmr))))
     });
     let Some((found, contract)) = too_high else {
         return;
@@ -245,15 +314,22 @@ pub fn require_irql_at_most(call: &'static str, limit: KIRQL) {
                 ),
             );
         },
-        |callback| {
+        |(callback, nmr)| {
+            let message = format!(
+                "{call}, which needs {limit_name} or lower, was called inside {callback}, which the \
+                 kernel may call at {}",
+                irql::name(found)
+            );
+            if let Some(nmr) = nmr {
+                nmr::Breach::in_callback(nmr_model::Rule::BlockingInDetach, &nmr, message)
+                    .by(call)
+                    .report();
+                return;
+            }
             report(
                 Rule::IrqlTooHigh,
                 Some(call),
-                format!(
-                    "{call}, which needs {limit_name} or lower, was called inside {callback}, which \
-                     the kernel may call at {}",
-                    irql::name(found)
-                ),
+                message,
                 format!("leave the work to a thread of the driver and return from {callback}"),
             );
         },

@@ -1,13 +1,15 @@
 //! Proposals: `ClientAttachProvider`, `NmrClientAttachProvider`, `ProviderAttachClient`.
 
+use alloc::vec::Vec;
 use core::ffi::c_void;
 
 use sim_platform::{Lock as _, Platform};
 
 use crate::{
-    BindingId, CallbackKind, Event, Handle, HandleKind, Observer, Registrar, Role, Rule,
-    registration::{INVALID_DEVICE_STATE, INVALID_PARAMETER, PASSIVE_LEVEL, PENDING, SUCCESS, fingerprint},
-    state::{Attach, BindingInfo, BindingState, Foreign, ModuleState, Subject},
+    BindingId, Callback, CallbackKind, Event, Handle, HandleKind, Lent, Loan, Moment, Observer, Registrar,
+    Role, Rule, Severity, State, Violation,
+    registration::{INVALID_DEVICE_STATE, INVALID_PARAMETER, PASSIVE_LEVEL, SUCCESS},
+    state::{Attach, Binding, BindingInfo, BindingState, Foreign, ModuleState, Subject},
 };
 
 /// `STATUS_NOINTERFACE`.
@@ -56,20 +58,18 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             let Attach::Client(attach) = client.callbacks.attach else {
                 return None;
             };
-            let changed = fingerprint(provider.instance) != provider.fingerprint;
-            Some((info, Some((attach, client.context, provider.instance, changed))))
+            Some((
+                info,
+                Some((attach, client.context, provider.characteristics.instance())),
+            ))
         });
         let Some((info, offer)) = offer else { return };
-        let Some((attach, context, instance, changed)) = offer else {
+        let Some((attach, context, instance)) = offer else {
             self.resolve(info, by, NOINTERFACE);
             return;
         };
-        if changed {
-            self.violation(
-                Rule::CharacteristicsChanged,
-                info.provider,
-                "they changed before a peer was offered",
-            );
+        for module in [info.client, info.provider] {
+            self.check_unchanged(module, "they were found changed when a peer was offered");
         }
         self.observer.event(&Event::Proposed(info));
         let handle = Handle {
@@ -77,7 +77,14 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             id,
         }
         .encode();
-        let status = self.call(info.client, CallbackKind::Attach, || {
+        let callback = Callback {
+            binding: info,
+            role: Role::Client,
+            kind: CallbackKind::Attach,
+            routine: attach as usize,
+            context: context.get().addr(),
+        };
+        let status = self.call(&callback, || {
             // SAFETY: the client registered this callback for this context; the instance is that of
             // a provider whose wait has not returned, since it has an unresolved proposal.
             unsafe { attach(handle, context.get(), instance.0) }
@@ -132,8 +139,12 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             }
             outcome
         });
-        if let Some((rule, what)) = breach {
-            self.violation(rule, (info, Role::Client), what);
+        if let Some((rule, severity, what)) = breach {
+            self.report(
+                Violation::new(rule, (info, Role::Client), what)
+                    .at(severity)
+                    .since(Moment::Attached(info.id, Role::Client)),
+            );
         }
         match outcome {
             Outcome::Gone => self.observer.event(&Event::Rejected(info, status)),
@@ -168,8 +179,8 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
                 kind: HandleKind::ClientBinding,
                 id,
             }) => id,
-            Some(_) => return self.refuse(Rule::WrongHandleKind, "not a client's binding handle"),
-            None => return self.refuse(Rule::NoSuchHandle, "the value was never a binding handle"),
+            Some(_) => return self.refuse(Rule::NotABindingHandle, "not a client's binding handle"),
+            None => return self.refuse(Rule::NotABindingHandle, "the value was never a binding handle"),
         };
         let thread = P::current_thread();
         let started = self.state.with(|state| {
@@ -177,8 +188,16 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
                 return Err((None, Rule::AttachOutsideCallback, INVALID_PARAMETER));
             };
             let info = binding.info;
-            if binding.state == BindingState::ProviderAccepted {
+            if binding.state == BindingState::ProviderAccepted && binding.attaching == Some(thread) {
                 return Err((Some(info), Rule::AttachedTwice, INVALID_DEVICE_STATE));
+            }
+            // Another proposal runs on this thread: its handle was meant.
+            let nested = state
+                .frames
+                .iter()
+                .any(|frame| frame.thread == thread && frame.module == info.client.id);
+            if binding.attaching != Some(thread) && nested {
+                return Err((Some(info), Rule::NotABindingHandle, INVALID_DEVICE_STATE));
             }
             if binding.state != BindingState::ClientAttaching || binding.attaching != Some(thread) {
                 return Err((Some(info), Rule::AttachOutsideCallback, INVALID_DEVICE_STATE));
@@ -194,27 +213,31 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             };
             binding.go(BindingState::ProviderAttaching);
             binding.client.context = Foreign(client_context.cast_const());
-            Ok((info, attach, provider.context, client.instance))
+            Ok((info, attach, provider.context, client.characteristics.instance()))
         });
         let (info, attach, context, instance) = match started {
             Ok(started) => started,
             Err((info, rule, status)) => {
                 let subject = info.map_or(Subject::Caller, |info| Subject::Side(info, Role::Client));
-                self.violation(
-                    rule,
-                    subject,
-                    "NmrClientAttachProvider at the wrong time or on the wrong thread",
-                );
+                let what = match rule {
+                    Rule::AttachedTwice => "NmrClientAttachProvider has succeeded for this binding before",
+                    Rule::NotABindingHandle => "the handle is that of another proposal",
+                    _ => "NmrClientAttachProvider outside ClientAttachProvider, or on another thread",
+                };
+                let mut violation = Violation::new(rule, subject, what);
+                violation.since = info.map(|info| Moment::Attached(info.id, Role::Client));
+                self.report(violation);
                 return status;
             }
         };
         if P::irql() > PASSIVE_LEVEL {
-            self.violation(
-                Rule::Irql,
-                info.client,
+            self.report(Violation::new(
+                Rule::AttachOutsideCallback,
+                (info, Role::Client),
                 "NmrClientAttachProvider above PASSIVE_LEVEL",
-            );
+            ));
         }
+        self.observer.mark(Moment::Attached(id, Role::Client));
         P::yield_point();
         let handle = Handle {
             kind: HandleKind::ProviderBinding,
@@ -223,8 +246,15 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         .encode();
         let mut context_out = UNWRITTEN;
         let mut dispatch_out: *const c_void = UNWRITTEN;
+        let callback = Callback {
+            binding: info,
+            role: Role::Provider,
+            kind: CallbackKind::Attach,
+            routine: attach as usize,
+            context: context.get().addr(),
+        };
         let status = self.one_at_a_time(info.provider.id, || {
-            self.call(info.provider, CallbackKind::Attach, || {
+            self.call(&callback, || {
                 // SAFETY: the provider registered this callback for this context; the client's instance
                 // is that of a module with an unresolved proposal; the outputs are ours.
                 unsafe {
@@ -261,19 +291,16 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
     ) -> bool {
         let accepted = status >= 0;
         let unwritten = context_out == UNWRITTEN || dispatch_out == UNWRITTEN.cast_const();
+        let provider = (info, Role::Provider);
+        let since = Moment::Attached(info.id, Role::Provider);
         if accepted && unwritten {
-            self.violation(
-                Rule::OutputsNotWritten,
-                (info, Role::Provider),
-                "an output was not written",
+            self.report(
+                Violation::new(Rule::OutputsNotWritten, provider, "an output was not written").since(since),
             );
         }
-        if status == PENDING {
-            self.violation(
-                Rule::AttachPending,
-                (info, Role::Provider),
-                "ProviderAttachClient returned PENDING",
-            );
+        if accepted && status != SUCCESS {
+            let what = "ProviderAttachClient returned a success code other than STATUS_SUCCESS";
+            self.report(Violation::new(Rule::AttachPending, provider, what).since(since));
         }
         self.state.with(|state| {
             if let Some(binding) = state.bindings.get_mut(&info.id) {
@@ -287,35 +314,118 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             }
         });
         if accepted {
+            for role in [Role::Client, Role::Provider] {
+                self.check_context(info, role);
+            }
             self.observer.event(&Event::Accepted(info));
         }
         accepted
     }
+
+    /// Tells of the context that a side has given, and judges it against those of the module's other
+    /// bindings.
+    fn check_context(&self, info: BindingInfo, role: Role) {
+        let Some(Given {
+            address,
+            has_cleanup,
+            others,
+        }) = self.state.with(|state| Given::by(state, info, role))
+        else {
+            return;
+        };
+        if address == 0 {
+            // One binding needs no context to tell it from others; several do.
+            if others.iter().any(|(other, _)| *other == 0) {
+                let what = "the module has several bindings at once, all without a context";
+                self.report(Violation::new(Rule::GlobalBindingState, (info, role), what));
+            }
+            return;
+        }
+        if let Some((_, shared)) = others.into_iter().find(|(other, _)| *other == address) {
+            let severity = if has_cleanup {
+                Severity::Error
+            } else {
+                Severity::Lint
+            };
+            let what = "the context is that of another live binding of the module";
+            self.report(
+                Violation::new(Rule::SharedContext, (info, role), what)
+                    .at(severity)
+                    .since(Moment::Attached(shared, role)),
+            );
+        }
+        self.observer.lend(&Loan {
+            subject: Subject::Side(info, role),
+            what: Lent::BindingContext,
+            start: address,
+            size: 1,
+            has_cleanup,
+        });
+    }
+}
+
+/// The context that a side has given for a binding.
+struct Given {
+    address: usize,
+    /// Whether its module has a cleanup callback.
+    has_cleanup: bool,
+    /// The contexts of the module's other bindings.
+    others: Vec<(usize, BindingId)>,
+}
+
+impl Given {
+    fn by<P: Platform>(state: &State<P>, info: BindingInfo, role: Role) -> Option<Self> {
+        let address = |binding: &Binding| binding.side(role).context.get().addr();
+        let module = info.side(role).id;
+        let others = state.bindings.values().filter(|other| {
+            let accepted = !matches!(
+                other.state,
+                BindingState::Proposed | BindingState::ClientAttaching | BindingState::ProviderAttaching
+            );
+            other.info.id != info.id && other.info.side(role).id == module && accepted
+        });
+        Some(Self {
+            address: address(state.bindings.get(&info.id)?),
+            has_cleanup: state.modules.get(&module)?.callbacks.cleanup.is_some(),
+            others: others.map(|other| (address(other), other.info.id)).collect(),
+        })
+    }
 }
 
 /// The rule that a client broke by returning `status`, if any.
-const fn judge(accepted: bool, attach_status: Option<i32>, status: i32) -> Option<(Rule, &'static str)> {
+const fn judge(
+    accepted: bool,
+    attach_status: Option<i32>,
+    status: i32,
+) -> Option<(Rule, Severity, &'static str)> {
+    const BAD: Severity = Severity::Error;
     match (accepted, attach_status) {
-        _ if status == PENDING => Some((Rule::AttachPending, "ClientAttachProvider returned PENDING")),
-        (false, _) if status >= 0 => Some((
-            Rule::SuccessWithoutAttach,
+        _ if status > SUCCESS => Some((
+            Rule::AttachPending,
+            BAD,
+            "ClientAttachProvider returned a success code other than STATUS_SUCCESS",
+        )),
+        (false, _) if status == SUCCESS => Some((
+            Rule::StatusNotPassedOn,
+            BAD,
             "the client reports success, the provider was never attached",
         )),
         (true, _) if status < 0 => Some((
-            Rule::FailureAfterAttach,
-            "the client reports failure, the provider is attached",
-        )),
-        (true, _) if status != SUCCESS => Some((
             Rule::StatusNotPassedOn,
-            "the client returned another success code",
+            BAD,
+            "the client reports failure, the provider is attached",
         )),
         (false, Some(last)) if last != status && status != NOINTERFACE => Some((
             Rule::StatusNotPassedOn,
+            BAD,
             "the client returned another failure than the provider's",
         )),
-        (false, None) if status != NOINTERFACE => {
-            Some((Rule::DeclineCode, "the client declined with another code"))
-        }
+        // Healthy or not, only the client can tell; so this is a hint.
+        (false, None) if status != NOINTERFACE => Some((
+            Rule::StatusNotPassedOn,
+            Severity::Lint,
+            "the client declined with another code than STATUS_NOINTERFACE, which says that something is wrong",
+        )),
         _ => None,
     }
 }

@@ -5,10 +5,10 @@ use core::ffi::c_void;
 use sim_platform::{Lock as _, Platform};
 
 use crate::{
-    BindingId, CallbackKind, DetachCalls, DetachOrder, Event, Handle, HandleKind, Observer, Registrar, Role,
-    Rule,
-    registration::{DISPATCH_LEVEL, PENDING, SUCCESS},
-    state::{Binding, BindingInfo, BindingState, SideState},
+    BindingId, Callback, CallbackKind, DetachCalls, DetachOrder, Event, Handle, HandleKind, Moment, Observer,
+    Registrar, Role, Rule, Violation,
+    registration::{PENDING, SUCCESS},
+    state::{Binding, BindingInfo, BindingState, SideState, Subject},
     work::Task,
 };
 
@@ -59,7 +59,15 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             Some((detach, binding.side(role).context))
         });
         let Some((detach, context)) = callback else { return };
-        let status = self.call(module, CallbackKind::Detach, || {
+        self.check_unchanged(module, "they were found changed when a binding detached");
+        let callback = Callback {
+            binding: info,
+            role,
+            kind: CallbackKind::Detach,
+            routine: detach as usize,
+            context: context.get().addr(),
+        };
+        let status = self.call(&callback, || {
             // SAFETY: the module registered this callback, and it gave this context for this
             // binding, whose cleanup has not run.
             unsafe { detach(context.get()) }
@@ -83,21 +91,26 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
                     if completed {
                         breach = Some((
                             Rule::CompletedTwice,
+                            Moment::Completed(info.id, role),
                             "completed, and then returned STATUS_SUCCESS",
                         ));
                     }
                     SideState::Done
                 }
                 _ => {
-                    breach = Some((Rule::DetachStatus, "the detach callback returned another status"));
+                    breach = Some((
+                        Rule::DetachStatus,
+                        Moment::Detached(info.id, role),
+                        "the detach callback returned another status",
+                    ));
                     SideState::Done
                 }
             };
             binding.move_side(role, next);
             next == SideState::Done && before != SideState::Done
         });
-        if let Some((rule, what)) = breach {
-            self.violation(rule, (info, role), what);
+        if let Some((rule, since, what)) = breach {
+            self.report(Violation::new(rule, (info, role), what).since(since));
         }
         if done {
             self.observer.event(&Event::SideDetached(info, module));
@@ -115,13 +128,13 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             Some(handle) if handle.kind == wanted => handle.id,
             Some(_) => {
                 self.refuse(
-                    Rule::WrongHandleKind,
+                    Rule::WrongHandleCompleted,
                     "a detach was completed with a handle of another kind",
                 );
                 return;
             }
             None => {
-                self.refuse(Rule::NoSuchHandle, "the value was never a binding handle");
+                self.refuse(Rule::WrongHandleCompleted, "the value was never a binding handle");
                 return;
             }
         };
@@ -135,7 +148,7 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
                 breach = Some(if known {
                     Rule::CompletedTwice
                 } else {
-                    Rule::NoSuchHandle
+                    Rule::WrongHandleCompleted
                 });
                 return None;
             };
@@ -166,27 +179,29 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             binding.move_side(role, next);
             Some((info, next == SideState::Done && before != SideState::Done))
         });
-        match (breach, settled) {
-            (Some(broken), Some((info, _))) => {
-                self.violation(
-                    broken,
-                    (info, role),
-                    "a detach was completed at another time than it should be",
-                );
-            }
-            (Some(broken), None) => {
-                self.refuse(broken, "a detach was completed for a binding that is gone");
-            }
-            (None, _) => {}
+        if let Some(rule) = breach {
+            let (what, since) = match rule {
+                Rule::CompletedEarly => (
+                    "the detach callback of this side has not been called",
+                    Moment::Attached(id, role),
+                ),
+                Rule::CompletedInside => (
+                    "the detach callback is on this thread's stack",
+                    Moment::Detached(id, role),
+                ),
+                _ => (
+                    "the end of this side's detach was reported before",
+                    Moment::Completed(id, role),
+                ),
+            };
+            let violation = match settled {
+                Some((info, _)) => Violation::new(rule, (info, role), what),
+                None => Violation::new(rule, Subject::Caller, what),
+            };
+            self.report(violation.since(since));
         }
         let Some((info, done)) = settled else { return };
-        if P::irql() > DISPATCH_LEVEL {
-            self.violation(
-                Rule::Irql,
-                info.side(role),
-                "a detach was completed above DISPATCH_LEVEL",
-            );
-        }
+        self.observer.mark(Moment::Completed(id, role));
         if done {
             self.observer.event(&Event::SideDetached(info, info.side(role)));
         }
@@ -251,7 +266,14 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             side.cleans_up.then_some((cleanup, side.context))
         });
         let Some((cleanup, context)) = cleanup else { return };
-        self.call(module, CallbackKind::Cleanup, || {
+        let callback = Callback {
+            binding: info,
+            role,
+            kind: CallbackKind::Cleanup,
+            routine: cleanup as usize,
+            context: context.get().addr(),
+        };
+        self.call(&callback, || {
             // SAFETY: the module registered this callback and gave this context for this binding;
             // `begin_cleanup` said yes once, so this runs once.
             unsafe { cleanup(context.get()) };

@@ -28,11 +28,13 @@
 extern crate alloc;
 
 mod attach;
+mod characteristics;
 mod detach;
 mod handle;
 mod observer;
 mod policy;
 mod registration;
+mod rule;
 pub mod state;
 pub mod transitions;
 mod work;
@@ -42,9 +44,10 @@ use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 use sim_platform::{Lock, Platform, ThreadId};
 
 pub use handle::{Handle, HandleKind};
-pub use observer::{CallbackKind, Event, Observer, Owner, Rule, Severity, Violation};
+pub use observer::{Callback, CallbackKind, Event, Lent, Loan, Moment, Observer, Owner, Violation};
 pub use policy::{DetachCalls, DetachOrder, FailedClient, Policy, SWITCHES, Switch, TeardownIrql};
-pub use state::{BindingId, BindingInfo, ModuleId, ModuleInfo, Role};
+pub use rule::{Class, Rule, Severity};
+pub use state::{BindingId, BindingInfo, ModuleId, ModuleInfo, ModuleState, Role, Subject};
 pub use work::Work;
 
 use state::{Binding, Module};
@@ -118,6 +121,12 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         })
     }
 
+    /// The state of a module, unless it was waited for.
+    pub fn module_state(&self, module: ModuleId) -> Option<ModuleState> {
+        self.state
+            .with(|state| state.modules.get(&module).map(|module| module.state))
+    }
+
     /// The bindings in which a module of `owner` takes part that is not done with them.
     pub fn live_bindings(&self, owner: Owner) -> Vec<BindingInfo> {
         self.state.with(|state| {
@@ -134,30 +143,27 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         })
     }
 
-    /// Runs a callback of `module`, with the frame that the rules about re-entry look for.
-    fn call<R>(&self, module: ModuleInfo, kind: CallbackKind, callback: impl FnOnce() -> R) -> R {
+    /// Runs a callback, with the frame that the rules about re-entry look for.
+    fn call<R>(&self, callback: &Callback, run: impl FnOnce() -> R) -> R {
         let thread = P::current_thread();
-        self.state.with(|state| {
-            state.frames.push(Frame {
-                thread,
-                module: module.id,
-            });
-        });
-        let irql = match kind {
+        let module = callback.module().id;
+        self.state
+            .with(|state| state.frames.push(Frame { thread, module }));
+        let irql = match callback.kind {
             CallbackKind::Attach => 0,
             CallbackKind::Detach | CallbackKind::Cleanup => self.policy.teardown_irql.at_least(),
         };
-        let callback = || self.observer.callback(module, kind, callback);
+        let run = || self.observer.callback(callback, run);
         let result = if irql > P::irql() {
-            self.observer.raised(irql, callback)
+            self.observer.raised(irql, run)
         } else {
-            callback()
+            run()
         };
         self.state.with(|state| {
             let position = state
                 .frames
                 .iter()
-                .rposition(|f| f.thread == thread && f.module == module.id);
+                .rposition(|f| f.thread == thread && f.module == module);
             if let Some(position) = position {
                 state.frames.remove(position);
             }
@@ -165,13 +171,27 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         result
     }
 
-    /// Reports the breach of a rule.
-    fn violation(&self, rule: Rule, subject: impl Into<state::Subject>, what: &'static str) {
-        self.observer.violation(&Violation {
-            rule,
-            subject: subject.into(),
-            what,
+    /// Reports that memory of `module` which peers read is not as it was registered, if that is so.
+    fn check_unchanged(&self, module: ModuleInfo, when: &'static str) {
+        let changed = self.state.with(|state| {
+            state.modules.get_mut(&module.id).is_some_and(|module| {
+                // SAFETY: registration demands that the characteristics stay valid until the wait has
+                // returned, and only modules that are not closed are in the list.
+                let now = unsafe { module.characteristics.digest() };
+                core::mem::replace(&mut module.digest, now) != now
+            })
         });
+        if changed {
+            self.report(
+                Violation::new(Rule::CharacteristicsLifetime, module, when)
+                    .since(Moment::Registered(module.id)),
+            );
+        }
+    }
+
+    /// Reports the breach of a rule.
+    fn report(&self, violation: Violation) {
+        self.observer.violation(&violation);
     }
 }
 

@@ -1,10 +1,9 @@
 //! What a registrar tells the machine around it: callbacks, transitions, and broken rules.
 
-use core::fmt;
-
 use crate::{
     Work,
-    state::{BindingInfo, ModuleInfo, Subject},
+    rule::{Rule, Severity},
+    state::{BindingId, BindingInfo, ModuleId, ModuleInfo, Role, Subject},
 };
 
 /// Who owns a module: the machine's identity of the driver that registered it.
@@ -24,14 +23,14 @@ pub enum CallbackKind {
 impl CallbackKind {
     /// The documented name of this callback of `role`.
     #[must_use]
-    pub const fn name(self, role: crate::Role) -> &'static str {
+    pub const fn name(self, role: Role) -> &'static str {
         match (self, role) {
-            (Self::Attach, crate::Role::Client) => "ClientAttachProvider",
-            (Self::Attach, crate::Role::Provider) => "ProviderAttachClient",
-            (Self::Detach, crate::Role::Client) => "ClientDetachProvider",
-            (Self::Detach, crate::Role::Provider) => "ProviderDetachClient",
-            (Self::Cleanup, crate::Role::Client) => "ClientCleanupBindingContext",
-            (Self::Cleanup, crate::Role::Provider) => "ProviderCleanupBindingContext",
+            (Self::Attach, Role::Client) => "ClientAttachProvider",
+            (Self::Attach, Role::Provider) => "ProviderAttachClient",
+            (Self::Detach, Role::Client) => "ClientDetachProvider",
+            (Self::Detach, Role::Provider) => "ProviderDetachClient",
+            (Self::Cleanup, Role::Client) => "ClientCleanupBindingContext",
+            (Self::Cleanup, Role::Provider) => "ProviderCleanupBindingContext",
         }
     }
 }
@@ -63,97 +62,21 @@ pub enum Event {
     Closed(ModuleInfo),
 }
 
-/// How bad the breach of a rule is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// Poor style that real systems tolerate.
-    Lint,
-    /// Against the documentation, often survives.
-    Warning,
-    /// Undefined behaviour, a crash or a hang on a real system.
-    Error,
-}
-
-macro_rules! rules {
-    ($($(#[doc = $doc:literal])* $name:ident = $severity:ident, $title:literal, $instead:literal;)*) => {
-        /// A rule of the NMR contract that the registrar itself can see broken.
-        #[allow(clippy::doc_markdown, reason = "the titles are plain text, shown in reports as well")]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum Rule { $(#[doc = $title] $name,)* }
-
-        impl Rule {
-            /// How bad a breach is.
-            #[must_use]
-            pub const fn severity(self) -> Severity {
-                match self { $(Self::$name => Severity::$severity,)* }
-            }
-
-            /// The rule in one sentence.
-            #[must_use]
-            pub const fn title(self) -> &'static str {
-                match self { $(Self::$name => $title,)* }
-            }
-
-            /// What is legal instead.
-            #[must_use]
-            pub const fn instead(self) -> &'static str {
-                match self { $(Self::$name => $instead,)* }
-            }
-        }
-    };
-}
-
-rules! {
-    CharacteristicsHeader = Error, "Characteristics carry Version 0 and their own Length",
-        "set Version to 0 and Length to the size of the structure";
-    CharacteristicsPointers = Error, "Attach and detach callbacks and the NPIID are present, the instance has its Size",
-        "fill in both callbacks, NpiId and the Size of the registration instance";
-    ModuleIdentity = Warning, "A module id is present, with its Length and a known Type",
-        "point ModuleId to an NPI_MODULEID of type MIT_GUID or MIT_IF_LUID";
-    CharacteristicsChanged = Error, "Characteristics stay as they were until the wait has returned",
-        "keep the characteristics and what they point to unchanged in memory that NMR may read until the wait returns";
-    Irql = Error, "Each function is called at or below its documented IRQL",
-        "register, attach and wait at PASSIVE_LEVEL; deregister and complete at DISPATCH_LEVEL or below";
-    NoSuchHandle = Error, "A handle is one that the registrar gave out",
-        "use a registration handle only if the registration succeeded, a binding handle only as it was given";
-    AttachOutsideCallback = Error, "NmrClientAttachProvider is called inside ClientAttachProvider for that binding, on its thread",
-        "call NmrClientAttachProvider from the ClientAttachProvider callback that received the handle";
-    AttachedTwice = Error, "NmrClientAttachProvider is not called again after it succeeded",
-        "return STATUS_SUCCESS after a success; only a failed attempt may be repeated";
-    WrongHandleKind = Error, "Each function takes the handle of its own kind",
-        "keep client, provider and binding handles apart";
-    StatusNotPassedOn = Error, "ClientAttachProvider returns the status of the last NmrClientAttachProvider",
-        "return exactly the status that NmrClientAttachProvider returned";
-    SuccessWithoutAttach = Error, "ClientAttachProvider succeeds only after NmrClientAttachProvider did",
-        "return STATUS_NOINTERFACE to decline a provider";
-    FailureAfterAttach = Error, "ClientAttachProvider does not fail after NmrClientAttachProvider succeeded",
-        "do everything that can fail before the call to NmrClientAttachProvider";
-    DeclineCode = Lint, "A client that declines a healthy peer returns STATUS_NOINTERFACE",
-        "keep other codes for peers whose data are invalid, and for lack of memory";
-    AttachPending = Error, "An attach callback never returns STATUS_PENDING",
-        "return STATUS_SUCCESS or an error status";
-    OutputsNotWritten = Error, "ProviderAttachClient writes both outputs when it succeeds",
-        "write the binding context and the dispatch table, NULL where there is none";
-    CompletedTwice = Error, "A side reports the end of its detach exactly once",
-        "complete only after the detach callback returned STATUS_PENDING, and once";
-    CompletedEarly = Warning, "A side completes its detach after the detach callback was entered",
-        "wait for the detach callback before completing";
-    CompletedInside = Lint, "A side does not complete its detach inside its detach callback",
-        "return STATUS_SUCCESS from the callback instead";
-    DetachStatus = Error, "A detach callback returns STATUS_SUCCESS or STATUS_PENDING",
-        "return one of these two";
-    DeregisteredTwice = Error, "A module is deregistered once",
-        "deregister once, then wait";
-    WaitMisused = Error, "The wait comes after the deregistration, once",
-        "deregister, then wait once; the handle is dead after that";
-    WaitInCallback = Error, "A module is not waited for inside one of its own callbacks",
-        "wait from a thread that runs no callback of this module";
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.title())
-    }
+/// A call of a driver that a later breach may refer to: it set up what is broken then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Moment {
+    /// The registration of a module.
+    Registered(ModuleId),
+    /// The deregistration of a module.
+    Deregistered(ModuleId),
+    /// The wait that closed the handle of a module.
+    Waited(ModuleId),
+    /// The attach of a side: `NmrClientAttachProvider` for the client, `ProviderAttachClient` for the provider.
+    Attached(BindingId, Role),
+    /// The detach callback of a side.
+    Detached(BindingId, Role),
+    /// The completion of a side's detach.
+    Completed(BindingId, Role),
 }
 
 /// The breach of a rule.
@@ -161,28 +84,145 @@ impl fmt::Display for Rule {
 pub struct Violation {
     /// The rule that was broken.
     pub rule: Rule,
+    /// How bad it is here.
+    pub severity: Severity,
     /// Whose doing it was, or on what.
     pub subject: Subject,
     /// What was seen.
     pub what: &'static str,
+    /// The call that set it up, if there was one.
+    pub since: Option<Moment>,
+}
+
+impl Violation {
+    /// A breach by what the calling thread does.
+    #[must_use]
+    pub fn new(rule: Rule, subject: impl Into<Subject>, what: &'static str) -> Self {
+        Self {
+            rule,
+            severity: rule.severity(),
+            subject: subject.into(),
+            what,
+            since: None,
+        }
+    }
+
+    /// Names the call that set it up.
+    #[must_use]
+    pub const fn since(mut self, moment: Moment) -> Self {
+        self.since = Some(moment);
+        self
+    }
+
+    /// Judges it otherwise than the table does.
+    #[must_use]
+    pub const fn at(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+}
+
+/// A callback of a driver that is about to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Callback {
+    /// The binding that it is about.
+    pub binding: BindingInfo,
+    /// Which side's callback it is.
+    pub role: Role,
+    /// Which one.
+    pub kind: CallbackKind,
+    /// Where its code begins.
+    pub routine: usize,
+    /// The context that it gets: of the registration for an attach, else of the binding.
+    pub context: usize,
+}
+
+impl Callback {
+    /// The module whose callback it is.
+    #[must_use]
+    pub const fn module(&self) -> ModuleInfo {
+        self.binding.side(self.role)
+    }
+
+    /// The documented name of the callback.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.kind.name(self.role)
+    }
+}
+
+/// What the memory that a driver lends to the registrar and to its peers is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lent {
+    /// The characteristics with the registration instance inside.
+    Characteristics,
+    /// The NPIID.
+    NpiId,
+    /// The module id.
+    ModuleId,
+    /// What the NPI defines; its size is known to the NPI only.
+    NpiData,
+    /// The context of the registration, of unknown size.
+    RegistrationContext,
+    /// The context of a binding, of unknown size.
+    BindingContext,
+}
+
+impl Lent {
+    /// What a person calls it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Characteristics => "characteristics",
+            Self::NpiId => "NPIID",
+            Self::ModuleId => "module id",
+            Self::NpiData => "NPI-specific characteristics",
+            Self::RegistrationContext => "registration context",
+            Self::BindingContext => "binding context",
+        }
+    }
+}
+
+/// Memory of a driver that has to stay as it is: that of a module until its wait has returned, that of a
+/// side until its cleanup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loan {
+    /// The module or side that lends it.
+    pub subject: Subject,
+    /// What it is.
+    pub what: Lent,
+    /// Where it begins.
+    pub start: usize,
+    /// Its size in bytes; 1 if it is not known.
+    pub size: usize,
+    /// Whether the module has a cleanup callback, which gives a binding context back.
+    pub has_cleanup: bool,
 }
 
 /// The machine around a registrar.
 ///
-/// The methods are called without any lock of the registrar held.
+/// The methods are called without any lock of the registrar held, on the thread that does what they tell of.
+/// Those with a body are for a machine that looks into the memory and the calls of drivers.
 pub trait Observer: Send + Sync {
     /// The owner of the code that runs on this thread: who becomes the owner of a module that
     /// registers now.
     fn current_owner(&self) -> Owner;
 
-    /// Runs `callback` of `module`; the machine puts its own frame around it.
-    fn callback<R>(&self, module: ModuleInfo, kind: CallbackKind, callback: impl FnOnce() -> R) -> R;
+    /// Runs a callback; the machine puts its own frame around it.
+    fn callback<R>(&self, callback: &Callback, run: impl FnOnce() -> R) -> R;
 
     /// Tells of a transition.
     fn event(&self, event: &Event);
 
     /// Tells of a broken rule.
     fn violation(&self, violation: &Violation);
+
+    /// The calling thread is in a call that a later violation may refer to.
+    fn mark(&self, _moment: Moment) {}
+
+    /// Tells of memory that a driver lends from now on. It ends with [`Event::Closed`] for a module, and
+    /// with the cleanup of the binding for a side.
+    fn lend(&self, _loan: &Loan) {}
 
     /// Whether the memory for the registration of a module can be had; a machine that injects
     /// faults says no.

@@ -7,8 +7,10 @@ use nmr::raw;
 use sim_platform::{Event as _, Lock as _, Platform};
 
 use crate::{
-    Event, Handle, HandleKind, ModuleId, ModuleInfo, Observer, Registrar, Role, Rule, State,
-    state::{Attach, Binding, BindingInfo, BindingState, Callbacks, Foreign, Module, ModuleState, Subject},
+    Event, Handle, HandleKind, ModuleId, ModuleInfo, Moment, Observer, Registrar, Role, Rule, Severity,
+    State, Violation,
+    characteristics::Characteristics,
+    state::{Binding, BindingInfo, BindingState, Foreign, Module, ModuleState, Subject},
     transitions::{ModuleStage, Transitions},
     work::Task,
 };
@@ -31,12 +33,9 @@ pub(crate) const PASSIVE_LEVEL: u8 = 0;
 /// `DISPATCH_LEVEL`.
 pub(crate) const DISPATCH_LEVEL: u8 = 2;
 
-/// What both kinds of characteristics have in common.
-struct Registration {
-    role: Role,
-    callbacks: Callbacks,
-    instance: Foreign<raw::NPI_REGISTRATION_INSTANCE>,
-}
+/// What the storage of a registration handle holds while the callbacks inside the registration run,
+/// unless the policy is to write the handle first: a driver must not rely on any value.
+const UNSPECIFIED: *mut c_void = core::ptr::without_provenance_mut(0x5E_7715_0002);
 
 impl<P: Platform, O: Observer> Registrar<P, O> {
     /// `NmrRegisterClient`.
@@ -52,28 +51,8 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         context: *mut c_void,
         handle: *mut *mut c_void,
     ) -> i32 {
-        // SAFETY: the caller vouches for the pointer.
-        let Some(ch) = (unsafe { characteristics.as_ref() }) else {
-            return self.refuse(Rule::CharacteristicsPointers, "no characteristics were given");
-        };
-        let length = size_of::<raw::NPI_CLIENT_CHARACTERISTICS>();
-        let (Some(attach), Some(detach)) = (ch.ClientAttachProvider, ch.ClientDetachProvider) else {
-            return self.refuse(Rule::CharacteristicsPointers, "a required callback is NULL");
-        };
-        let registration = Registration {
-            role: Role::Client,
-            callbacks: Callbacks {
-                attach: Attach::Client(attach),
-                detach,
-                cleanup: ch.ClientCleanupBindingContext,
-            },
-            instance: Foreign(&raw const ch.ClientRegistrationInstance),
-        };
-        if !self.check_header(ch.Version, ch.Length, length) {
-            return INVALID_PARAMETER;
-        }
         // SAFETY: handed on from the caller.
-        unsafe { self.register(&registration, context, handle) }
+        unsafe { self.register(Characteristics::Client(Foreign(characteristics)), context, handle) }
     }
 
     /// `NmrRegisterProvider`.
@@ -87,28 +66,14 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         context: *mut c_void,
         handle: *mut *mut c_void,
     ) -> i32 {
-        // SAFETY: the caller vouches for the pointer.
-        let Some(ch) = (unsafe { characteristics.as_ref() }) else {
-            return self.refuse(Rule::CharacteristicsPointers, "no characteristics were given");
-        };
-        let length = size_of::<raw::NPI_PROVIDER_CHARACTERISTICS>();
-        let (Some(attach), Some(detach)) = (ch.ProviderAttachClient, ch.ProviderDetachClient) else {
-            return self.refuse(Rule::CharacteristicsPointers, "a required callback is NULL");
-        };
-        let registration = Registration {
-            role: Role::Provider,
-            callbacks: Callbacks {
-                attach: Attach::Provider(attach),
-                detach,
-                cleanup: ch.ProviderCleanupBindingContext,
-            },
-            instance: Foreign(&raw const ch.ProviderRegistrationInstance),
-        };
-        if !self.check_header(ch.Version, ch.Length, length) {
-            return INVALID_PARAMETER;
-        }
         // SAFETY: handed on from the caller.
-        unsafe { self.register(&registration, context, handle) }
+        unsafe {
+            self.register(
+                Characteristics::Provider(Foreign(characteristics)),
+                context,
+                handle,
+            )
+        }
     }
 
     /// Matches the module with its peers in one critical section, then offers it to each.
@@ -118,48 +83,42 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
     /// As for [`Self::register_client`].
     unsafe fn register(
         &self,
-        registration: &Registration,
+        characteristics: Characteristics,
         context: *mut c_void,
         handle: *mut *mut c_void,
     ) -> i32 {
         if P::irql() > PASSIVE_LEVEL {
-            return self.refuse(Rule::Irql, "a module registers above PASSIVE_LEVEL");
+            return self.refuse(Rule::RegisterContext, "a module registers above PASSIVE_LEVEL");
         }
-        // SAFETY: the instance lies inside the characteristics that the caller vouches for.
-        let instance = unsafe { &*registration.instance.0 };
-        if usize::from(instance.Size) != size_of::<raw::NPI_REGISTRATION_INSTANCE>() {
-            return self.refuse(
-                Rule::CharacteristicsPointers,
-                "the registration instance has a wrong Size",
-            );
-        }
-        if instance.NpiId.is_null() {
-            return self.refuse(Rule::CharacteristicsPointers, "NpiId is NULL");
-        }
-        // SAFETY: not NULL; the caller vouches for what the characteristics point to.
-        let npi = unsafe { instance.NpiId.cast::<[u8; 16]>().read_unaligned() };
+        // SAFETY: the caller vouches for the characteristics.
+        let (callbacks, npi) = match unsafe { characteristics.check() } {
+            Ok(checked) => checked,
+            Err((rule, what)) => return self.refuse(rule, what),
+        };
         if !self.observer.allocate() {
             return INSUFFICIENT_RESOURCES;
         }
-        // SAFETY: the caller vouches for what the characteristics point to.
-        let module_id = unsafe { instance.ModuleId.as_ref() };
-        let identity_ok = module_id.is_some_and(|id| {
-            usize::from(id.Length) == size_of::<raw::NPI_MODULEID>()
-                && [raw::MIT_GUID, raw::MIT_IF_LUID].contains(&id.Type)
-        });
-
         let owner = self.observer.current_owner();
-        let role = registration.role;
-        let (module, offers) = self.state.with(|state| {
-            let id = state.identity();
+        let role = characteristics.role();
+        // SAFETY: the characteristics were checked.
+        let digest = unsafe { characteristics.digest() };
+        let id = self.state.with(State::identity);
+        let info = ModuleInfo { id, role, owner };
+        // Told before the module can be found by others.
+        self.observer.mark(Moment::Registered(id));
+        // SAFETY: the characteristics were checked.
+        for loan in unsafe { characteristics.loans(info, context.addr()) } {
+            self.observer.lend(&loan);
+        }
+        let (encoded, offers) = self.state.with(|state| {
             let module = Module {
-                info: ModuleInfo { id, role, owner },
+                info,
                 state: ModuleState::Active,
                 npi,
-                callbacks: registration.callbacks,
+                callbacks,
                 context: Foreign(context.cast_const()),
-                instance: registration.instance,
-                fingerprint: fingerprint(registration.instance),
+                characteristics,
+                digest,
                 proposals: 0,
                 bindings: Vec::new(),
                 drained: Arc::new(P::Event::new()),
@@ -169,33 +128,32 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             };
             self.taken
                 .module(ModuleStage::Unregistered, ModuleStage::Proposing);
-            let (encoded, info) = (module.handle().encode(), module.info);
+            let encoded = module.handle().encode();
             state.modules.insert(id, module);
             let mut offers = propose_to_peers(state, info, npi, &self.taken);
             if self.policy.newest_peer_first {
                 offers.reverse();
             }
-            ((encoded, info), offers)
+            (encoded, offers)
         });
-        let (encoded, info) = module;
-        if !identity_ok {
-            self.violation(
-                Rule::ModuleIdentity,
-                info,
-                "the module id is missing or malformed",
-            );
+        // SAFETY: the characteristics were checked.
+        for (rule, what) in unsafe { characteristics.shortcomings() } {
+            self.report(Violation::new(rule, info, what));
         }
         self.observer.event(&Event::Registered(info));
-        if self.policy.handle_before_attach {
-            // SAFETY: the caller vouches that the handle may be written to.
-            unsafe { handle.write(encoded) };
-        }
+        let early = if self.policy.handle_before_attach {
+            encoded
+        } else {
+            UNSPECIFIED
+        };
+        // SAFETY: the caller vouches that the handle may be written to.
+        unsafe { handle.write(early) };
         for binding in offers {
             P::yield_point();
             self.hand_over(self.policy.attach_on_worker, Task::Propose(binding, role));
         }
         self.state.with(|state| {
-            if let Some(own) = state.modules.get_mut(&info.id) {
+            if let Some(own) = state.modules.get_mut(&id) {
                 own.proposed();
             }
         });
@@ -209,13 +167,10 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
     /// Answers `STATUS_PENDING`, or an error for a handle that is not an active registration of
     /// this `role`.
     pub fn deregister(&self, role: Role, handle: *mut c_void) -> i32 {
-        let module = match self.registration(role, handle, Rule::DeregisteredTwice) {
+        let module = match self.registration(role, handle) {
             Ok(module) => module,
             Err(status) => return status,
         };
-        if P::irql() > DISPATCH_LEVEL {
-            self.violation(Rule::Irql, module, "a module deregisters above DISPATCH_LEVEL");
-        }
         let begun = self.state.with(|state| {
             let own = state.modules.get_mut(&module.id)?;
             if own.state != ModuleState::Active {
@@ -245,13 +200,17 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             Some(begun)
         });
         let Some(begun) = begun else {
-            self.violation(
-                Rule::DeregisteredTwice,
-                module,
-                "the module was deregistered before",
+            self.report(
+                Violation::new(
+                    Rule::DeregisteredTwice,
+                    module,
+                    "the module was deregistered before",
+                )
+                .since(Moment::Deregistered(module.id)),
             );
             return INVALID_PARAMETER;
         };
+        self.observer.mark(Moment::Deregistered(module.id));
         self.observer.event(&Event::Deregistering(module));
         for (binding, early) in begun {
             P::yield_point();
@@ -270,16 +229,24 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
     /// A wait that could never end, because it stands in a callback of the module itself, is
     /// reported and answered with `STATUS_POSSIBLE_DEADLOCK`.
     pub fn wait(&self, role: Role, handle: *mut c_void) -> i32 {
-        let module = match self.registration(role, handle, Rule::WaitMisused) {
+        let module = match self.registration(role, handle) {
             Ok(module) => module,
             Err(status) => return status,
         };
         if P::irql() >= DISPATCH_LEVEL {
-            self.violation(Rule::Irql, module, "a wait at DISPATCH_LEVEL");
+            self.report(Violation::new(
+                Rule::WaitInCallback,
+                module,
+                "a wait at DISPATCH_LEVEL",
+            ));
         } else if self.policy.wait_at_passive_only
             && (P::irql() > PASSIVE_LEVEL || self.observer.in_critical_region())
         {
-            self.violation(Rule::Irql, module, "a wait while normal kernel APCs are held off");
+            self.report(Violation::new(
+                Rule::WaitInCallback,
+                module,
+                "a wait while normal kernel APCs are held off",
+            ));
         }
         let thread = P::current_thread();
         let (deregistered, inside, drained) = self.state.with(|state| {
@@ -291,32 +258,33 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             )
         });
         let Some(drained) = drained.filter(|_| deregistered) else {
-            self.violation(
-                Rule::WaitMisused,
-                module,
-                "the wait comes before the deregistration",
+            self.report(
+                Violation::new(
+                    Rule::WaitMisused,
+                    module,
+                    "the wait comes before the deregistration",
+                )
+                .since(Moment::Registered(module.id)),
             );
             return INVALID_PARAMETER;
         };
         if inside {
-            self.violation(
-                Rule::WaitInCallback,
-                module,
-                "the wait stands in a callback of its own module",
+            self.report(
+                Violation::new(
+                    Rule::WaitInCallback,
+                    module,
+                    "the wait stands in a callback of its own module",
+                )
+                .since(Moment::Deregistered(module.id)),
             );
             return POSSIBLE_DEADLOCK;
         }
         drained.wait();
+        self.check_unchanged(module, "they were found changed when the wait returned");
         let closed = self.state.with(|state| state.modules.remove(&module.id));
-        if let Some(closed) = closed {
+        if closed.is_some() {
             self.taken.module(ModuleStage::Drained, ModuleStage::Closed);
-            if fingerprint(closed.instance) != closed.fingerprint {
-                self.violation(
-                    Rule::CharacteristicsChanged,
-                    module,
-                    "they changed before the wait returned",
-                );
-            }
+            self.observer.mark(Moment::Waited(module.id));
             self.observer.event(&Event::Closed(module));
         }
         SUCCESS
@@ -334,49 +302,67 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
     }
 
     /// The live module that a registration handle of `role` names.
-    fn registration(&self, role: Role, handle: *mut c_void, reused: Rule) -> Result<ModuleInfo, i32> {
+    fn registration(&self, role: Role, handle: *mut c_void) -> Result<ModuleInfo, i32> {
         let wanted = match role {
             Role::Client => HandleKind::Client,
             Role::Provider => HandleKind::Provider,
         };
+        if handle == UNSPECIFIED {
+            let what = "it was read inside the registration, before it was written";
+            let violation = Violation::new(Rule::HandleReadEarly, Subject::Caller, what);
+            self.report(violation.at(Severity::Error));
+            return Err(INVALID_PARAMETER);
+        }
         let Some(handle) = Handle::decode(handle) else {
-            return Err(self.refuse(Rule::NoSuchHandle, "the value was never a registration handle"));
+            return Err(self.refuse(
+                Rule::HandleNeverGiven,
+                "the value was never a registration handle",
+            ));
         };
         if handle.kind != wanted {
-            return Err(self.refuse(Rule::WrongHandleKind, "a handle of another kind was given"));
+            return Err(self.refuse(Rule::DeregisteredTwice, "a handle of another kind was given"));
         }
         let (module, known) = self.state.with(|state| {
             (
-                state.modules.get(&handle.id).map(|module| module.info),
+                state
+                    .modules
+                    .get(&handle.id)
+                    .map(|module| (module.info, module.proposing)),
                 handle.id < state.next,
             )
         });
-        module.ok_or_else(|| {
-            if known {
-                self.refuse(reused, "the handle was closed by an earlier wait")
-            } else {
-                self.refuse(Rule::NoSuchHandle, "the value was never a registration handle")
+        match module {
+            Some((module, registering)) => {
+                if registering && self.runs_callback_of(module) {
+                    let what = "it was used inside the registration, which wrote it early this time";
+                    let violation = Violation::new(Rule::HandleReadEarly, module, what);
+                    self.report(violation.since(Moment::Registered(module.id)));
+                }
+                Ok(module)
             }
-        })
+            None if known => {
+                let what = "the handle was closed by an earlier wait";
+                let violation = Violation::new(Rule::WaitMisused, Subject::Caller, what);
+                self.report(violation.since(Moment::Waited(handle.id)));
+                Err(INVALID_PARAMETER)
+            }
+            None => Err(self.refuse(
+                Rule::HandleNeverGiven,
+                "the value was never a registration handle",
+            )),
+        }
+    }
+
+    /// Whether the calling thread is in a callback of `module`.
+    pub(crate) fn runs_callback_of(&self, module: ModuleInfo) -> bool {
+        let thread = P::current_thread();
+        self.state.with(|state| state.in_callback_of(thread, module.id))
     }
 
     /// Reports a breach by unknown code; the status that refuses the call.
     pub(crate) fn refuse(&self, rule: Rule, what: &'static str) -> i32 {
-        self.violation(rule, Subject::Caller, what);
+        self.report(Violation::new(rule, Subject::Caller, what));
         INVALID_PARAMETER
-    }
-
-    /// Whether the first two fields of the characteristics are right; reports it if not.
-    fn check_header(&self, version: u16, length: u16, expected: usize) -> bool {
-        let right = version == 0 && usize::from(length) == expected;
-        if !right {
-            self.violation(
-                Rule::CharacteristicsHeader,
-                Subject::Caller,
-                "Version or Length is wrong",
-            );
-        }
-        right
     }
 }
 
@@ -418,23 +404,4 @@ fn count_proposal<P: Platform>(state: &mut State<P>, module: ModuleId) {
     if let Some(module) = state.modules.get_mut(&module) {
         module.proposals += 1;
     }
-}
-
-/// A digest of the registration instance, to see whether a driver changed it.
-pub(crate) fn fingerprint(instance: Foreign<raw::NPI_REGISTRATION_INSTANCE>) -> u64 {
-    // SAFETY: registration demands that the instance stays valid until the wait has returned, and
-    // this is only called for modules that are not closed.
-    let instance = unsafe { &*instance.0 };
-    let fields = [
-        u64::from(instance.Version),
-        u64::from(instance.Size),
-        instance.NpiId.addr() as u64,
-        instance.ModuleId.addr() as u64,
-        u64::from(instance.Number),
-        instance.NpiSpecificCharacteristics.addr() as u64,
-    ];
-    // FNV-1a over the fields.
-    fields.iter().fold(0xCBF2_9CE4_8422_2325, |hash, field| {
-        (hash ^ field).wrapping_mul(0x100_0000_01B3)
-    })
 }

@@ -28,6 +28,7 @@ use sim_platform::{Platform, ThreadId};
 
 use crate::{
     FailedClient, Owner, Policy,
+    characteristics::Characteristics,
     handle::{Handle, HandleKind},
     transitions::{BindingStage, ModuleStage, SideStage, Transitions},
     work::Gate,
@@ -103,6 +104,18 @@ pub enum Subject {
     Side(BindingInfo, Role),
 }
 
+impl Subject {
+    /// The module whose doing it was, if it is known.
+    #[must_use]
+    pub const fn module(&self) -> Option<ModuleInfo> {
+        match self {
+            Self::Caller => None,
+            Self::Module(module) => Some(*module),
+            Self::Side(binding, role) => Some(binding.side(*role)),
+        }
+    }
+}
+
 impl From<ModuleInfo> for Subject {
     fn from(info: ModuleInfo) -> Self {
         Self::Module(info)
@@ -133,12 +146,27 @@ pub(crate) enum Attach {
     Provider(raw::NPI_PROVIDER_ATTACH_CLIENT_FN),
 }
 
+impl Attach {
+    /// Where its code begins.
+    pub fn address(self) -> usize {
+        match self {
+            Self::Client(attach) => attach as usize,
+            Self::Provider(attach) => attach as usize,
+        }
+    }
+}
+
+/// A detach callback.
+pub(crate) type Detach = unsafe extern "system" fn(*mut c_void) -> i32;
+/// A cleanup callback.
+pub(crate) type Cleanup = unsafe extern "system" fn(*mut c_void);
+
 /// The callbacks of a module, as registered. Detach and cleanup look alike on both sides.
 #[derive(Clone, Copy)]
 pub(crate) struct Callbacks {
     pub attach: Attach,
-    pub detach: unsafe extern "system" fn(*mut c_void) -> i32,
-    pub cleanup: Option<unsafe extern "system" fn(*mut c_void)>,
+    pub detach: Detach,
+    pub cleanup: Option<Cleanup>,
 }
 
 /// A pointer into the memory of a driver, which the registrar hands on.
@@ -178,10 +206,10 @@ pub(crate) struct Module<P: Platform> {
     pub npi: [u8; 16],
     pub callbacks: Callbacks,
     pub context: Context,
-    /// The instance inside the driver's characteristics: what peers are shown.
-    pub instance: Foreign<raw::NPI_REGISTRATION_INSTANCE>,
+    /// In the driver's memory; peers are shown the instance inside.
+    pub characteristics: Characteristics,
     /// What the characteristics looked like, to see changes.
-    pub fingerprint: u64,
+    pub digest: u64,
     /// Proposals that are not resolved yet.
     pub proposals: usize,
     /// Bindings that are attached or on their way out.

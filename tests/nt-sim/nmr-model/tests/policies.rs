@@ -297,7 +297,7 @@ fn a_wait_with_apcs_held_off_is_reported_under_the_policy_only() {
         IN_CRITICAL_REGION.set(false);
         provider.leave();
         let reported = strict && (irql > 0 || region);
-        assert_eq!(broken(nmr), vec![Rule::Irql; usize::from(reported)]);
+        assert_eq!(broken(nmr), vec![Rule::WaitInCallback; usize::from(reported)]);
     }
 }
 

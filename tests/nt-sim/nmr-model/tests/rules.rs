@@ -168,7 +168,7 @@ fn a_client_that_fails_after_the_provider_accepted_leaves_only_the_providers_sid
         assert_eq!(client.counts()[1..], told, "{policy:?}");
         client.leave();
         provider.leave();
-        assert_eq!(broken(nmr), [Rule::FailureAfterAttach]);
+        assert_eq!(broken(nmr), [Rule::StatusNotPassedOn]);
     }
 }
 
@@ -182,7 +182,7 @@ fn success_without_attach_makes_no_binding() {
     provider.leave();
     assert_eq!(provider.counts(), [0, 0, 0]);
     assert_eq!(client.counts()[1..], [0, 0]);
-    assert_eq!(broken(nmr), [Rule::SuccessWithoutAttach]);
+    assert_eq!(broken(nmr), [Rule::StatusNotPassedOn]);
 }
 
 #[test]
@@ -275,9 +275,9 @@ fn completing_twice_completing_early_and_wrong_handles_are_reported_and_harmless
     assert_eq!(
         broken(nmr)[1..],
         [
-            Rule::WrongHandleKind,
-            Rule::WrongHandleKind,
-            Rule::NoSuchHandle,
+            Rule::WrongHandleCompleted,
+            Rule::WrongHandleCompleted,
+            Rule::WrongHandleCompleted,
             Rule::CompletedTwice
         ]
     );
@@ -302,11 +302,11 @@ fn deregistering_twice_waiting_first_and_dead_handles_are_refused() {
         broken(nmr),
         [
             Rule::WaitMisused,
-            Rule::WrongHandleKind,
+            Rule::DeregisteredTwice,
             Rule::DeregisteredTwice,
             Rule::WaitMisused,
-            Rule::DeregisteredTwice,
-            Rule::NoSuchHandle
+            Rule::WaitMisused,
+            Rule::HandleNeverGiven
         ]
     );
 }
@@ -336,7 +336,7 @@ fn a_module_may_deregister_at_dispatch_level_but_not_wait_there() {
     client.wait();
     IRQL.set(0);
     provider.leave();
-    assert_eq!(broken(nmr), [Rule::Irql]);
+    assert_eq!(broken(nmr), [Rule::WaitInCallback]);
 }
 
 #[test]

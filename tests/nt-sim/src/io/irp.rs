@@ -257,16 +257,17 @@ impl Irp {
         verifier::report_finding(
             &self.machine,
             Finding {
-                rule: Rule::Kmdf,
                 driver: Some(self.file.device().driver().clone()),
                 callback: thread::current_frames().pop().map(|frame| frame.callback),
                 thread: thread::current_thread(),
-                call: None,
                 site: Some(CallSite::here()),
-                message: format!("request {} ({}): {what}", self.id.0, self.major.name()),
-                remedy: "complete each request once, with a final status and an Information of at most the \
+                ..Finding::new(
+                    Rule::Kmdf,
+                    format!("request {} ({}): {what}", self.id.0, self.major.name()),
+                    "complete each request once, with a final status and an Information of at most the \
                      output length"
-                    .to_owned(),
+                        .to_owned(),
+                )
             },
         );
     }

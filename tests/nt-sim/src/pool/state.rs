@@ -11,7 +11,7 @@ use std::{
 
 use super::block::{self, Tag};
 use crate::{
-    DriverName, Machine,
+    DriverName, Machine, nmr,
     sync::StateLock,
     thread,
     verifier::{self, CallSite, Finding, Rule},
@@ -241,6 +241,9 @@ impl State {
             return;
         };
         self.uncount(live.size);
+        if let Some(machine) = Machine::try_current() {
+            nmr::freed(&machine, call, address, live.size);
+        }
         if tag != 0 && Tag(tag) != live.tag {
             verifier::report(
                 Rule::PoolWrongTag,
@@ -323,6 +326,14 @@ impl State {
         }
     }
 
+    /// Tells of the live block that an address lies in, if it lies in one, whether it is paged.
+    pub(crate) fn live_at(&self, address: usize) -> Option<bool> {
+        self.blocks.with(|blocks| {
+            let (start, live) = blocks.live.range(..=address).next_back()?;
+            (address < start + live.size.max(1)).then_some(live.paged)
+        })
+    }
+
     pub(super) fn block_at(&self, address: usize) -> BlockState {
         self.blocks.with(|blocks| {
             let below = blocks.live.range(..=address).next_back();
@@ -395,19 +406,21 @@ impl State {
             verifier::report_finding(
                 machine,
                 Finding {
-                    rule: Rule::PoolLeak,
                     driver: Some(driver.clone()),
                     callback: Some("unload"),
                     thread: thread::current_thread(),
                     call: Some("ExAllocatePool2"),
                     site: Some(site),
-                    message: format!(
-                        "{blocks} pool block(s), {bytes} bytes, under the tag {tag} were not freed; \
+                    ..Finding::new(
+                        Rule::PoolLeak,
+                        format!(
+                            "{blocks} pool block(s), {bytes} bytes, under the tag {tag} were not freed; \
                          all were allocated at the place below"
-                    ),
-                    remedy: "free all pool before the unload routine, or an entry point that fails, \
+                        ),
+                        "free all pool before the unload routine, or an entry point that fails, \
                              returns"
-                        .to_owned(),
+                            .to_owned(),
+                    )
                 },
             );
         }
@@ -463,22 +476,22 @@ fn written_after_free(freed: &Freed) -> Option<Finding> {
     // SAFETY: a block that is kept back was poisoned and is still allocated from the host.
     let offset = unsafe { block::first_written(user, freed.live.size) }?;
     Some(Finding {
-        rule: Rule::PoolWriteAfterFree,
         driver: freed.live.driver.clone(),
         callback: freed.by.as_ref().map(|(_, callback)| *callback),
-        thread: None,
-        call: None,
         site: Some(freed.site.clone()),
-        message: format!(
-            "byte {offset} of {} bytes under the tag {} at {:#x} was written after the block was freed \
+        ..Finding::new(
+            Rule::PoolWriteAfterFree,
+            format!(
+                "byte {offset} of {} bytes under the tag {} at {:#x} was written after the block was freed \
              at the place below; it was allocated at {}",
-            freed.live.size,
-            freed.live.tag,
-            freed.address,
-            first_line(&freed.live.site)
-        ),
-        remedy: "free a block when the last user is done with it: count references, or wait for \
+                freed.live.size,
+                freed.live.tag,
+                freed.address,
+                first_line(&freed.live.site)
+            ),
+            "free a block when the last user is done with it: count references, or wait for \
                  those who may still use it"
-            .to_owned(),
+                .to_owned(),
+        )
     })
 }

@@ -133,7 +133,7 @@ pub(super) fn load(machine: &Machine, loaded: &Arc<Loaded>, entry: DriverEntry) 
             status: status.0,
         });
         if !status.is_success() {
-            gone(&here, &name);
+            gone(&here, &name, true);
         }
         status
     });
@@ -153,29 +153,29 @@ pub(super) fn unload(machine: &Machine, loaded: &Loaded) {
         // once, at PASSIVE_LEVEL, with no file open.
         unsafe { routine(loaded.object()) };
     }
-    gone(machine, name);
+    gone(machine, name, false);
     machine
         .trace()
         .record(|| Kind::DriverUnloaded { driver: name.clone() });
 }
 
 /// Clears away what a driver has left, and reports what it should not have left.
-fn gone(machine: &Machine, driver: &DriverName) {
+fn gone(machine: &Machine, driver: &DriverName, failed: bool) {
     wdf::unbind(machine, driver);
     for what in machine.io_state().end_unload(driver) {
         verifier::report_finding(
             machine,
             Finding {
-                rule: Rule::LiveAtUnload,
                 driver: Some(driver.clone()),
                 callback: Some("unload"),
                 thread: thread::current_thread(),
-                call: None,
-                site: None,
-                message: format!("the {what} is still there"),
-                remedy: "delete each device and each symbolic link before the driver is gone".to_owned(),
+                ..Finding::new(
+                    Rule::LiveAtUnload,
+                    format!("the {what} is still there"),
+                    "delete each device and each symbolic link before the driver is gone".to_owned(),
+                )
             },
         );
     }
-    machine.check_unloaded(driver);
+    machine.check_gone(driver, failed);
 }

@@ -90,14 +90,16 @@ impl Host for SimHost {
         verifier::report_finding(
             &machine,
             Finding {
-                rule: Rule::Kmdf,
                 driver,
                 callback: thread::current_frames().pop().map(|frame| frame.callback),
                 thread: thread::current_thread(),
                 call: Some(violation.call),
                 site: Some(CallSite::here()),
-                message: violation.to_string(),
-                remedy: violation.rule.remedy().to_owned(),
+                ..Finding::new(
+                    Rule::Kmdf,
+                    violation.to_string(),
+                    violation.rule.remedy().to_owned(),
+                )
             },
         );
         // The driver would go on with the null pointer that it gets for a context.

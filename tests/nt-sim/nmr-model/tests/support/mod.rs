@@ -13,9 +13,7 @@ use std::{
 };
 
 use nmr::raw;
-use nmr_model::{
-    CallbackKind, Event, ModuleInfo, Observer, Owner, Policy, Registrar, Role, Rule, Violation, Work,
-};
+use nmr_model::{Callback, Event, Observer, Owner, Policy, Registrar, Role, Rule, Violation, Work};
 use sim_platform::{Platform, ThreadId};
 
 /// The operating system's threads as a platform.
@@ -107,8 +105,8 @@ impl Observer for Record {
         1
     }
 
-    fn callback<R>(&self, _: ModuleInfo, _: CallbackKind, callback: impl FnOnce() -> R) -> R {
-        callback()
+    fn callback<R>(&self, _: &Callback, run: impl FnOnce() -> R) -> R {
+        run()
     }
 
     fn event(&self, event: &Event) {
@@ -224,7 +222,7 @@ fn run(hook: &Hook) {
     }
 }
 
-/// A module for tests. Its binding context is the module itself.
+/// A module for tests. Its binding contexts lead to it.
 pub struct Module {
     pub nmr: &'static Nmr,
     pub role: Role,
@@ -359,11 +357,12 @@ impl Module {
         self.handle.store(handle.addr(), Ordering::SeqCst);
     }
 
-    const fn binding_context(&self) -> *mut c_void {
+    /// A context for a new binding, which leads to the module and is never freed.
+    fn binding_context(&'static self) -> *mut c_void {
         if self.null_context {
             return ptr::null_mut();
         }
-        ptr::from_ref(self).cast_mut().cast()
+        ptr::from_mut(Box::leak(Box::new(self))).cast()
     }
 
     pub fn handle(&self) -> *mut c_void {
@@ -409,10 +408,16 @@ impl Module {
 /// How many detach and cleanup callbacks got a NULL context.
 pub static NULL_CONTEXTS: AtomicUsize = AtomicUsize::new(0);
 
-/// The module that a context of these callbacks names.
+/// The module of a registration context.
 fn module(context: *mut c_void) -> &'static Module {
-    // SAFETY: every context in these tests is a leaked `Module`.
+    // SAFETY: the context of every registration in these tests is a leaked `Module`.
     unsafe { &*context.cast::<Module>() }
+}
+
+/// The module of a binding context.
+fn module_of_binding(context: *mut c_void) -> &'static Module {
+    // SAFETY: every binding context in these tests is a leaked reference to a leaked `Module`.
+    unsafe { *context.cast::<&'static Module>() }
 }
 
 unsafe extern "system" fn client_attach(
@@ -494,7 +499,7 @@ unsafe extern "system" fn detach(context: *mut c_void) -> i32 {
         NULL_CONTEXTS.fetch_add(1, Ordering::SeqCst);
         return SUCCESS;
     }
-    let own = module(context);
+    let own = module_of_binding(context);
     own.detached.fetch_add(1, Ordering::SeqCst);
     own.levels.lock().unwrap().push(IRQL.get());
     run(&own.during_detach);
@@ -506,7 +511,7 @@ unsafe extern "system" fn cleanup(context: *mut c_void) {
         NULL_CONTEXTS.fetch_add(1, Ordering::SeqCst);
         return;
     }
-    let own = module(context);
+    let own = module_of_binding(context);
     own.levels.lock().unwrap().push(IRQL.get());
     run(&own.during_cleanup);
     own.cleaned.fetch_add(1, Ordering::SeqCst);

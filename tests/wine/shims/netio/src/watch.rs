@@ -1,7 +1,7 @@
 //! What the registrar tells: transitions and broken rules go to the debugger.
 
 use nmr_model::{
-    BindingInfo, CallbackKind, Event, ModuleInfo, Observer, Owner, Role, Severity, Violation, state::Subject,
+    BindingInfo, Callback, Event, ModuleInfo, Observer, Owner, Role, Severity, Subject, Violation,
 };
 use wine_kernel::log;
 
@@ -34,8 +34,8 @@ impl Observer for Watch {
         0
     }
 
-    fn callback<R>(&self, _module: ModuleInfo, _kind: CallbackKind, callback: impl FnOnce() -> R) -> R {
-        callback()
+    fn callback<R>(&self, _callback: &Callback, run: impl FnOnce() -> R) -> R {
+        run()
     }
 
     fn event(&self, event: &Event) {
@@ -63,19 +63,19 @@ impl Observer for Watch {
     }
 
     fn violation(&self, violation: &Violation) {
-        let severity = match violation.rule.severity() {
-            Severity::Lint => return,
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        };
+        if violation.severity == Severity::Lint {
+            return;
+        }
         let (what, id) = match violation.subject {
             Subject::Caller => ("caller", 0),
             Subject::Module(info) => (role(info.role), info.id),
             Subject::Side(info, side) => (role(side), info.id),
         };
         log!(
-            "NMR VIOLATION: {severity}: {}: {} ({what} {id}); instead: {}",
+            "NMR VIOLATION: {}: {}: {}: {} ({what} {id}); instead: {}",
+            violation.severity,
             violation.rule,
+            violation.rule.title(),
             violation.what,
             violation.rule.instead()
         );
