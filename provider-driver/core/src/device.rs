@@ -3,7 +3,7 @@
 //! Only SYSTEM and Administrators open it. Every request is answered at once, but for those that change what is
 //! hosted: they wait for the host thread.
 
-use nsemail_contract::address::{Address, Domain};
+use nsemail_contract::address::Domain;
 use nsemail_contract::codes::WsaCode;
 use nsemail_contract::fault::Fault;
 use nsemail_contract::guid::Guid;
@@ -283,11 +283,14 @@ impl AdminDevice {
             .host
             .find(passive, asked.provider)
             .ok_or(WsaCode::WSASERVICE_NOT_FOUND)?;
-        let wanted = |view: &RecordRef<'_>| {
-            asked.state.is_none_or(|state| state == state_of(view.state()))
-                && domain.is_none_or(|domain| is_of(view.name(), domain))
+        let wanted = |view: &RecordRef<'_>| asked.state.is_none_or(|state| state == state_of(view.state()));
+        let records = {
+            let store = service.store().read(passive);
+            domain.map_or_else(
+                || store.snapshot(wanted),
+                |domain| store.snapshot_domain(domain, wanted),
+            )
         };
-        let records = service.store().read(passive).snapshot(wanted);
         let mut records = records.map_err(|_| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
         records.sort_unstable_by(Record::cmp_name);
         // Only to tell listings apart, so half of the bits will do.
@@ -332,11 +335,6 @@ fn list<'b>(
         Err(code) => code,
     };
     (reply, code, Tail::Continued)
-}
-
-/// Whether a name, which is a mail address, belongs to a domain.
-fn is_of(name: Text<'_>, domain: Domain<'_>) -> bool {
-    Address::parse(name).is_ok_and(|address| address.domain().key_units().eq(domain.key_units()))
 }
 
 const fn state_of(state: State) -> RecordState {

@@ -22,6 +22,8 @@ pub struct Batch<A: Allocator> {
 #[derive(Debug)]
 pub(super) struct Entry<A: Allocator> {
     pub(super) hash: u64,
+    /// The hash of the name's domain.
+    pub(super) domain: u64,
     /// The new version; of an object that is removed, its key.
     pub(super) record: Record<A>,
     pub(super) removed: bool,
@@ -126,6 +128,7 @@ impl<A: Allocator + Clone> Batch<A> {
         let new_bytes = if removed { 0 } else { size(&record) };
         let entry = Entry {
             hash,
+            domain: key.domain_hash(&store.key),
             record,
             removed,
             records: i64::from(!removed).saturating_sub(i64::from(old.is_some())),
@@ -175,6 +178,12 @@ impl<A: Allocator + Clone> Batch<A> {
 
     pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry<A>> {
         self.entries.iter_mut()
+    }
+
+    /// The hashes of the domains of objects that do not exist yet.
+    pub(super) fn new_domains(&self) -> impl Iterator<Item = u64> + Clone {
+        let new = self.entries.iter().filter(|entry| entry.records > 0);
+        new.map(|entry| entry.domain)
     }
 
     /// The version of an object that is on top.

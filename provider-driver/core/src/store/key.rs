@@ -2,6 +2,7 @@
 
 use core::hash::Hasher as _;
 
+use nsemail_contract::address::Domain;
 use nsemail_contract::text::Text;
 use siphasher::sip::SipHasher13;
 
@@ -16,6 +17,29 @@ impl HashKey {
     #[must_use]
     pub const fn new(seed: [u64; 2]) -> Self {
         Self(seed)
+    }
+
+    /// The hash of a domain. It is that of no name, as no domain has an `@`.
+    #[must_use]
+    pub fn domain(&self, domain: Domain<'_>) -> u64 {
+        self.hash(domain.key_units())
+    }
+
+    fn hash(&self, units: impl Iterator<Item = u16>) -> u64 {
+        let Self([k0, k1]) = *self;
+        let mut hasher = SipHasher13::new_with_keys(k0, k1);
+        // Four units make a word: hashing unit by unit would cost more than the look-up.
+        let (mut word, mut filled) = (0_u64, 0_u32);
+        for unit in units {
+            word |= u64::from(unit).wrapping_shl(filled);
+            filled = filled.saturating_add(16);
+            if filled == 64 {
+                hasher.write_u64(word);
+                (word, filled) = (0, 0);
+            }
+        }
+        hasher.write_u64(word);
+        hasher.finish()
     }
 }
 
@@ -51,20 +75,26 @@ impl<'a> Key<'a> {
     /// The hash of the name. All contexts of a name share it, so that they are found together.
     #[must_use]
     pub fn hash(&self, key: &HashKey) -> u64 {
-        let HashKey([k0, k1]) = *key;
-        let mut hasher = SipHasher13::new_with_keys(k0, k1);
-        // Four units make a word: hashing unit by unit would cost more than the look-up.
-        let (mut word, mut filled) = (0_u64, 0_u32);
-        for unit in self.name.folded_units() {
-            word |= u64::from(unit).wrapping_shl(filled);
-            filled = filled.saturating_add(16);
-            if filled == 64 {
-                hasher.write_u64(word);
-                (word, filled) = (0, 0);
-            }
-        }
-        hasher.write_u64(word);
-        hasher.finish()
+        key.hash(self.name.folded_units())
+    }
+
+    /// The hash of the name's domain, as [`HashKey::domain`] gives it.
+    #[must_use]
+    pub fn domain_hash(&self, key: &HashKey) -> u64 {
+        key.hash(self.domain().folded_units())
+    }
+
+    /// Whether the name belongs to a domain.
+    #[must_use]
+    pub fn is_of(&self, domain: Domain<'_>) -> bool {
+        self.domain().folded_units().eq(domain.key_units())
+    }
+
+    /// What stands after the last `@`.
+    fn domain(&self) -> Text<'a> {
+        self.name
+            .rsplit_once(b'@')
+            .map_or(Text::EMPTY, |(_, domain)| domain)
     }
 
     /// Whether both are contexts of the same name.

@@ -19,6 +19,7 @@
 
 pub mod batch;
 pub mod change;
+mod domains;
 pub mod key;
 pub mod limits;
 pub mod query;
@@ -34,7 +35,9 @@ pub use limits::Limits;
 pub use query::{Found, Query};
 pub use record::{Record, RecordRef, State};
 
+use domains::Domains;
 use hashbrown::HashTable;
+use nsemail_contract::address::Domain;
 use pool_alloc::{Allocator, OutOfMemory, Vec};
 
 /// An object's place in the table.
@@ -49,6 +52,7 @@ struct Slot<A: Allocator> {
 #[derive(Debug)]
 pub struct Store<A: Allocator + Clone> {
     table: HashTable<Slot<A>, A>,
+    domains: Domains<A>,
     key: HashKey,
     limits: Limits,
     /// Of all records.
@@ -75,6 +79,7 @@ impl<A: Allocator + Clone> Store<A> {
     pub fn new_in(key: HashKey, limits: Limits, alloc: A) -> Self {
         Self {
             table: HashTable::new_in(alloc.clone()),
+            domains: Domains::new_in(alloc.clone()),
             key,
             limits,
             bytes: 0,
@@ -131,10 +136,15 @@ impl<A: Allocator + Clone> Store<A> {
 
     /// The present versions of all contexts of a name, in no order.
     fn contexts<'s>(&'s self, key: &'s Key<'_>) -> impl Iterator<Item = &'s Record<A>> {
-        let hash = key.hash(&self.key);
+        self.hashed(key.hash(&self.key))
+            .filter(|record| Key::of(&record.view()).same_name(key))
+    }
+
+    /// The present versions of all objects with that hash.
+    fn hashed(&self, hash: u64) -> impl Iterator<Item = &Record<A>> {
         self.table
             .iter_hash(hash)
-            .filter(move |slot| slot.hash == hash && Key::of(&slot.record.view()).same_name(key))
+            .filter(move |slot| slot.hash == hash)
             .map(|slot| &slot.record)
     }
 
@@ -151,6 +161,28 @@ impl<A: Allocator + Clone> Store<A> {
         for slot in &self.table {
             if keep(&slot.record.view()) {
                 records.try_push(slot.record.clone())?;
+            }
+        }
+        Ok(records)
+    }
+
+    /// As [`Self::snapshot`], of the objects of one domain: only these are looked at.
+    ///
+    /// # Errors
+    ///
+    /// No memory.
+    pub fn snapshot_domain(
+        &self,
+        domain: Domain<'_>,
+        mut keep: impl FnMut(&RecordRef<'_>) -> bool,
+    ) -> Result<Vec<Record<A>, A>, OutOfMemory> {
+        let mut records = Vec::new_in(self.alloc.clone());
+        for hash in self.domains.names(self.key.domain(domain)) {
+            for record in self.hashed(hash) {
+                let view = record.view();
+                if Key::of(&view).is_of(domain) && keep(&view) {
+                    records.try_push(record.clone())?;
+                }
             }
         }
         Ok(records)
@@ -219,7 +251,8 @@ impl<A: Allocator + Clone> Store<A> {
     ///
     /// No memory.
     pub fn reserve(&mut self, batch: &Batch<A>) -> Result<(), OutOfMemory> {
-        self.make_room(batch.len())
+        self.make_room(batch.len())?;
+        self.domains.reserve(batch.new_domains())
     }
 
     /// Makes the batch's changes, in order. It must be the batch that room was last reserved for.
@@ -233,6 +266,9 @@ impl<A: Allocator + Clone> Store<A> {
                 self.place(entry);
             }
         }
+        for entry in batch.entries_mut().filter(|entry| entry.removed) {
+            self.domains.sweep(entry.domain);
+        }
     }
 
     /// Puts an object there that was read back from a journal.
@@ -242,9 +278,18 @@ impl<A: Allocator + Clone> Store<A> {
     /// No memory.
     pub fn load_put(&mut self, record: Record<A>) -> Result<(), OutOfMemory> {
         self.make_room(1)?;
-        let hash = Key::of(&record.view()).hash(&self.key);
+        let (hash, domain) = {
+            let view = record.view();
+            let key = Key::of(&view);
+            let (hash, domain) = (key.hash(&self.key), key.domain_hash(&self.key));
+            if self.table.find(hash, |slot| slot.is(hash, &key)).is_none() {
+                self.domains.reserve(core::iter::once(domain))?;
+            }
+            (hash, domain)
+        };
         self.place(&mut batch::Entry {
             hash,
+            domain,
             record,
             removed: false,
             records: 0,
@@ -259,12 +304,16 @@ impl<A: Allocator + Clone> Store<A> {
         if let Ok(occupied) = self.table.find_entry(hash, |slot| slot.is(hash, key)) {
             let (slot, _) = occupied.remove();
             self.discount(&slot.record);
+            let domain = key.domain_hash(&self.key);
+            self.forget_name(hash, domain);
+            self.domains.sweep(domain);
         }
     }
 
     /// Forgets all objects.
     pub fn clear(&mut self) {
         self.table.clear();
+        self.domains.clear();
         self.moves = self.moves.wrapping_add(1);
         (self.bytes, self.addresses) = (0, 0);
     }
@@ -283,6 +332,7 @@ impl<A: Allocator + Clone> Store<A> {
             let record = entry.record.clone();
             self.table
                 .insert_unique(hash, Slot { hash, record }, |slot| slot.hash);
+            self.domains.insert(entry.domain, hash);
         }
     }
 
@@ -294,6 +344,15 @@ impl<A: Allocator + Clone> Store<A> {
             let (slot, _) = occupied.remove();
             self.discount(&slot.record);
             entry.record = slot.record;
+            self.forget_name(hash, entry.domain);
+        }
+    }
+
+    /// Takes a name out of its domain, unless there is still an object that is found by the same hashes.
+    fn forget_name(&mut self, hash: u64, domain: u64) {
+        let same_domain = |record: &Record<A>| Key::of(&record.view()).domain_hash(&self.key) == domain;
+        if !self.hashed(hash).any(same_domain) {
+            self.domains.remove(domain, hash);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Rules of the store. Numbers are those of the table and the decisions that the module `change` speaks of.
 
+mod adversaries;
 mod edges;
 mod look_ups;
 mod model;

@@ -8,10 +8,15 @@ use super::*;
 /// Objects by lower-case name and context.
 type Model = BTreeMap<(String, String), Seen>;
 
+/// A name as names are compared.
+fn plain(name: &str) -> String {
+    name.to_lowercase().trim_end_matches('.').to_string()
+}
+
 /// The rules again, as plainly as they can be said.
 fn expect(model: &mut Model, call: &Call) -> Answer {
     let context = call.context.clone().unwrap_or_default();
-    let key = (call.name.to_lowercase(), context.to_lowercase());
+    let key = (plain(&call.name), context.to_lowercase());
     let mut given: Vec<String> = Vec::new();
     for (address, ..) in &call.addresses {
         let address = std::format!("{address}/6");
@@ -62,7 +67,8 @@ fn expect(model: &mut Model, call: &Call) -> Answer {
 }
 
 fn any_call() -> impl Strategy<Value = Call> {
-    let name = prop::sample::select(std::vec!["a@x", "A@X", "b@x", "c@y"]).prop_map(str::to_string);
+    let name = prop::sample::select(std::vec!["a@x", "A@X.", "b@x", "c@y", "\"a@x\"@Y", "d@z.x"])
+        .prop_map(str::to_string);
     let context = prop::option::of(prop::sample::select(std::vec!["", "im", "IM"]).prop_map(str::to_string));
     let addresses = prop::collection::vec(
         (1..5_u8).prop_map(|n| (std::format!("192.0.2.{n}:{n}"), 1, 0)),
@@ -101,13 +107,40 @@ fn contents(store: &Store<Global>) -> Model {
         let view = record.view();
         (
             (
-                view.name().to_string().to_lowercase(),
+                plain(&view.name().to_string()),
                 view.context().to_string().to_lowercase(),
             ),
             see(&view),
         )
     });
     objects.collect()
+}
+
+/// Listing each domain shows its objects, having looked at the names of that domain only.
+fn domains_hold_their_names(store: &Store<Global>, model: &Model) {
+    let domain_of = |name: &String| name.rsplit_once('@').unwrap().1.to_string();
+    let mut domains: BTreeMap<String, Vec<&String>> = BTreeMap::new();
+    for (name, _) in model.keys() {
+        domains.entry(domain_of(name)).or_default().push(name);
+    }
+    for (domain, names) in &domains {
+        let spelled = std::format!("{}.", domain.to_uppercase());
+        let asked = Domain::parse(Text::from_str(&spelled).unwrap()).unwrap();
+        let listed = store.snapshot_domain(asked, |_| true).unwrap();
+        let mut listed: Vec<_> = listed
+            .iter()
+            .map(|record| plain(&record.view().name().to_string()))
+            .collect();
+        listed.sort();
+        assert_eq!(
+            listed,
+            names.iter().map(|name| (*name).clone()).collect::<Vec<_>>()
+        );
+        listed.dedup();
+        let looked_at = store.domains.names(store.key.domain(asked)).count();
+        assert_eq!(looked_at, listed.len(), "names of {domain}");
+    }
+    assert_eq!(store.domains.len(), domains.len());
 }
 
 proptest! {
@@ -121,6 +154,7 @@ proptest! {
             if *publish {
                 fixture.publish();
                 prop_assert_eq!(contents(&fixture.store), model.clone());
+                domains_hold_their_names(&fixture.store, &model);
             }
         }
         fixture.publish();
@@ -150,6 +184,7 @@ proptest! {
             fixture.publish();
         }
         prop_assert_eq!(contents(&again.store), contents(&fixture.store));
+        domains_hold_their_names(&again.store, &contents(&again.store));
         prop_assert_eq!(again.store.bytes(), fixture.store.bytes());
     }
 
@@ -166,8 +201,11 @@ proptest! {
         for call in &dropped {
             let _ = fixture.stage(call);
         }
+        // Also with room for it.
+        fixture.store.reserve(&fixture.batch).unwrap();
         fixture.batch.clear();
-        prop_assert_eq!(contents(&fixture.store), contents_before);
+        prop_assert_eq!(&contents(&fixture.store), &contents_before);
+        domains_hold_their_names(&fixture.store, &contents_before);
     }
 
     #[test]
