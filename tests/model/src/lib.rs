@@ -341,12 +341,11 @@ impl World {
         let primary = of(&|provider| claims(&provider.primary)).into_iter().take(1);
         let secondary = of(&|provider| claims(&provider.secondary));
         let mut chain: Vec<usize> = primary.chain(secondary).collect();
-        let wild = of(&|provider| provider.wildcard);
-        chain.extend(
-            wild.into_iter()
-                .filter(|number| !chain.contains(number))
-                .collect::<Vec<_>>(),
-        );
+        for number in of(&|provider| provider.wildcard) {
+            if !chain.contains(&number) {
+                chain.push(number);
+            }
+        }
         chain
     }
 

@@ -111,7 +111,7 @@ impl<'a> Key<'a> {
 }
 
 /// A domain may end in a dot that means nothing.
-fn without_dot(name: Text<'_>) -> Text<'_> {
+pub(super) fn without_dot(name: Text<'_>) -> Text<'_> {
     name.strip_suffix(b'.').unwrap_or(name)
 }
 

@@ -25,6 +25,8 @@ use nsemail_contract::sockaddr::{CsAddr, NormalCsAddr};
 use nsemail_contract::text::Text;
 use pool_alloc::{Allocator, Arc, OutOfMemory, Vec};
 
+use super::key::without_dot;
+
 const FIXED: usize = 16;
 /// Bytes of the longest packed address.
 const ADDRESS_MAX: usize = 10 + 2 * limits::SOCKADDR_MAX;
@@ -176,7 +178,8 @@ impl<A: Allocator> Record<A> {
     #[inline(never)]
     #[must_use]
     pub fn cmp_name(&self, other: &Self) -> Ordering {
-        let names = self.view().name().cmp_folded(&other.view().name());
+        let (ours, theirs) = (self.view().name(), other.view().name());
+        let names = without_dot(ours).cmp_folded(&without_dot(theirs));
         names.then_with(|| self.cmp_context(other))
     }
 }
