@@ -376,6 +376,13 @@ impl Control {
             (CounterKind::FALL_THROUGHS, statistics.fall_throughs.load(Relaxed)),
             (CounterKind::CANCELLED, statistics.cancelled.load(Relaxed)),
             (CounterKind::MALFORMED, statistics.malformed.load(Relaxed)),
+            (CounterKind::MAX_SESSIONS, service.limits.sessions as u64),
+            (
+                CounterKind::MAX_LOOKUPS,
+                service.limits.look_ups_per_session as u64,
+            ),
+            (CounterKind::MAX_CALLS, service.limits.calls as u64),
+            (CounterKind::MAX_PROVIDERS, service.limits.providers as u64),
         ] {
             let _ = Counter {
                 kind,

@@ -209,11 +209,13 @@ impl AdminDevice {
 
     /// `STATISTICS`.
     fn statistics<'b>(&self, passive: Passive<'_>, mut reply: ReplyWriter<'b>) -> Answer<'b> {
-        let (mut objects, mut addresses, mut log_bytes, mut providers) = (0_u64, 0_u64, 0_u64, 0_u64);
+        let (mut objects, mut addresses, mut bytes) = (0_u64, 0_u64, 0_u64);
+        let (mut log_bytes, mut providers) = (0_u64, 0_u64);
         self.host.each(passive, |service| {
             let store = service.store().read(passive);
             objects = objects.saturating_add(store.len() as u64);
             addresses = addresses.saturating_add(store.addresses());
+            bytes = bytes.saturating_add(store.bytes());
             log_bytes = log_bytes.saturating_add(service.log_bytes());
             providers = providers.saturating_add(1);
             true
@@ -222,9 +224,22 @@ impl AdminDevice {
             (CounterKind::PROVIDERS, providers),
             (CounterKind::OBJECTS, objects),
             (CounterKind::ADDRESSES, addresses),
+            (CounterKind::STORE_BYTES, bytes),
             (CounterKind::LOG_BYTES, log_bytes),
         ];
-        let gauges = gauges.into_iter().map(|(kind, value)| Counter {
+        let settings = self.host.common().settings();
+        let limits = [
+            (CounterKind::MAX_PROVIDERS, settings.providers as u64),
+            (CounterKind::MAX_OBJECTS, settings.store.records),
+            (CounterKind::MAX_STORE_BYTES, settings.store.bytes),
+            (CounterKind::MAX_CONTEXTS, settings.store.contexts.into()),
+            (CounterKind::MAX_ADDRESSES, settings.store.addresses.into()),
+            (CounterKind::MAX_BLOB, settings.store.blob.into()),
+            (CounterKind::MAX_SESSIONS, settings.sessions as u64),
+            (CounterKind::MAX_LOOKUPS, settings.lookups as u64),
+            (CounterKind::MAX_CALLS, settings.pending as u64),
+        ];
+        let gauges = gauges.into_iter().chain(limits).map(|(kind, value)| Counter {
             kind,
             code: WsaCode::NO_ERROR,
             value,

@@ -52,6 +52,8 @@ pub struct Settings {
     pub lookups: usize,
     /// Changes of one provider that wait for its journal.
     pub pending: usize,
+    /// Hosted providers beyond which none is installed.
+    pub providers: usize,
     /// Events that are kept.
     pub events: usize,
     /// When a journal is written anew.
@@ -101,6 +103,7 @@ impl Settings {
             sessions: number(utf16!("MaxSessions"), 65_536) as usize,
             lookups: number(utf16!("MaxLookupsPerSession"), 1024) as usize,
             pending: number(utf16!("MaxPendingChanges"), 65_536) as usize,
+            providers: number(utf16!("MaxProviders"), 64) as usize,
             events: number(utf16!("EventRing"), 1024).min(65_536) as usize,
             compaction: Compaction {
                 percent: number(utf16!("CompactionPercent"), 200).max(110),

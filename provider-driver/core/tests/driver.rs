@@ -207,6 +207,32 @@ fn malformed_calls_are_refused_and_change_nothing() {
 }
 
 #[test]
+fn edge_29_the_provider_parameter_decides_and_the_member_is_ignored() {
+    let (machine, caller, session) = session();
+    let other = caller.provider(OTHER).session();
+    let for_other = QuerySet {
+        provider: Some(OTHER),
+        ..bob()
+    };
+    let form = Form::new(&for_other);
+    // SAFETY: the form is valid.
+    let set = |operation| unsafe { session.set_raw(form.as_ptr(), operation, 0) };
+    let completion = set(REGISTER).unwrap().unwrap();
+    assert_eq!(completion.wait(), Ok((0, 0)));
+    let lookup = session.begin(&for_other, ALL).unwrap();
+    assert!(session.next(lookup, 0, 4096).0.is_ok());
+    assert_eq!(session.end(lookup), WsaCode::NO_ERROR);
+    assert_eq!(
+        other.look_up("bob@example.com"),
+        Err(WsaCode::WSASERVICE_NOT_FOUND),
+        "the other provider was not asked"
+    );
+    assert_eq!(set(DELETE).unwrap().unwrap().wait(), Ok((0, 0)));
+    caller.deregister();
+    stop(&machine);
+}
+
+#[test]
 fn a_client_with_a_bad_dispatch_table_is_declined() {
     static EMPTY: ClientDispatch = ClientDispatch {
         version: VERSION,

@@ -212,7 +212,7 @@ fn pointers_into_the_header_or_out_of_the_buffer_are_refused() {
 }
 
 #[test]
-fn decision_15_odd_socket_addresses_are_refused() {
+fn edge_15_odd_socket_addresses_are_refused() {
     let address = CsAddr {
         local: &[],
         remote: &[2; 16],
@@ -248,7 +248,7 @@ fn decision_15_odd_socket_addresses_are_refused() {
 }
 
 #[test]
-fn decision_28_a_small_structure_is_refused_and_a_large_one_accepted() {
+fn edge_28_a_small_structure_is_refused_and_a_large_one_accepted() {
     let mut bytes = written(|out| QuerySet::default().write_wire(out));
     bytes[0] = 111;
     assert_eq!(
@@ -265,7 +265,7 @@ fn decision_28_a_small_structure_is_refused_and_a_large_one_accepted() {
 }
 
 #[test]
-fn decision_35_a_protocol_filter_keeps_what_matches() {
+fn edge_35_a_protocol_filter_keeps_what_matches() {
     let v4 = SockAddr::from_socket_addr("192.0.2.7:5060".parse().unwrap());
     let v6 = SockAddr::from_socket_addr("[2001:db8::7]:5060".parse().unwrap());
     let address = |remote, protocol| CsAddr {
@@ -323,7 +323,7 @@ fn only_what_was_asked_for_is_selected_and_who_answered_is_always_told() {
 }
 
 #[test]
-fn decision_31_each_member_has_its_cap() {
+fn edge_31_each_member_has_its_cap() {
     let long = "x".repeat(1025);
     let text = |length: usize| Some(Text::from_str(&long[..length]).unwrap());
     let ok = QuerySet {

@@ -136,7 +136,7 @@ fn flushing_acts_in_its_call_only() {
 }
 
 #[test]
-fn decision_26_and_27_unknown_operations_and_flags_are_known_as_such() {
+fn edge_26_and_27_unknown_operations_and_flags_are_known_as_such() {
     assert_eq!(Operation::from_u32(2), Some(Operation::Delete));
     assert_eq!(Operation::from_u32(3), None);
     assert_eq!(SetFlags::from_bits(1), Some(SetFlags::MULTIPLE));
@@ -144,7 +144,7 @@ fn decision_26_and_27_unknown_operations_and_flags_are_known_as_such() {
 }
 
 #[test]
-fn decision_34_versions_compare_by_comparator() {
+fn edge_34_versions_compare_by_comparator() {
     assert!(Comparator::Equal.accepts(2, 2) && !Comparator::Equal.accepts(2, 3));
     assert!(Comparator::NotLess.accepts(2, 3) && !Comparator::NotLess.accepts(2, 1));
     assert_eq!(Comparator::from_u32(2), None);
@@ -265,7 +265,7 @@ fn control_characters_of_a_text_are_shown_escaped() {
 }
 
 #[test]
-fn decision_22_case_does_not_distinguish_names() {
+fn edge_22_case_does_not_distinguish_names() {
     let parse = |name| Address::parse(text(name)).unwrap();
     assert!(parse("Jürgen@Example.ORG").same_name(&parse("jÜRGEN@example.org.")));
     assert!(!parse("ıan@example.org").same_name(&parse("ian@example.org")));
@@ -277,7 +277,7 @@ fn decision_22_case_does_not_distinguish_names() {
 }
 
 #[test]
-fn decision_23_an_address_is_split_at_the_last_at() {
+fn edge_23_an_address_is_split_at_the_last_at() {
     let address = Address::parse(text("\"a@b\"@example.org")).unwrap();
     assert_eq!(address.local(), text("\"a@b\""));
     assert_eq!(address.domain().text(), text("example.org"));
@@ -319,7 +319,7 @@ fn substituted(remote: &[u8], socket_type: i32) -> Result<i32, CsAddrError> {
 }
 
 #[test]
-fn decision_13_the_protocol_is_substituted() {
+fn edge_13_the_protocol_is_substituted() {
     for internet in [v4(), v6()] {
         assert_eq!(substituted(&internet, SOCK_STREAM), Ok(6));
         assert_eq!(substituted(&internet, SOCK_DGRAM), Ok(17));
@@ -340,7 +340,7 @@ fn decision_13_the_protocol_is_substituted() {
 }
 
 #[test]
-fn decision_12_and_14_padding_does_not_distinguish_addresses() {
+fn edge_12_and_14_padding_does_not_distinguish_addresses() {
     let mut padded = v4();
     padded[8..].fill(0xEE);
     padded.extend([0xEE; 12]);
@@ -369,7 +369,7 @@ fn decision_12_and_14_padding_does_not_distinguish_addresses() {
 }
 
 #[test]
-fn decision_15_lengths_outside_of_what_the_family_needs_are_refused() {
+fn edge_15_lengths_outside_of_what_the_family_needs_are_refused() {
     for bad in [&v4()[..15], &v6()[..27], &[2][..], &[9; 129][..]] {
         assert_eq!(SockAddr::normalize(bad), Err(CsAddrError::BadLength));
     }
@@ -378,7 +378,7 @@ fn decision_15_lengths_outside_of_what_the_family_needs_are_refused() {
 }
 
 #[test]
-fn decision_16_halves_of_different_families_are_refused() {
+fn edge_16_halves_of_different_families_are_refused() {
     let address = CsAddr {
         local: &v4(),
         remote: &v6(),

@@ -32,7 +32,11 @@ pub fn parse(text: &str) -> Result<NormalCsAddr, Error> {
         .ok_or_else(|| Error::invalid(format!("{text}: unknown transport {transport:?}")))?;
     let (local, remote) = halves.split_once("->").unwrap_or(("-", halves));
     let half = |half: &str| {
-        parse_half(half).ok_or_else(|| Error::invalid(format!("{text}: {half:?} is not a socket address")))
+        parse_half(half).ok_or_else(|| {
+            Error::invalid(format!(
+                "{half:?} is no IP:PORT, such as 192.0.2.7:25 or [2001:db8::7]:25"
+            ))
+        })
     };
     let (local, remote) = (half(local)?, half(remote)?);
     CsAddr {

@@ -268,7 +268,7 @@ pub fn a_provider_that_is_gone_can_be_forgotten(kernel: &dyn Kernel) {
 const THIRD: Guid = Guid::from_u128(0x0F9A_2C44_6E0B_4D1B_9C55_2B8C_1E7A_6F03);
 
 /// The blob of a provider that is primary for a domain and claims nothing else.
-fn primary_for(domain: &str) -> Vec<u8> {
+pub(crate) fn primary_for(domain: &str) -> Vec<u8> {
     let domain = Domain::parse(Text::from_str(domain).unwrap()).unwrap();
     message(|out| blob::write(1, false, [(Level::Primary, domain)].into_iter(), out))
 }

@@ -178,6 +178,57 @@ fn a_limit_that_is_hit_is_an_answer_and_an_event() {
 }
 
 #[test]
+fn the_limits_in_force_are_shown_among_the_statistics() {
+    let machine = Simulated::new();
+    let of_the_client = [
+        ("MaxSessions", CounterKind::MAX_SESSIONS, 7),
+        ("MaxLookUpsPerSession", CounterKind::MAX_LOOKUPS, 8),
+        ("MaxCalls", CounterKind::MAX_CALLS, 9),
+        ("MaxProviders", CounterKind::MAX_PROVIDERS, 10),
+    ];
+    let of_the_provider = [
+        ("MaxObjects", CounterKind::MAX_OBJECTS, 11),
+        ("MaxContextsPerName", CounterKind::MAX_CONTEXTS, 12),
+        ("MaxAddressesPerObject", CounterKind::MAX_ADDRESSES, 13),
+        ("MaxBlobBytes", CounterKind::MAX_BLOB, 14),
+        ("MaxSessions", CounterKind::MAX_SESSIONS, 15),
+        ("MaxLookupsPerSession", CounterKind::MAX_LOOKUPS, 16),
+        ("MaxPendingChanges", CounterKind::MAX_CALLS, 17),
+        ("MaxProviders", CounterKind::MAX_PROVIDERS, 18),
+    ];
+    let registry = machine.machine().registry();
+    for (key, settings) in [
+        (CLIENT_PARAMETERS, &of_the_client[..]),
+        (PROVIDER_PARAMETERS, &of_the_provider[..]),
+    ] {
+        for (name, _, value) in settings {
+            registry.put(key, name, Value::dword(*value)).unwrap();
+        }
+    }
+    machine.start();
+    let session = machine.kernel().administrator();
+    let admin = machine.kernel().program(Who::Administrator).open_admin();
+    for (name, kind, value) in of_the_client {
+        assert_eq!(session.counted(kind), u64::from(value), "{name}");
+    }
+    for (name, kind, value) in of_the_provider {
+        assert_eq!(admin.counted(kind), u64::from(value), "{name}");
+    }
+    assert_eq!(
+        admin.counted(CounterKind::MAX_STORE_BYTES),
+        4096 << 20,
+        "the default"
+    );
+    // They are no counters.
+    admin.client().reset_statistics().unwrap();
+    session.client().reset_statistics().unwrap();
+    assert_eq!(admin.counted(CounterKind::MAX_OBJECTS), 11);
+    assert_eq!(session.counted(CounterKind::MAX_CALLS), 9);
+    drop((session, admin));
+    machine.end();
+}
+
+#[test]
 fn no_more_providers_are_installed_than_may_be_hosted() {
     let machine = Simulated::new();
     let registry = machine.machine().registry();

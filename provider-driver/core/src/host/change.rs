@@ -26,9 +26,6 @@ use crate::memory::Memory;
 use crate::parameters::{Entry, Skipped};
 use crate::service::number;
 
-/// How many providers are hosted at most, unless `MaxProviders` says otherwise.
-const MOST_PROVIDERS: u32 = 64;
-
 impl Host {
     /// Makes one change.
     pub(super) fn change(
@@ -133,8 +130,7 @@ impl Host {
         if find(hosted, provider).is_some() || providers.open(passive, &name).map_err(code_of)?.is_some() {
             return Err(WsaCode::WSANO_RECOVERY);
         }
-        let most = parameters.dword(passive, utf16!("MaxProviders")).ok().flatten();
-        if hosted.len() >= most.filter(|most| *most != 0).unwrap_or(MOST_PROVIDERS) as usize {
+        if hosted.len() >= self.common.settings().providers {
             self.common.event(
                 EventKind::LIMIT_HIT,
                 Some(provider),

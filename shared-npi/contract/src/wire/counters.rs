@@ -79,6 +79,27 @@ counter_kinds! {
     LOG_FLUSHES = 0x10B, "log-flushes";
     /// Changes written to logs.
     LOG_RECORDS = 0x10C, "log-records";
+    /// Bytes of all objects stored, in memory.
+    STORE_BYTES = 0x10D, "store-bytes";
+
+    /// Objects that a store takes.
+    MAX_OBJECTS = 0x200, "max-objects";
+    /// Bytes of objects that a store takes.
+    MAX_STORE_BYTES = 0x201, "max-store-bytes";
+    /// Contexts that a name may have.
+    MAX_CONTEXTS = 0x202, "max-contexts-per-name";
+    /// Addresses that an object may have.
+    MAX_ADDRESSES = 0x203, "max-addresses-per-object";
+    /// Bytes that a blob may have.
+    MAX_BLOB = 0x204, "max-blob-bytes";
+    /// Sessions that there may be: of the client driver, or of one client.
+    MAX_SESSIONS = 0x205, "max-sessions";
+    /// Look-ups that a session may have open.
+    MAX_LOOKUPS = 0x206, "max-lookups-per-session";
+    /// Calls that may be under way: in the client driver, or changes that wait for the journal of one provider.
+    MAX_CALLS = 0x207, "max-calls";
+    /// Providers that may be attached, or hosted.
+    MAX_PROVIDERS = 0x208, "max-providers";
 }
 
 impl CounterKind {
@@ -86,6 +107,12 @@ impl CounterKind {
     #[must_use]
     pub const fn is_by_result(self) -> bool {
         self.0 < 0x100
+    }
+
+    /// Whether it is a limit that was configured, and nothing that is counted.
+    #[must_use]
+    pub const fn is_limit(self) -> bool {
+        self.0 >= 0x200
     }
 }
 

@@ -8,6 +8,7 @@ use nsemail::{Client, Error, ExitCode, Transport};
 use nsemail_contract::{Guid, LookupFlags, WsaCode};
 use serde_json::{Value, json};
 
+use super::catalogue::because;
 use crate::cli::Lookup;
 use crate::connect::Connection;
 use crate::output::{Output, found_json, found_lines, shown};
@@ -25,7 +26,8 @@ pub fn run(lookup: &Lookup, connection: &Connection, output: Output) -> Result<E
             .into_iter()
             .next()
             .unwrap_or_else(|| Ok(Vec::new()))
-            .map(|_| ExitCode::Ok);
+            .map(|_| ExitCode::Ok)
+            .map_err(|error| unknown_provider(error, lookup.provider));
     }
     let names = provider_names(&client, &answers);
     let document = document(&queries, &answers);
@@ -46,6 +48,14 @@ pub fn run(lookup: &Lookup, connection: &Connection, output: Output) -> Result<E
         }
     }
     Ok(exit_code)
+}
+
+/// A name is checked before it is sent, so what is invalid is the provider that it was directed to.
+pub fn unknown_provider(error: Error, provider: Option<Guid>) -> Error {
+    match provider {
+        Some(provider) => because(error, || format!("{provider} is not in the catalogue")),
+        None => error,
+    }
 }
 
 fn flags(lookup: &Lookup) -> LookupFlags {

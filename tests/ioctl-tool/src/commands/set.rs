@@ -7,6 +7,7 @@ use nsemail_contract::wire::SetReply;
 use nsemail_contract::{Operation, SetFlags, limits};
 use serde_json::json;
 
+use super::lookup::unknown_provider;
 use super::read_bytes;
 use crate::cli::{Delete, Register, Remove};
 use crate::connect::Connection;
@@ -121,7 +122,10 @@ fn change(
     } else {
         SetFlags::empty()
     };
-    let done = connection.client(true)?.set(operation, flags, registration)?;
+    let done = connection
+        .client(true)?
+        .set(operation, flags, registration)
+        .map_err(|error| unknown_provider(error, registration.provider))?;
     let verb = match operation {
         Operation::Register => "registered",
         Operation::Deregister => "deregistered",

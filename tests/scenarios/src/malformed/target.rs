@@ -1,17 +1,22 @@
 //! What the malformed requests are sent to.
 
-use nsemail::{record::StoredRecord, transport::Device};
+use nsemail::{
+    record::{Provider, StoredRecord},
+    transport::Device,
+};
 use nsemail_contract::{
-    CsAddr, LookupFlags, Operation, QuerySet, SetFlags, Text, WsaCode, ids, ioctl,
+    CsAddr, Guid, LookupFlags, Operation, QuerySet, SetFlags, Text, WsaCode, ids, ioctl,
     queryset::{Addresses, Protocols, Version},
     sockaddr::Protocol,
     wire::{
-        BatchRequest, BeginReply, CounterKind, EmptyRequest, EndRequest, EventsRequest, ExplainRequest,
-        ListRequest, LookupRequest, NextRequest, REPLY_HEADER, Reply, SetRequest,
+        BatchRequest, BeginReply, CounterKind, EmptyRequest, EnableRequest, EndRequest, EventsRequest,
+        ExplainRequest, InstallRequest, ListRequest, LookupRequest, NextRequest, OrderRequest,
+        ProviderRequest, REPLY_HEADER, Reply, SessionsRequest, SetRequest, UninstallRequest,
     },
 };
 
 use crate::{
+    administration::primary_for,
     kernel::{Access, Answer, Handle, Kernel, Who, Win32},
     program::{Admin, DEFAULT, EXAMPLE, Session, message, question},
 };
@@ -32,11 +37,25 @@ pub(super) const CODES: [(Device, &[u32]); 2] = [
             ioctl::EVENTS,
             ioctl::END_SESSION,
             ioctl::EXPLAIN,
+            ioctl::ENABLE,
+            ioctl::ORDER,
+            ioctl::FORGET,
+            ioctl::SESSIONS,
+            ioctl::RESET_STATISTICS,
         ],
     ),
     (
         Device::Provider,
-        &[ioctl::LIST, ioctl::HOSTED, ioctl::STATISTICS, ioctl::EVENTS],
+        &[
+            ioctl::LIST,
+            ioctl::HOSTED,
+            ioctl::STATISTICS,
+            ioctl::EVENTS,
+            ioctl::INSTALL,
+            ioctl::UNINSTALL,
+            ioctl::SESSIONS,
+            ioctl::RESET_STATISTICS,
+        ],
     ),
 ];
 
@@ -46,7 +65,12 @@ pub(super) struct Target<'k> {
     provider: Box<dyn Handle + 'k>,
     admin: Admin,
     lookup: u64,
+    /// The providers of the catalogue, and those that are hosted.
+    providers: (Vec<Provider>, Vec<Guid>),
 }
+
+/// A provider that is not there: nothing that is said about it has a consequence.
+const STRANGER: Guid = Guid::from_u128(0x5712_A46E_0000_4000_8000_0000_0000_0001);
 
 impl Target<'_> {
     pub(super) fn new(kernel: &dyn Kernel) -> Target<'_> {
@@ -66,10 +90,12 @@ impl Target<'_> {
             .unwrap()
             .lookup;
         let provider = program.process().open(Device::Provider, Access::ReadWrite);
+        let admin = program.open_admin();
         Target {
+            providers: providers(&client, &admin),
             client,
             provider: provider.unwrap(),
-            admin: program.open_admin(),
+            admin,
             lookup,
         }
     }
@@ -164,6 +190,34 @@ impl Target<'_> {
                 message(|out| ExplainRequest { name }.write(out))
             }
             ioctl::EVENTS => message(|out| EventsRequest { after: 0 }.write(out)),
+            ioctl::SESSIONS => message(|out| SessionsRequest { after: 0 }.write(out)),
+            ioctl::ENABLE => {
+                let request = EnableRequest {
+                    provider: STRANGER,
+                    enabled: false,
+                };
+                message(|out| request.write(out))
+            }
+            ioctl::ORDER => message(|out| OrderRequest::write(&[STRANGER], out)),
+            ioctl::FORGET => message(|out| ProviderRequest { provider: STRANGER }.write(out)),
+            ioctl::INSTALL => {
+                // In order but for two things that the blob says.
+                let mut blob = primary_for("example.org");
+                (blob[4], blob[20]) = (9, 9);
+                let request = InstallRequest {
+                    provider: STRANGER,
+                    identifier: Text::from_str("a stranger").unwrap(),
+                    blob: &blob,
+                };
+                message(|out| request.write(out))
+            }
+            ioctl::UNINSTALL => {
+                let request = UninstallRequest {
+                    provider: STRANGER,
+                    delete_names: true,
+                };
+                message(|out| request.write(out))
+            }
             ioctl::LIST => {
                 let request = ListRequest::all(DEFAULT, 0);
                 message(|out| request.write(out))
@@ -174,6 +228,7 @@ impl Target<'_> {
 
     /// The devices still do what they are for.
     pub(super) fn still_works(&self) {
+        assert_eq!(providers(&self.client, &self.admin), self.providers);
         self.client.client().end_session().unwrap();
         assert_eq!(self.client.counted(CounterKind::LOOKUPS), 0);
         assert_eq!(self.client.counted(CounterKind::CALLS), 0);
@@ -187,6 +242,15 @@ impl Target<'_> {
             ["192.0.2.8:25/tcp"]
         );
     }
+}
+
+/// The providers of the catalogue, and those that are hosted.
+fn providers(client: &Session, admin: &Admin) -> (Vec<Provider>, Vec<Guid>) {
+    let hosted = admin.client().hosted().unwrap();
+    (
+        client.client().providers().unwrap(),
+        hosted.into_iter().map(|hosted| hosted.guid).collect(),
+    )
 }
 
 /// What holds for every answer: an error returns nothing, a success returns a sound reply that fits.
