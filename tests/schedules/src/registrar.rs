@@ -3,6 +3,7 @@
 //! Each subject is one race of the contract. It asserts the outcome in every schedule, and says when a schedule was
 //! one in which the race took place: a test that never gets there proves nothing.
 
+mod churn;
 mod deregistration;
 mod misuse;
 mod modules;
@@ -29,5 +30,6 @@ pub const SUBJECTS: &[Subject] = &[
     pending::COMPLETIONS,
     pending::COMPLETION_BESIDE_RETURN,
     pending::COMPLETION_BESIDE_ITERATION,
+    churn::CHURN,
     misuse::MISUSE,
 ];

@@ -44,5 +44,6 @@ races! {
     cleanup_runs_once_after_the_second_side_has_stopped = "completions";
     no_completion_is_lost_to_the_return_of_pending = "completion-beside-return";
     completions_do_not_disturb_a_deregistration_under_way = "completion-beside-iteration";
+    modules_that_come_and_go_are_treated_right_under_every_policy = "churn";
     misuse_leaves_the_registrar_whole = "misuse";
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, atomic::Ordering::SeqCst};
 
-use nmr_model::{DetachOrder, Policy, Registrar, Role};
+use nmr_model::{DetachOrder, Policy, Registrar, Role, SWITCHES};
 use shuttle::{
     rand::{Rng as _, thread_rng},
     thread::{self, JoinHandle},
@@ -24,7 +24,8 @@ pub fn draw(count: u8) -> u8 {
     thread_rng().gen_range(0..count)
 }
 
-/// One of the policies that a correct module has to live with.
+/// One of the policies under which callbacks run on the threads of those who call the registrar: the races assert
+/// where and in which order they run.
 pub fn any_policy() -> Policy {
     let mut policy = Policy::default();
     if coin() {
@@ -37,6 +38,17 @@ pub fn any_policy() -> Policy {
         &mut policy.cleanup_after_callbacks,
     ] {
         *switch = coin();
+    }
+    policy
+}
+
+/// Any mixture of policies, the hostile ones included, with those of [`any_policy`].
+pub fn every_policy() -> Policy {
+    let mut policy = any_policy();
+    for (_, switch) in SWITCHES {
+        if draw(6) == 0 {
+            switch(&mut policy);
+        }
     }
     policy
 }
@@ -59,7 +71,7 @@ impl Workers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(worker);
     }
 
-    fn join(&self) {
+    pub fn join(&self) {
         loop {
             let worker = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let Some(worker) = worker else { return };
@@ -70,11 +82,15 @@ impl Workers {
 
 impl Scene {
     pub fn new(witness: &Arc<Witness>, policy: Policy) -> Self {
+        let workers = Arc::new(Workers::default());
+        let log = Log::new(Arc::clone(witness), Arc::clone(&workers));
+        let nmr = Arc::new(Registrar::new(log, policy));
+        nmr.observer().watches(&nmr);
         Self {
-            nmr: Arc::new(Registrar::new(Log::new(Arc::clone(witness)), policy)),
+            nmr,
             witness: Arc::clone(witness),
             modules: Mutex::default(),
-            workers: Arc::default(),
+            workers,
         }
     }
 

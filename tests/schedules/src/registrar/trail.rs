@@ -1,13 +1,14 @@
 //! What happened in one schedule, in order: calls of modules, callbacks, and what the registrar tells.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use nmr_model::{BindingId, CallbackKind, Event, ModuleInfo, Observer, Owner, Violation};
+use nmr_model::{BindingId, CallbackKind, Event, ModuleInfo, Observer, Owner, Violation, Work};
 use sim_platform::{Platform as _, ThreadId};
 
+use super::{modules::Nmr, scene::Workers};
 use crate::{
     Witness,
-    platform::{Controlled, step},
+    platform::{Controlled, at_irql, step},
 };
 
 /// Which module of a scene: its place there, which the registrar knows as its owner.
@@ -53,14 +54,23 @@ struct State {
 pub struct Log {
     state: Mutex<State>,
     witness: Arc<Witness>,
+    workers: Arc<Workers>,
+    nmr: OnceLock<Weak<Nmr>>,
 }
 
 impl Log {
-    pub fn new(witness: Arc<Witness>) -> Self {
+    pub fn new(witness: Arc<Witness>, workers: Arc<Workers>) -> Self {
         Self {
             state: Mutex::default(),
             witness,
+            workers,
+            nmr: OnceLock::new(),
         }
+    }
+
+    /// Says whose observer this is: where work that it queues is done.
+    pub fn watches(&self, nmr: &Arc<Nmr>) {
+        assert!(self.nmr.set(Arc::downgrade(nmr)).is_ok(), "said once");
     }
 
     fn with<R>(&self, with: impl FnOnce(&mut State) -> R) -> R {
@@ -133,6 +143,20 @@ impl Observer for Log {
     fn allocate(&self) -> bool {
         let owner = self.current_owner();
         self.with(|state| state.failing != Some(owner))
+    }
+
+    fn raised<R>(&self, irql: u8, callback: impl FnOnce() -> R) -> R {
+        at_irql(irql, callback)
+    }
+
+    fn queue(&self, work: Work) -> bool {
+        let nmr = self
+            .nmr
+            .get()
+            .and_then(Weak::upgrade)
+            .expect("the scene is alive");
+        self.workers.spawn(move || nmr.run(work));
+        true
     }
 }
 
