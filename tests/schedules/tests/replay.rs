@@ -66,17 +66,17 @@ fn a_failure_is_found_and_its_seed_replays_it_step_by_step() {
 #[test]
 fn every_subject_runs_the_same_again_from_its_seed_and_otherwise_from_another() {
     for subject in registrar::SUBJECTS {
-        let mut seen = Vec::new();
+        let mut timelines = Vec::new();
         for seed in Seeds::new(7).take(8) {
             let seed = seed.to_string().parse().expect("what is printed is read");
             let (ended, lines) = timeline(subject, seed);
             let (again, same) = timeline(subject, seed);
             assert_eq!(ended, again, "{}: {seed}", subject.name);
             assert_eq!(lines, same, "{}: {seed}", subject.name);
-            seen.push(lines);
+            timelines.push(lines);
         }
-        seen.sort();
-        seen.dedup();
-        assert!(seen.len() > 1, "{}: all schedules are alike", subject.name);
+        timelines.sort();
+        timelines.dedup();
+        assert!(timelines.len() > 1, "{}: all schedules are alike", subject.name);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use nmr_model::{BindingId, CallbackKind, Event, ModuleInfo, Observer, Owner, Violation, Work};
+use nmr_model::{BindingId, Callback, CallbackKind, Event, Observer, Owner, Violation, Work};
 use sim_platform::{Platform as _, ThreadId};
 
 use super::{modules::Nmr, scene::Workers};
@@ -123,11 +123,12 @@ impl Observer for Log {
         })
     }
 
-    fn callback<R>(&self, module: ModuleInfo, kind: CallbackKind, callback: impl FnOnce() -> R) -> R {
+    fn callback<R>(&self, which: &Callback, callback: impl FnOnce() -> R) -> R {
+        let (owner, kind) = (which.module().owner, which.kind);
         step();
-        self.write(What::Enters(module.owner, kind));
+        self.write(What::Enters(owner, kind));
         let result = callback();
-        self.write(What::Leaves(module.owner, kind));
+        self.write(What::Leaves(owner, kind));
         step();
         result
     }
@@ -193,11 +194,12 @@ impl Trail {
         matches!((self.at(first), self.at(second)), (Some(first), Some(second)) if first < second)
     }
 
-    /// Whether two calls were under way at one time.
+    /// Whether two calls were under way at one time. One that has not returned yet still is.
     pub fn overlap(&self, one: (Key, Call), other: (Key, Call)) -> bool {
-        let begins = |(key, call)| What::Calls(key, call);
-        let ends = |(key, call)| What::Returned(key, call);
-        self.in_order(begins(one), ends(other)) && self.in_order(begins(other), ends(one))
+        let begins = |(key, call)| self.at(What::Calls(key, call));
+        let ends = |(key, call)| self.at(What::Returned(key, call)).unwrap_or(usize::MAX);
+        let before_end = |begin: Option<usize>, end| begin.is_some_and(|begin| begin < end);
+        before_end(begins(one), ends(other)) && before_end(begins(other), ends(one))
     }
 
     /// The pairs that met, in the order in which they were offered or dropped.
