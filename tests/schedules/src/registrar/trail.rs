@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use nmr_model::{BindingId, Callback, CallbackKind, Event, Observer, Owner, Violation, Work};
+use nmr_model::{BindingId, Callback, CallbackKind, Event, Observer, Owner, Severity, Violation, Work};
 use sim_platform::{Platform as _, ThreadId};
 
 use super::{modules::Nmr, scene::Workers};
@@ -138,7 +138,10 @@ impl Observer for Log {
     }
 
     fn violation(&self, violation: &Violation) {
-        self.with(|state| state.violations.push(format!("{violation:?}")));
+        // Legal, if unusual.
+        if violation.severity != Severity::Lint {
+            self.with(|state| state.violations.push(format!("{violation:?}")));
+        }
     }
 
     fn allocate(&self) -> bool {
