@@ -219,6 +219,32 @@ fn a_call_narrows_what_was_begun_with_and_never_widens_it() {
 }
 
 #[test]
+fn flags_that_mean_nothing_here_change_nothing_wherever_they_are_given() {
+    let store = store(&["", "chat"], 1);
+    let meaningful = LookupFlags::RETURN_ALL
+        | LookupFlags::DEEP
+        | LookupFlags::CONTAINERS
+        | LookupFlags::FLUSHPREVIOUS
+        | LookupFlags::RETURN_PREFERRED_NAMES;
+    let mut others: StdVec<LookupFlags> = (0..32)
+        .map(|bit| LookupFlags::from_bits_retain(1 << bit))
+        .collect();
+    others.retain(|flag| !meaningful.contains(*flag));
+    others.push(LookupFlags::from_bits_retain(!0).difference(meaningful));
+    let everything = members(&mut bob(&store, ALL), ALL);
+    for flags in others {
+        let mut begun_with = bob(&store, ALL | flags);
+        assert_eq!(members(&mut begun_with, ALL), everything, "{flags:?}");
+        assert_eq!(context(&mut begun_with, ALL, 4096), Err(NO_MORE), "{flags:?}");
+        let mut called_with = bob(&store, ALL);
+        assert_eq!(members(&mut called_with, ALL | flags), everything, "{flags:?}");
+        assert_eq!(context(&mut called_with, flags, 4096), Err(NO_MORE), "{flags:?}");
+        // Without a member either, the call asks for what the look-up was begun with.
+        assert_eq!(members(&mut bob(&store, ALL), flags), everything, "{flags:?}");
+    }
+}
+
+#[test]
 fn a_call_that_selects_nothing_gets_what_was_begun_with() {
     let store = store(&[""], 1);
     let begun = LookupFlags::RETURN_NAME | LookupFlags::RETURN_ADDR;

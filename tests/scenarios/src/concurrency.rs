@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use nsemail::{Registration, client::Query};
+use nsemail::{Registration, client::Query, record::FoundRecord};
 use nsemail_contract::{LookupFlags, Operation, SetFlags, WsaCode};
 
 use crate::{
@@ -103,38 +103,85 @@ pub fn threads_that_share_a_look_up_get_each_record_once(kernel: &dyn Kernel) {
     answered(look_up.end()).unwrap();
 }
 
-/// Whoever looks a name up while it changes finds one of its versions, never a mixture (decision 32).
+/// Whoever looks a name up while it changes finds one of its versions, never a mixture, or that it is not there in one of
+/// the two ways in which it is not (decision 32).
 pub fn a_look_up_beside_changes_finds_a_whole_version(kernel: &dyn Kernel) {
-    let versions = [
-        ["192.0.2.1:1/tcp", "192.0.2.2:1/tcp"],
-        ["192.0.2.3:2/tcp", "192.0.2.4:2/tcp"],
-    ];
+    const NAME: &str = "victor@example.com";
+    let version = |number: u8| Registration {
+        version: Some(number.into()),
+        comment: Some(format!("version {number}")),
+        // Of different sizes, so that a mixture would not even have the right length.
+        blob: Some(vec![number; 100 * usize::from(number)]),
+        ..name(
+            NAME,
+            &[
+                &format!("192.0.2.{number}:1/tcp"),
+                &format!("192.0.2.{number}:2/udp"),
+            ],
+        )
+    };
+    let versions = [version(1), version(2), version(3)];
     kernel.start_both();
     let admin = kernel.administrator();
-    admin.register("victor@example.com", &versions[0]).unwrap();
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        for _ in 1..THREADS {
-            scope.spawn(|| {
+        for reader in 1..THREADS {
+            let (versions, over) = (&versions, &over);
+            scope.spawn(move || {
                 let user = kernel.user();
                 while !over.load(Ordering::Acquire) {
-                    let found = user.look_up("victor@example.com").unwrap();
-                    assert!(versions.iter().any(|version| found == *version), "{found:?}");
+                    let found = if reader % 2 == 0 {
+                        user.records(&Query::name(NAME), LookupFlags::RETURN_ALL)
+                    } else {
+                        record_by_record(&user, NAME)
+                    };
+                    match found {
+                        Ok(found) => {
+                            let [found] = found.as_slice() else {
+                                panic!("{found:?}")
+                            };
+                            let mut record = found.record.clone();
+                            record.provider = None;
+                            assert!(versions.contains(&record), "{record:?}");
+                        }
+                        Err(code) => assert!(
+                            [WsaCode::WSASERVICE_NOT_FOUND, WsaCode::WSANO_DATA].contains(&code),
+                            "{code:?}"
+                        ),
+                    }
                 }
             });
         }
         let writer = scope.spawn(|| {
-            for round in 0..100 {
-                let reply = admin
-                    .register("victor@example.com", &versions[(round + 1) % 2])
-                    .unwrap();
-                assert_eq!((reply.added, reply.removed), (2, 2));
+            for round in 0..120 {
+                let version = &versions[round % versions.len()];
+                let set = |operation| admin.change(operation, SetFlags::empty(), version).unwrap();
+                assert_eq!(set(Operation::Register).added, 2);
+                match round % 6 {
+                    2 => assert_eq!(set(Operation::Deregister).removed, 2),
+                    4 => assert_eq!(set(Operation::Delete).removed, 2),
+                    _ => {}
+                }
             }
         });
         let written = writer.join();
         over.store(true, Ordering::Release);
         written.unwrap();
     });
+}
+
+/// Reads a look-up to its end.
+fn record_by_record(session: &Session, name: &str) -> Result<Vec<FoundRecord>, WsaCode> {
+    let look_up = answered(
+        session
+            .client()
+            .begin(&Query::name(name), LookupFlags::RETURN_ALL),
+    )?;
+    let mut found = Vec::new();
+    while let Some(record) = answered(look_up.next(LookupFlags::empty()))? {
+        found.push(record);
+    }
+    Ok(found)
 }
 
 /// Threads that add to one name lose none of each other's additions.

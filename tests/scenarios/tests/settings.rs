@@ -3,8 +3,10 @@
 
 use nsemail::client::Query;
 use nsemail_contract::{
-    Guid, LookupFlags, WsaCode,
-    wire::{CounterKind, EventKind},
+    Guid, LookupFlags, QuerySet, WsaCode,
+    flags::OutputFlags,
+    ids, ioctl,
+    wire::{CounterKind, EventKind, LookupRequest, RecordsReply, Reply},
 };
 use nsemail_embedded::{CLIENT_PARAMETERS, PROVIDER_PARAMETERS};
 use nt_sim::{
@@ -14,7 +16,7 @@ use nt_sim::{
 };
 use scenarios::{
     kernel::{Access, Driver, Who, Win32},
-    program::{DEFAULT, EXAMPLE, code, until},
+    program::{DEFAULT, EXAMPLE, code, message, until},
     simulated::Simulated,
 };
 
@@ -174,6 +176,69 @@ fn a_limit_that_is_hit_is_an_answer_and_an_event() {
     drop(open);
     admin.client().begin(&query, flags).unwrap().end().unwrap();
     drop(admin);
+    machine.end();
+}
+
+#[test]
+fn a_look_up_for_preferred_names_finds_what_each_provider_publishes() {
+    let machine = Simulated::new();
+    let registry = machine.machine().registry();
+    let publishes = [(DEFAULT, "postmaster@example.com"), (EXAMPLE, "Post@example.net")];
+    for (provider, name) in publishes {
+        let entry = format!(r"{PROVIDER_PARAMETERS}\Providers\{provider}");
+        registry.put(&entry, "PreferredName", Value::sz(name)).unwrap();
+    }
+    machine.start();
+    let user = machine.kernel().user();
+    let preferred = LookupFlags::RETURN_PREFERRED_NAMES | LookupFlags::RETURN_ALL;
+    let ask = |provider: Option<Guid>| {
+        let query = QuerySet {
+            namespace: ids::NS_EMAIL,
+            provider,
+            ..QuerySet::default()
+        };
+        let request = LookupRequest {
+            flags: preferred,
+            query,
+        };
+        let answer = user
+            .handle()
+            .call(ioctl::LOOKUP, &message(|out| request.write(out)), 4096);
+        let reply = Reply::parse(&answer.bytes).unwrap();
+        assert_eq!(reply.code, WsaCode::NO_ERROR);
+        let records = RecordsReply::read(&reply).unwrap();
+        let mut found: Vec<(Guid, String)> = (records.records())
+            .map(|record| {
+                let record = record.unwrap().record;
+                assert!(record.addresses.is_empty());
+                assert_eq!(record.output_flags, OutputFlags::PREFERRED_NAMES.bits());
+                (record.provider.unwrap(), record.name.unwrap().to_string())
+            })
+            .collect();
+        found.sort();
+        found
+    };
+    let mut both = publishes.map(|(provider, name)| (provider, name.to_owned()));
+    both.sort();
+    assert_eq!(ask(None), both);
+    assert_eq!(ask(Some(EXAMPLE)), [(EXAMPLE, "Post@example.net".to_owned())]);
+    // They are published, not registered; and whoever asks for them gives no name.
+    let unregistered = user.look_up("postmaster@example.com");
+    assert_eq!(unregistered, Err(WsaCode::WSASERVICE_NOT_FOUND));
+    let named = user.records(&Query::name("postmaster@example.com"), preferred);
+    assert_eq!(named, Err(WsaCode::WSAEINVAL));
+    drop(user);
+    machine.end();
+}
+
+#[test]
+fn a_provider_that_publishes_no_name_has_no_data() {
+    let machine = Simulated::new();
+    machine.start();
+    let user = machine.kernel().user();
+    let found = user.records(&Query::default(), LookupFlags::RETURN_PREFERRED_NAMES);
+    assert_eq!(found, Err(WsaCode::WSANO_DATA));
+    drop(user);
     machine.end();
 }
 
