@@ -11,12 +11,17 @@
 //! Rule: the one lock is held for plain work on the tree and the file, never across anything that
 //! calls out of this module.
 
+mod hold;
 mod store;
 mod tree;
 mod value;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Weak,
+};
 
+pub use hold::Hold;
 use tree::Tree;
 pub use tree::{KeyId, KeyInfo};
 pub use value::{Value, kind};
@@ -34,6 +39,7 @@ pub const SERVICES: &str = r"\Registry\Machine\System\CurrentControlSet\Services
 pub struct Registry {
     tree: StateLock<Tree>,
     file: Option<PathBuf>,
+    gate: StateLock<Weak<hold::Gate>>,
 }
 
 impl Registry {
@@ -51,6 +57,7 @@ impl Registry {
         Self {
             tree: StateLock::new(Tree::new()),
             file: None,
+            gate: StateLock::default(),
         }
     }
 
@@ -68,6 +75,7 @@ impl Registry {
         Ok(Self {
             tree: StateLock::new(tree),
             file: Some(path.to_owned()),
+            gate: StateLock::default(),
         })
     }
 
@@ -212,6 +220,7 @@ impl Registry {
     ///
     /// `IO_DEVICE_ERROR` if the folder does not take them.
     pub fn flush(&self) -> Result<(), NtStatus> {
+        self.pass();
         self.tree.with(|tree| self.save(tree, true))
     }
 

@@ -4,11 +4,12 @@
 use std::{fs, path::Path, thread};
 
 use nmr_steps::{Step, steps};
-use nsemail_contract::WsaCode;
+use nsemail::client::Query;
+use nsemail_contract::{LookupFlags, WsaCode};
 use nsemail_embedded::Options;
 use scenarios::{
     kernel::{Driver, Service},
-    program::{code, until},
+    program::{DEFAULT, EXAMPLE, code, until},
     simulated::Simulated,
 };
 
@@ -218,4 +219,46 @@ mod nmr_steps {
         }
         modules
     }
+}
+
+/// A change of the catalogue that is not on the disk yet holds up nobody but other changes.
+#[test]
+fn look_ups_do_not_wait_for_a_change_of_the_catalogue() {
+    let machine = Simulated::new();
+    machine.start();
+    let kernel = machine.kernel();
+    let (admin, user) = (kernel.administrator(), kernel.user());
+    admin.register("dora@example.com", &[ADDRESS]).unwrap();
+    let flags = LookupFlags::RETURN_ALL;
+    let query = Query::name("dora@example.com");
+    let open = user.client().begin(&query, flags).unwrap();
+    let hold = machine.machine().hold_registry_flush();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| admin.client().enable(DEFAULT, false));
+        hold.wait_until_reached();
+        let second = scope.spawn(|| kernel.administrator().client().enable(EXAMPLE, false));
+        // Those that begin now go by the catalogue as it was, and so does the one that is open.
+        assert_eq!(user.look_up("dora@example.com").unwrap(), [ADDRESS]);
+        assert_eq!(kernel.user().look_up("dora@example.com").unwrap(), [ADDRESS]);
+        assert!(open.next(LookupFlags::empty()).unwrap().is_some());
+        assert!(
+            user.client()
+                .providers()
+                .unwrap()
+                .iter()
+                .all(|provider| provider.enabled)
+        );
+        admin.register("erik@example.com", &[ADDRESS]).unwrap();
+        assert!(!first.is_finished() && !second.is_finished());
+        drop(hold);
+        first.join().unwrap().unwrap();
+        second.join().unwrap().unwrap();
+    });
+    assert_eq!(
+        user.look_up("dora@example.com"),
+        Err(WsaCode::WSASERVICE_NOT_FOUND)
+    );
+    open.end().unwrap();
+    drop((admin, user));
+    machine.end();
 }
