@@ -7,6 +7,8 @@ mod headers;
 mod imports;
 mod map;
 mod stack;
+#[cfg(test)]
+mod tests;
 mod version;
 
 use std::path::Path;

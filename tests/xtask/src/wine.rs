@@ -15,9 +15,10 @@ pub mod tools;
 pub mod wdf_header;
 pub mod wdk_build;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
+use crate::files;
 use crate::paths::Paths;
 
 /// What can be built by itself.
@@ -36,6 +37,8 @@ pub enum Part {
 /// # Errors
 /// When tools are missing, or something cannot be built.
 pub fn build(paths: &Paths, install: bool, jobs: usize, only: Option<Part>) -> Result<()> {
+    let lock_file = paths.repository.join("Cargo.lock");
+    let before = files::read(&lock_file)?;
     tools::require(install)?;
     println!("building with {}", toolchain::version());
     let wanted = |part| only.is_none_or(|only| only == part);
@@ -47,6 +50,9 @@ pub fn build(paths: &Paths, install: bool, jobs: usize, only: Option<Part>) -> R
     }
     if wanted(Part::Programs) {
         programs::build(paths, jobs).context("the programs were not built")?;
+    }
+    if files::read(&lock_file)? != before {
+        bail!("the build changed Cargo.lock, which is the repository's");
     }
     println!("made in {}:", paths.shown(&paths.out));
     for entry in paths.out.read_dir()?.flatten() {

@@ -26,8 +26,11 @@ use windows_sys::Win32::{
 
 use crate::{last_error, wide};
 
-/// The framework's control code to ask what the opening of a file was answered.
+/// The stand-in framework's control code to ask what the opening of a file was answered, and whether this program has the
+/// access that it wants.
 const WAS_OPENED: u32 = 0x0022_3FFC;
+/// Its control code to say that the last handle of a file is about to be closed.
+const IS_CLOSING: u32 = 0x0022_3FF8;
 /// A token that no order has.
 const OWN_TOKEN: u32 = 0;
 
@@ -35,8 +38,16 @@ const OWN_TOKEN: u32 = 0;
 #[derive(Default)]
 pub struct Devices {
     last: u32,
-    open: HashMap<u32, HANDLE>,
+    open: HashMap<u32, Open>,
     calls: HashMap<u32, Arc<Call>>,
+}
+
+/// A handle.
+#[derive(Clone, Copy)]
+struct Open {
+    handle: HANDLE,
+    /// The number of the file's first handle.
+    file: u32,
 }
 
 /// A request. It owns all that the system writes to until it has ended.
@@ -67,18 +78,22 @@ pub struct Outcome {
 }
 
 impl Devices {
-    fn add(&mut self, handle: HANDLE) -> u32 {
+    /// Takes note of a handle: of the file of another one, or of a file of its own.
+    fn add(&mut self, handle: HANDLE, of: Option<u32>) -> u32 {
         self.last += 1;
-        self.open.insert(self.last, handle);
+        let file = of.unwrap_or(self.last);
+        self.open.insert(self.last, Open { handle, file });
         self.last
     }
 
     fn handle(&self, handle: u32) -> HANDLE {
-        self.open.get(&handle).copied().unwrap_or(INVALID_HANDLE_VALUE)
+        self.open
+            .get(&handle)
+            .map_or(INVALID_HANDLE_VALUE, |open| open.handle)
     }
 
-    pub fn open(&mut self, path: &str, access: u32) -> Result<u32, u32> {
-        let access = if access & 2 == 0 {
+    pub fn open(&mut self, path: &str, wanted: u32) -> Result<u32, u32> {
+        let access = if wanted & 2 == 0 {
             GENERIC_READ
         } else {
             GENERIC_READ | GENERIC_WRITE
@@ -99,9 +114,9 @@ impl Devices {
         if handle == INVALID_HANDLE_VALUE {
             return Err(last_error());
         }
-        let number = self.add(handle);
-        // Wine lets every opening succeed; the stand-in framework knows what the driver answered.
-        let asked = self.send(OWN_TOKEN, number, WAS_OPENED, Vec::new(), 0);
+        let number = self.add(handle, None);
+        // Wine lets every opening succeed; the stand-in framework knows better.
+        let asked = self.send(OWN_TOKEN, number, WAS_OPENED, wanted.to_le_bytes().to_vec(), 0);
         match asked.wait().error {
             0 => Ok(number),
             error => {
@@ -112,7 +127,14 @@ impl Devices {
     }
 
     pub fn close(&mut self, handle: u32) -> u32 {
-        let Some(handle) = self.open.remove(&handle) else {
+        let Some(&Open { file, .. }) = self.open.get(&handle) else {
+            return ERROR_INVALID_HANDLE;
+        };
+        if self.open.values().filter(|other| other.file == file).count() == 1 {
+            // If the driver is gone there is nobody to tell.
+            self.send(OWN_TOKEN, handle, IS_CLOSING, Vec::new(), 0).wait();
+        }
+        let Some(Open { handle, .. }) = self.open.remove(&handle) else {
             return ERROR_INVALID_HANDLE;
         };
         // SAFETY: the handle is open and ours.
@@ -124,6 +146,7 @@ impl Devices {
     }
 
     pub fn duplicate(&mut self, handle: u32) -> Result<u32, u32> {
+        let file = self.open.get(&handle).map(|open| open.file);
         let mut second = ptr::null_mut();
         // SAFETY: the function asks for nothing.
         let this = unsafe { GetCurrentProcess() };
@@ -142,7 +165,7 @@ impl Devices {
         if done == 0 {
             Err(last_error())
         } else {
-            Ok(self.add(second))
+            Ok(self.add(second, file))
         }
     }
 

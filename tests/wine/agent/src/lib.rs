@@ -69,6 +69,9 @@ impl Order {
     }
 }
 
+/// The argument that makes the program give up the rights of an administrator.
+pub const LIMITED: &str = "--limited";
+
 /// First word of the answer to [`Order::Control`]: the request is on its way.
 pub const SENT: u32 = 0;
 /// First word of the second answer to [`Order::Control`].

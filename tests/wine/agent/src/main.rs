@@ -1,7 +1,11 @@
 //! A program under Wine that does what a scenario tells it; see the library for the messages.
+//!
+//! With the argument [`nsemail_agent::LIMITED`] it does so without the rights of an administrator.
 
 #[cfg(windows)]
 mod device;
+#[cfg(windows)]
+mod limited;
 #[cfg(windows)]
 mod process;
 #[cfg(windows)]
@@ -13,6 +17,9 @@ mod service;
 
 #[cfg(windows)]
 fn main() -> std::io::Result<()> {
+    if std::env::args().any(|argument| argument == nsemail_agent::LIMITED) {
+        return limited::run_again();
+    }
     serve::serve()
 }
 

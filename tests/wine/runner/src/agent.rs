@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use nsemail_agent::{Order, Reader, SENT, Writer};
+use nsemail_agent::{LIMITED, Order, Reader, SENT, Writer};
 
 use crate::prefix::{self, Prefix};
 
@@ -33,6 +33,16 @@ pub struct Agent {
     next: AtomicU32,
     /// Its number in Windows.
     process: u32,
+    rights: Rights,
+}
+
+/// What a program may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rights {
+    /// Everything. Wine's programs are of an administrator; there are none of the system.
+    Administrator,
+    /// What everybody may.
+    User,
 }
 
 /// The program is gone.
@@ -45,8 +55,11 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 impl Agent {
     /// Starts a program.
-    pub fn start(prefix: &Prefix) -> Result<Self, String> {
+    pub fn start(prefix: &Prefix, rights: Rights) -> Result<Self, String> {
         let mut command = prefix.program(r"C:\windows\system32\nsemail-agent.exe");
+        if rights == Rights::User {
+            command.arg(LIMITED);
+        }
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| format!("Wine: {error}"))?;
         let input = child.stdin.take();
@@ -72,12 +85,18 @@ impl Agent {
             waiting,
             next: AtomicU32::new(1),
             process: 0,
+            rights,
         };
         let process = agent.ask(Order::Identify, |message| message);
         agent.process = process
             .map_err(|Gone| "a program under Wine did not start")?
             .number();
         Ok(agent)
+    }
+
+    /// What it may do.
+    pub const fn rights(&self) -> Rights {
+        self.rights
     }
 
     /// Its number in Windows.

@@ -3,9 +3,9 @@
 use std::{fs, path::Path};
 
 use nsemail_agent::Order;
-use nt_sim::inf::{self, Package};
+use nt_sim::inf::{self, Package, ServiceEntry};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Gone};
 
 /// The INF files, in `inf/`.
 pub const FILES: [&str; 2] = ["nsemail_provider.inx", "nsemail_client.inx"];
@@ -28,26 +28,35 @@ pub fn read(folder: &Path) -> Result<Vec<Package>, String> {
     FILES.into_iter().map(package).collect()
 }
 
+fn gone(Gone: Gone) -> String {
+    "the program that installs is gone".to_owned()
+}
+
+/// Makes a service, unless it is there.
+pub fn create(agent: &Agent, service: &ServiceEntry, group: &str) -> Result<(), String> {
+    let image = format!(r"C:\windows\system32\drivers\{}", service.binary);
+    let created = agent
+        .ask(Order::CreateService, |message| {
+            message
+                .text(&service.name)
+                .text(&service.display_name)
+                .text(&image)
+                .text(group)
+                .number(service.start_type)
+                .number(service.error_control)
+        })
+        .map_err(gone)?
+        .number();
+    if created != 0 && created != SERVICE_EXISTS {
+        return Err(format!("{} cannot be installed: error {created}", service.name));
+    }
+    Ok(())
+}
+
 /// Makes the services as they are on a fresh machine; whatever values are there already go.
 pub fn install(agent: &Agent, packages: &[Package]) -> Result<(), String> {
-    let gone = |_| "the program that installs is gone".to_owned();
     for service in packages.iter().flat_map(|package| &package.services) {
-        let image = format!(r"C:\windows\system32\drivers\{}", service.binary);
-        let created = agent
-            .ask(Order::CreateService, |message| {
-                message
-                    .text(&service.name)
-                    .text(&service.display_name)
-                    .text(&image)
-                    .text(GROUP)
-                    .number(service.start_type)
-                    .number(service.error_control)
-            })
-            .map_err(gone)?
-            .number();
-        if created != 0 && created != SERVICE_EXISTS {
-            return Err(format!("{} cannot be installed: error {created}", service.name));
-        }
+        create(agent, service, GROUP)?;
         let key = format!(r"SYSTEM\CurrentControlSet\Services\{}", service.name);
         let parameters = format!(r"{key}\Parameters");
         // There may be none.

@@ -17,11 +17,11 @@ use nsemail_contract::{
     WsaCode,
     wire::{ReplyWriter, Tail},
 };
-use nt_sim::inf::Package;
+use nt_sim::inf::{Package, ServiceEntry};
 use scenarios::kernel::{Access, Answer, Call, Driver, Handle, Hold, Kernel, Process, Service, Who, Win32};
 
 use crate::{
-    agent::{Agent, Gone, receive},
+    agent::{Agent, Gone, Rights, receive},
     install,
     prefix::Prefix,
 };
@@ -58,7 +58,7 @@ pub fn prepare(prefix: &Prefix) -> Result<(), String> {
         .chain([0])
         .flat_map(u16::to_le_bytes)
         .collect();
-    let agent = Agent::start(prefix)?;
+    let agent = Agent::start(prefix, Rights::Administrator)?;
     let set = agent.ask(Order::SetValue, |message| {
         let message = message.text(r"SYSTEM\CurrentControlSet\Control");
         message.text("ServicesPipeTimeout").number(REG_SZ).bytes(&value)
@@ -86,7 +86,7 @@ impl Machine {
     pub fn resume(prefix: &Arc<Prefix>) -> Result<Self, String> {
         Ok(Self {
             prefix: Arc::clone(prefix),
-            system: Arc::new(Agent::start(prefix)?),
+            system: Arc::new(Agent::start(prefix, Rights::Administrator)?),
             idle: Arc::default(),
             stopping: Mutex::default(),
         })
@@ -120,10 +120,32 @@ impl Machine {
         install::install(&self.system, packages)
     }
 
+    /// Starts the driver that calls what the model of the framework does not have.
+    pub fn start_probe(&self) -> Result<(), Win32> {
+        const NO_GROUP: &str = "";
+        let probe = ServiceEntry {
+            name: "probe".to_owned(),
+            display_name: "A driver that asks for too much".to_owned(),
+            start_type: 3,
+            error_control: 1,
+            binary: "probe.sys".to_owned(),
+            start_now: false,
+            registry: Vec::new(),
+        };
+        install::create(&self.system, &probe, NO_GROUP).expect("a service can be made");
+        let started = self
+            .system
+            .ask(Order::StartService, |message| message.text(&probe.name));
+        check(started.expect("service control works").number())
+    }
+
     /// A program that has nothing else to do.
-    fn agent(&self) -> Agent {
-        let idle = lock(&self.idle).pop();
-        idle.unwrap_or_else(|| Agent::start(&self.prefix).expect("a program starts"))
+    fn agent(&self, rights: Rights) -> Agent {
+        let mut all = lock(&self.idle);
+        let found = all.iter().position(|agent| agent.rights() == rights);
+        let idle = found.map(|found| all.swap_remove(found));
+        drop(all);
+        idle.unwrap_or_else(|| Agent::start(&self.prefix, rights).expect("a program starts"))
     }
 
     fn ask_service(&self, order: Order, driver: Driver) -> Reader {
@@ -156,7 +178,7 @@ impl Kernel for Machine {
         let waits = format!("KMDF: the unload of {} waits", driver.service());
         let start = Instant::now();
         // Service control answers when the driver is unloaded, so nobody else may need the one who asks.
-        let agent = self.agent();
+        let agent = self.agent(Rights::Administrator);
         let (_, answer) = agent
             .order(Order::StopService, |message| message.text(driver.service()))
             .expect("service control works");
@@ -200,9 +222,13 @@ impl Kernel for Machine {
         }
     }
 
-    fn process(&self, _who: Who) -> Box<dyn Process> {
+    fn process(&self, who: Who) -> Box<dyn Process> {
+        let rights = match who {
+            Who::System | Who::Administrator => Rights::Administrator,
+            Who::User => Rights::User,
+        };
         Box::new(Program(Arc::new(Lease {
-            agent: Some(self.agent()),
+            agent: Some(self.agent(rights)),
             killed: Mutex::new(false),
             idle: Arc::clone(&self.idle),
             system: Arc::clone(&self.system),

@@ -6,28 +6,44 @@ use std::{
     time::Duration,
 };
 
-use nsemail_contract::WsaCode;
+use nsemail_contract::{WsaCode, wire::CounterKind};
 use scenarios::kernel::{Access, Driver, Kernel, Service, Who};
 
 use crate::{machine::Machine, prefix};
 
-/// A scenario, on a fresh machine; it gives back the machine that it leaves.
-pub type Scenario = fn(Arc<Machine>) -> Arc<Machine>;
+/// A scenario.
+#[derive(Clone, Copy)]
+pub struct Scenario {
+    /// Its name.
+    pub name: &'static str,
+    /// Runs it on a fresh machine; gives back the machine that it leaves.
+    pub run: fn(Arc<Machine>) -> Arc<Machine>,
+    /// What is to be in the log, and would otherwise be an alarm.
+    pub alarm: Option<&'static str>,
+}
 
 /// The scenarios.
-pub const SCENARIOS: [(&str, Scenario); 3] = [
-    (
-        "wine::the_tool_registers_and_looks_up_from_several_processes_at_once",
-        tool,
-    ),
-    (
-        "wine::a_stop_waits_for_the_last_handle_and_the_device_works_until_then",
-        pending_stop,
-    ),
-    (
-        "wine::what_was_acknowledged_is_there_after_a_power_failure_in_the_middle_of_a_flush",
-        power_failure,
-    ),
+pub const SCENARIOS: [Scenario; 4] = [
+    Scenario {
+        name: "wine::the_tool_registers_and_looks_up_from_several_processes_at_once",
+        run: tool,
+        alarm: None,
+    },
+    Scenario {
+        name: "wine::a_stop_waits_for_the_last_handle_and_the_device_works_until_then",
+        run: pending_stop,
+        alarm: None,
+    },
+    Scenario {
+        name: "wine::what_was_acknowledged_is_there_after_a_power_failure_in_the_middle_of_a_flush",
+        run: power_failure,
+        alarm: None,
+    },
+    Scenario {
+        name: "wine::a_driver_that_calls_what_the_model_does_not_have_ends_and_the_function_is_named",
+        run: unsupported_function,
+        alarm: Some("STOP: a driver calls KMDF function 13, WdfCollectionCreate,"),
+    },
 ];
 
 /// How long the tool may take.
@@ -125,7 +141,28 @@ fn pending_stop(machine: Arc<Machine>) -> Arc<Machine> {
     kernel.wait_until_stopped(Driver::Client);
     kernel.start(Driver::Client).expect("it starts again");
     kernel.wait_until_attached();
-    assert_eq!(kernel.user().look_up(NAME).expect("the name is found"), ADDRESSES);
+
+    let administrator = kernel.program(Who::Administrator).open_admin();
+    assert_eq!(kernel.stop(Driver::Provider), Ok(Service::StopPending));
+    assert_eq!(administrator.counted(CounterKind::OBJECTS), 1, "the device works");
+    let user = kernel.user();
+    assert_eq!(
+        user.look_up(NAME).expect("the names are there until then"),
+        ADDRESSES
+    );
+    drop(administrator);
+    kernel.wait_until_stopped(Driver::Provider);
+    assert_eq!(user.look_up(NAME), Err(WsaCode::WSASERVICE_NOT_FOUND));
+    kernel.start(Driver::Provider).expect("it starts again");
+    kernel.wait_until_attached();
+    assert_eq!(user.look_up(NAME).expect("the name is found"), ADDRESSES);
+    drop(user);
+    machine
+}
+
+fn unsupported_function(machine: Arc<Machine>) -> Arc<Machine> {
+    // In a process of its own: with it goes all that is in it.
+    assert_ne!(machine.start_probe(), Ok(()), "nothing runs on after that");
     machine
 }
 

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
+    os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -10,12 +11,13 @@ use std::{
 };
 
 /// The images that are put where drivers are.
-const DRIVERS: [&str; 5] = [
+const DRIVERS: [&str; 6] = [
     "nsemail_provider.sys",
     "nsemail_client.sys",
     "netio.sys",
     "wdfldr.sys",
     "ntcompat.sys",
+    "probe.sys",
 ];
 /// The programs.
 const PROGRAMS: [&str; 2] = ["nsemail.exe", "nsemail-agent.exe"];
@@ -133,6 +135,37 @@ impl Prefix {
                 let _ = wait(&mut child, ENDING);
             }
         }
+    }
+}
+
+impl Prefix {
+    /// The processes of the prefix that still run, as `number name`. There are none after
+    /// [`end_all`](Self::end_all), unless it failed.
+    pub fn processes(&self) -> Vec<String> {
+        let mine = [b"WINEPREFIX=", self.root.as_os_str().as_bytes()].concat();
+        let Ok(processes) = fs::read_dir("/proc") else {
+            return Vec::new();
+        };
+        processes
+            .flatten()
+            .filter(|process| {
+                // Nothing can be read of those of others, nor of one that has ended and waits for its parent.
+                let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+                environment
+                    .split(|byte| *byte == 0)
+                    .any(|variable| variable == mine)
+            })
+            .map(|process| {
+                let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+                format!("{} {}", process.file_name().to_string_lossy(), name.trim())
+            })
+            .collect()
+    }
+}
+
+impl Drop for Prefix {
+    fn drop(&mut self) {
+        self.end_all();
     }
 }
 

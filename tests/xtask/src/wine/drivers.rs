@@ -72,12 +72,7 @@ fn cargo(paths: &Paths, jobs: usize) -> Result<Command> {
         )
         .env("RC_x86_64_pc_windows_msvc", tools::RESOURCE_COMPILER)
         .env("CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_LINKER", tools::LINKER)
-        // Takes the place of the flags in .cargo/config.toml, so what is there is said again. All undefined symbols
-        // are named, not only the first twenty: each is a line that the table of imports lacks.
-        .env(
-            "RUSTFLAGS",
-            "-Ctarget-feature=+crt-static -Clink-arg=/errorlimit:0",
-        );
+        .env("RUSTFLAGS", tools::IMAGE_FLAGS);
     if let Some(libclang) = tools::libclang() {
         cargo.env("LIBCLANG_PATH", libclang);
     }

@@ -34,8 +34,8 @@ impl Import {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(usize);
 
-/// The versions that functions of the table may be from. What came later is none of them.
-const VERSIONS: [&str; 7] = [
+/// The versions that a function of the table can be from.
+const VERSIONS: [&str; 9] = [
     "Windows 2000",
     "Windows Vista",
     "Windows 8",
@@ -43,6 +43,8 @@ const VERSIONS: [&str; 7] = [
     "Windows 10 1803",
     "Windows 10 1809",
     "Windows 10 2004",
+    "Windows Server 2022",
+    "Windows 11",
 ];
 
 impl Version {
@@ -52,7 +54,7 @@ impl Version {
     }
 
     /// The oldest Windows that the drivers are for.
-    pub const OLDEST_SUPPORTED: Self = Self(VERSIONS.len() - 1);
+    pub const OLDEST_SUPPORTED: Self = Self(6);
 
     fn parse(name: &str) -> Option<Self> {
         VERSIONS.iter().position(|known| *known == name).map(Self)
@@ -75,9 +77,12 @@ pub fn table(paths: &Paths) -> Result<Vec<Import>> {
     Ok(imports)
 }
 
-fn parse(text: &str) -> Result<Vec<Import>> {
-    let mut imports = Vec::<Import>::new();
-    for line in lines(text) {
+impl Import {
+    /// Reads a line of the table.
+    ///
+    /// # Errors
+    /// When it is not understood.
+    pub fn parse(line: &str) -> Result<Self> {
         let columns = line.split('\t').collect::<Vec<_>>();
         let &[name, image, since, page] = columns.as_slice() else {
             bail!("not four columns: {line}");
@@ -88,16 +93,24 @@ fn parse(text: &str) -> Result<Vec<Import>> {
                 VERSIONS.join(", ")
             );
         };
-        if imports.iter().any(|known| known.name == name) {
-            bail!("{name} is there twice");
-        }
-        imports.push(Import {
+        Ok(Self {
             name: name.to_owned(),
             image: image.to_owned(),
             since,
             page: page.to_owned(),
             here: None,
-        });
+        })
+    }
+}
+
+fn parse(text: &str) -> Result<Vec<Import>> {
+    let mut imports = Vec::<Import>::new();
+    for line in lines(text) {
+        let import = Import::parse(line)?;
+        if imports.iter().any(|known| known.name == import.name) {
+            bail!("{} is there twice", import.name);
+        }
+        imports.push(import);
     }
     Ok(imports)
 }
@@ -129,9 +142,29 @@ mod tests {
     #[test]
     fn a_line_that_is_not_understood_is_refused() {
         assert!(parse("a\tb\tWindows 8").is_err());
-        assert!(parse("a\tb\tWindows 11\tpage").is_err());
+        assert!(parse("a\tb\tWindows 12\tpage").is_err());
         assert!(parse("a\tb\tWindows 8\tpage\na\tc\tWindows 8\tpage").is_err());
         assert!(parse("a\tb\tWindows 8\tpage\n# c\n").is_ok());
+    }
+
+    #[test]
+    fn the_table_has_only_what_the_oldest_windows_has_of_images_that_drivers_may_use() {
+        assert_eq!(Version::OLDEST_SUPPORTED.name(), "Windows 10 2004");
+        let table = table(&Paths::of_this_repository()).unwrap();
+        for Import {
+            name, image, since, ..
+        } in table
+        {
+            assert!(
+                since <= Version::OLDEST_SUPPORTED,
+                "{name} is from {}",
+                since.name()
+            );
+            assert!(
+                ["ntoskrnl.exe", "hal.dll", "netio.sys", "wdfldr.sys", "cng.sys"].contains(&image.as_str()),
+                "{name} is of {image}"
+            );
+        }
     }
 
     #[test]

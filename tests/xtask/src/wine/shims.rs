@@ -8,7 +8,8 @@ use crate::paths::Paths;
 use crate::wine::{toolchain, tools};
 
 const TARGET: &str = "x86_64-pc-windows-msvc";
-const MODULES: [&str; 3] = ["netio", "wdfldr", "ntcompat"];
+/// The modules, and a driver that shows what becomes of one that calls what they do not have.
+const MODULES: [&str; 4] = ["netio", "wdfldr", "ntcompat", "probe"];
 
 /// Builds the modules.
 ///
@@ -27,7 +28,7 @@ pub fn build(paths: &Paths, jobs: usize) -> Result<()> {
         .arg("--target-dir")
         .arg(paths.target())
         .env("CARGO_TARGET_X86_64_PC_WINDOWS_MSVC_LINKER", tools::LINKER)
-        .env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
+        .env("RUSTFLAGS", tools::IMAGE_FLAGS);
     command::run(&mut cargo)?;
     let built = paths.target().join(TARGET).join("release");
     for module in MODULES {

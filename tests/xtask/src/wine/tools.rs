@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use crate::command;
 use crate::wine::toolchain;
@@ -24,6 +24,11 @@ pub const ARCHIVER: &str = "llvm-ar-22";
 pub const RESOURCE_COMPILER: &str = "llvm-rc-22";
 /// Links the programs.
 pub const PROGRAM_LINKER: &str = "x86_64-w64-mingw32-gcc";
+
+/// The compiler's flags for images. They take the place of those in `.cargo/config.toml`, so what is there is said again.
+/// All undefined symbols are named, not only the first twenty: each is a line that the table of imports lacks. Everything
+/// is built with the same flags, so that the standard library is built once.
+pub const IMAGE_FLAGS: &str = "-Ctarget-feature=+crt-static -Clink-arg=/errorlimit:0";
 
 /// Something that is needed, and the packages to install for it.
 struct Need {
@@ -70,6 +75,9 @@ const NEEDS: &[Need] = &[
     },
 ];
 
+/// What makes apt-get wait for its lock, and try again when a download breaks off.
+const APT_OPTIONS: [&str; 4] = ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"];
+
 /// Makes sure that everything is there; installs what is missing if `install`.
 ///
 /// # Errors
@@ -79,22 +87,26 @@ pub fn require(install: bool) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let arguments = ["install", "--yes", "--no-install-recommends"];
-    let line = format!("apt-get {} {}", arguments.join(" "), missing.join(" "));
+    // A fresh machine has no lists of packages, or old ones; a busy one may hold the lock for a while.
+    let update = [&APT_OPTIONS[..], &["update"]].concat();
+    let packages = ["install", "--yes", "--no-install-recommends"];
+    let packages = [&APT_OPTIONS[..], &packages, &missing].concat();
     if !install {
         bail!(
-            "tools are missing. On Debian 12, as root:\n\n    {line}\n\nor have it done: cargo xtask wine build --install"
+            "tools are missing. On Debian 12, as root:\n\n    apt-get {}\n    apt-get {}\n\nor have it done: cargo xtask wine \
+             build --install",
+            update.join(" "),
+            packages.join(" ")
         );
     }
-    let mut apt_get = if is_root()? {
-        Command::new("apt-get")
-    } else {
-        let mut sudo = Command::new("sudo");
-        sudo.arg("apt-get");
-        sudo
-    };
-    apt_get.env("DEBIAN_FRONTEND", "noninteractive");
-    command::run(apt_get.args(arguments).args(&missing))?;
+    for arguments in [update, packages] {
+        command::run(apt_get()?.args(arguments)).with_context(|| {
+            format!(
+                "these packages are needed and were not installed: {}",
+                missing.join(" ")
+            )
+        })?;
+    }
     let still = self::missing();
     if !still.is_empty() {
         bail!(
@@ -111,6 +123,18 @@ fn missing() -> Vec<&'static str> {
         .filter(|need| !(need.present)())
         .flat_map(|need| need.packages.iter().copied())
         .collect()
+}
+
+fn apt_get() -> Result<Command> {
+    let mut apt_get = if is_root()? {
+        Command::new("apt-get")
+    } else {
+        let mut sudo = Command::new("sudo");
+        sudo.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+        sudo
+    };
+    apt_get.env("DEBIAN_FRONTEND", "noninteractive");
+    Ok(apt_get)
 }
 
 fn is_root() -> Result<bool> {

@@ -18,6 +18,7 @@ mod panic;
 mod platform;
 mod print;
 mod thread;
+pub mod wdf;
 
 pub use cell::Lazy;
 pub use heap::Heap;

@@ -1,34 +1,17 @@
 //! The module's two exports, and the unload routine that every driver of the framework has.
 
 use alloc::{string::String, sync::Arc};
-use core::ffi::c_void;
-
 use kmdf_model::{DriverId, types::PWDF_DRIVER_GLOBALS};
 use sim_platform::{
     Event,
     nt::{NTSTATUS, PDRIVER_OBJECT, PUNICODE_STRING, STATUS_SUCCESS, UNICODE_STRING},
 };
-use wine_kernel::log;
+use wine_kernel::{log, wdf::BindInfo};
 
 use crate::{
     state::kmdf,
     table::{LENGTH, TABLE},
 };
-
-/// What a driver asks for, by the library that its image is linked with.
-#[repr(C)]
-struct BindInfo {
-    size: u32,
-    component: *const u16,
-    major: u32,
-    minor: u32,
-    build: u32,
-    function_count: u32,
-    function_table: *mut *const c_void,
-    module: *mut c_void,
-}
-
-const _: () = assert!(core::mem::offset_of!(BindInfo, function_table) == 32);
 
 /// `STATUS_REVISION_MISMATCH`
 const REVISION_MISMATCH: NTSTATUS = 0xC000_0059_u32.cast_signed();

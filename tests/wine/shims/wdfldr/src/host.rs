@@ -76,6 +76,12 @@ impl WineHost {
         self.state(|state| state.devices.get(&device).map(|device| device.id))
     }
 
+    /// Who may open a device.
+    pub fn security(&self, device: DeviceObject) -> Vec<u16> {
+        self.state(|state| state.devices.get(&device).map(|device| device.security.clone()))
+            .unwrap_or_default()
+    }
+
     /// Takes note of a file that is about to be opened, unless its driver is being unloaded; names
     /// the request.
     pub fn admit_open(&self, device: DeviceObject, file: FileId, irp: *mut Irp) -> Option<IrpId> {
@@ -144,7 +150,6 @@ impl Host for WineHost {
         let object = object.ok_or(STATUS_NO_SUCH_DEVICE)?;
         let mut name = nt::counted(spec.name.unwrap_or_default());
         let mut device = ptr::null_mut();
-        // Wine has no access control for devices; who runs the test may use them.
         // SAFETY: the driver object is that of a loaded driver; name and out parameter are valid.
         let status = unsafe {
             nt::IoCreateDevice(
@@ -174,7 +179,9 @@ impl Host for WineHost {
                     id: spec.device,
                     driver: spec.driver,
                     name: spec.name.unwrap_or_default().to_vec(),
+                    security: spec.sddl.to_vec(),
                     files: BTreeSet::new(),
+                    closing: BTreeSet::new(),
                 },
             )
         });

@@ -14,6 +14,7 @@ use sim_platform::nt::{
 use wine_kernel::nt::{self, Irp, StackLocation};
 
 use crate::{
+    access::{self, Access},
     host::WineHost,
     state::{Pending, State, kmdf},
 };
@@ -22,9 +23,15 @@ use crate::{
 const PENDING: NTSTATUS = 0x103;
 const USER_MODE: i8 = 1;
 
-/// A control code of this module's own, which no driver sees: it answers what the driver answered when the
-/// file was opened. Wine lets every opening succeed, and brings it to the driver afterwards.
+/// Control codes of this module's own, which no driver sees. With them a program does for Wine's I/O manager what that
+/// of Windows does by itself.
+///
+/// Wine lets every opening succeed, and brings it to the driver afterwards. This one answers what the driver answered
+/// when the file was opened, or that the caller has not the access to the device that it wants: the number in the input,
+/// 1 to read, 3 to read and write.
 const WAS_OPENED: u32 = 0x0022_3FFC;
+/// Wine brings no `IRP_MJ_CLEANUP`. This one says that the last handle is about to be closed.
+const IS_CLOSING: u32 = 0x0022_3FF8;
 
 /// The functions of a driver object that lead here.
 pub const MAJOR_FUNCTIONS: [u32; 4] = [IRP_MJ_CREATE, IRP_MJ_CLOSE, IRP_MJ_CLEANUP, IRP_MJ_DEVICE_CONTROL];
@@ -70,10 +77,19 @@ pub unsafe extern "C" fn dispatch(device: *mut nt::DeviceObject, irp: *mut Irp) 
     let object = DeviceObject(device.addr());
     let file = FileId(request.FileObject.addr());
     let major = u32::from(request.MajorFunction);
-    let opened = kmdf().host().state(|state| state.opened(object, file));
-    if major == IRP_MJ_DEVICE_CONTROL && (request.IoControlCode == WAS_OPENED || opened < 0) {
-        finish(irp, opened, 0);
-        return opened;
+    if major == IRP_MJ_DEVICE_CONTROL {
+        let mut status = kmdf().host().state(|state| state.opened(object, file));
+        let is_ours = matches!(request.IoControlCode, WAS_OPENED | IS_CLOSING);
+        if status >= 0 && request.IoControlCode == WAS_OPENED {
+            status = access::check(&kmdf().host().security(object), wanted(irp, request));
+        }
+        if is_ours || status < 0 {
+            if request.IoControlCode == IS_CLOSING {
+                cleanup(object, file);
+            }
+            finish(irp, status, 0);
+            return status;
+        }
     }
     let Some(id) = kmdf().host().device_id(object) else {
         finish(irp, STATUS_NO_SUCH_DEVICE, 0);
@@ -83,15 +99,14 @@ pub unsafe extern "C" fn dispatch(device: *mut nt::DeviceObject, irp: *mut Irp) 
         IRP_MJ_CREATE => create(id, object, irp, request, file),
         IRP_MJ_DEVICE_CONTROL => device_control(id, irp, request, file),
         IRP_MJ_CLOSE => {
-            // Wine brings no IRP_MJ_CLEANUP, which on Windows comes with the last handle.
-            kmdf().cleanup(id, file);
+            cleanup(object, file);
             kmdf().close(id, file);
             kmdf().host().forget_file(object, file);
             finish(irp, STATUS_SUCCESS, 0);
             STATUS_SUCCESS
         }
         IRP_MJ_CLEANUP => {
-            // Close does what is to be done.
+            cleanup(object, file);
             finish(irp, STATUS_SUCCESS, 0);
             STATUS_SUCCESS
         }
@@ -100,6 +115,25 @@ pub unsafe extern "C" fn dispatch(device: *mut nt::DeviceObject, irp: *mut Irp) 
             STATUS_INVALID_DEVICE_REQUEST
         }
     }
+}
+
+/// Tells the framework that the last handle of a file is closed, once.
+fn cleanup(device: DeviceObject, file: FileId) {
+    let host = kmdf().host();
+    if host.state(|state| state.begin_close(device, file))
+        && let Some(id) = host.device_id(device)
+    {
+        kmdf().cleanup(id, file);
+    }
+}
+
+/// The access that the caller of [`WAS_OPENED`] wants; none is read access.
+fn wanted(irp: *mut Irp, request: &StackLocation) -> Access {
+    // SAFETY: the packet is ours until it is completed.
+    let input: *const u8 = unsafe { (*irp).SystemBuffer }.cast();
+    // SAFETY: a buffer of a packet is as long as its input.
+    let write = request.InputBufferLength > 0 && !input.is_null() && unsafe { input.read() } & 2 != 0;
+    if write { Access::ReadWrite } else { Access::Read }
 }
 
 fn create(

@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+mod access;
 mod bind;
 mod host;
 mod irp;

@@ -65,8 +65,12 @@ pub struct Device {
     pub id: DeviceId,
     pub driver: DriverId,
     pub name: Vec<u16>,
+    /// Who may open it, in the security descriptor definition language.
+    pub security: Vec<u16>,
     /// Files that are open, or are being opened.
     pub files: BTreeSet<FileId>,
+    /// Those of them whose last handle is closed.
+    pub closing: BTreeSet<FileId>,
 }
 
 /// A request that the framework has.
@@ -128,11 +132,18 @@ impl State {
         self.refused.get(&(device, file)).copied().unwrap_or_default()
     }
 
+    /// Takes note that the last handle of a file is closed; tells whether that was news.
+    pub fn begin_close(&mut self, device: DeviceObject, file: FileId) -> bool {
+        let device = self.devices.get_mut(&device);
+        device.is_some_and(|device| device.files.contains(&file) && device.closing.insert(file))
+    }
+
     /// Forgets a file; the event to set if its driver waits for that.
     pub fn forget_file(&mut self, device: DeviceObject, file: FileId) -> Option<Arc<KernelEvent>> {
         self.refused.remove(&(device, file));
         let device = self.devices.get_mut(&device)?;
         device.files.remove(&file);
+        device.closing.remove(&file);
         let driver = device.driver;
         self.driver(driver).map(|driver| Arc::clone(&driver.closed))
     }

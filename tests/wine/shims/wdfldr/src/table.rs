@@ -15,14 +15,12 @@ type Entry = unsafe extern "C" fn();
 /// How many functions KMDF 1.31 has.
 pub const LENGTH: usize = 458;
 
-/// `STATUS_NOT_IMPLEMENTED`
-const NOT_IMPLEMENTED: NTSTATUS = 0xC000_0002_u32.cast_signed();
-
-/// Stands for function `PLACE`, which the model does not have.
-extern "C" fn unsupported<const PLACE: usize>() -> NTSTATUS {
+/// Stands for function `PLACE`, which the model does not have. Not every function can answer that it failed, so this is
+/// the end, as a bug check is.
+extern "C" fn unsupported<const PLACE: usize>() {
     let name = NAMES.get(PLACE).copied().unwrap_or_default();
-    log!("KMDF VIOLATION: function {PLACE}, {name}, is not in the model of KMDF; it fails");
-    NOT_IMPLEMENTED
+    log!("STOP: a driver calls KMDF function {PLACE}, {name}, which the model of KMDF does not have");
+    wine_kernel::nt::stop()
 }
 
 macro_rules! all {
@@ -34,7 +32,7 @@ macro_rules! all {
         const NOTHING: [Entry; LENGTH] = [$(
             // SAFETY: a function pointer is as good as another as long as it is only called with its
             // own type; this one takes nothing, so whatever the caller passes is left alone.
-            unsafe { mem::transmute::<extern "C" fn() -> NTSTATUS, Entry>(unsupported::<$place>) }
+            unsafe { mem::transmute::<extern "C" fn(), Entry>(unsupported::<$place>) }
         ),*];
     };
 }
