@@ -124,11 +124,9 @@ impl Sample {
     /// What the checks find, but for those of version and stack.
     fn faults(&self) -> Vec<String> {
         let bytes = self.bytes();
-        let map = format!(
-            " 0001:00000000  {}  {:016x}  a.obj\n",
-            self.entry,
-            BASE + u64::from(CODE)
-        );
+        let symbol = |name, offset| format!(" 0001:00000000  {name}  {:016x}  a.obj\n", BASE + offset);
+        let code = u64::from(CODE);
+        let map = [symbol(self.entry, code), symbol(self.function, code + 0x10)].concat();
         let image = Image {
             name: "sample.sys".to_owned(),
             file: PeFile64::parse(&*bytes).unwrap(),
