@@ -79,6 +79,43 @@ fn every_section_of_an_inf_file_is_reached() {
 }
 
 #[test]
+fn an_inf_file_has_the_sections_of_a_primitive_package_and_of_a_driver_of_the_framework() {
+    for (_, service, text) in PACKAGES {
+        let inf = Inf::parse(text).unwrap();
+        for section in [
+            "Version",
+            "DestinationDirs",
+            "SourceDisksNames",
+            "SourceDisksFiles",
+            "DefaultInstall.NT$ARCH$",
+            "DefaultInstall.NT$ARCH$.Services",
+            "DefaultInstall.NT$ARCH$.Wdf",
+            "Strings",
+        ] {
+            assert!(inf.section(section).is_some(), "{service} has no [{section}]");
+        }
+        let destinations = &inf.section("DestinationDirs").unwrap().entries;
+        assert!(
+            destinations.iter().all(|entry| entry.field(0) == "13"),
+            "{service}"
+        );
+        let install = inf.section("Service_Inst").unwrap();
+        for (key, value) in [
+            ("ServiceType", "1"),
+            ("StartType", "3"),
+            ("ErrorControl", "1"),
+            ("ServiceBinary", &format!(r"%13%\{service}.sys")),
+        ] {
+            assert_eq!(install.entry(key).unwrap().field(0), value, "{service}: {key}");
+        }
+        assert!(
+            text.is_ascii(),
+            "{service}: InfVerif takes no other text without a byte order mark"
+        );
+    }
+}
+
+#[test]
 fn every_string_of_an_inf_file_is_used() {
     for (_, service, text) in PACKAGES {
         for entry in &parsed(text).section("Strings").unwrap().entries {
