@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use windows_sys::Win32::{
@@ -133,6 +134,7 @@ impl Devices {
         if self.open.values().filter(|other| other.file == file).count() == 1 {
             // If the driver is gone there is nobody to tell.
             self.send(OWN_TOKEN, handle, IS_CLOSING, Vec::new(), 0).wait();
+            self.let_calls_end(self.handle(handle));
         }
         let Some(Open { handle, .. }) = self.open.remove(&handle) else {
             return ERROR_INVALID_HANDLE;
@@ -142,6 +144,17 @@ impl Devices {
             last_error()
         } else {
             0
+        }
+    }
+
+    /// Gives Wine time to bring back the calls that a driver ends because their handle is closed. On Windows they have
+    /// ended when its closing returns.
+    fn let_calls_end(&self, handle: HANDLE) {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let start = Instant::now();
+        let under_way = |call: &Arc<Call>| call.handle == handle && !call.has_ended();
+        while self.calls.values().any(under_way) && start.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(2));
         }
     }
 
@@ -223,12 +236,7 @@ impl Devices {
 
     /// Tells whether a request has ended.
     pub fn has_ended(&self, token: u32) -> bool {
-        const STATUS_PENDING: usize = 0x103;
-        self.calls.get(&token).is_none_or(|call| {
-            // SAFETY: the structure stays for ever; the system writes this member last.
-            let status = unsafe { (&raw const (*call.overlapped).Internal).read_volatile() };
-            call.failed.is_some() || status != STATUS_PENDING
-        })
+        self.calls.get(&token).is_none_or(|call| call.has_ended())
     }
 }
 
@@ -242,6 +250,13 @@ pub fn when_ended(call: Arc<Call>, then: impl FnOnce(Outcome) + Send + 'static) 
 }
 
 impl Call {
+    fn has_ended(&self) -> bool {
+        const STATUS_PENDING: usize = 0x103;
+        // SAFETY: the structure stays for ever; the system writes this member last.
+        let status = unsafe { (&raw const (*self.overlapped).Internal).read_volatile() };
+        self.failed.is_some() || status != STATUS_PENDING
+    }
+
     /// Waits for the end; called once.
     fn wait(&self) -> Outcome {
         let mut returned = 0;

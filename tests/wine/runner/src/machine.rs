@@ -34,6 +34,8 @@ const INTERVAL: Duration = Duration::from_millis(5);
 /// is pending if it still does after this.
 const GRACE: Duration = Duration::from_millis(400);
 
+/// How long Wine may take to tell a driver that a request is cancelled.
+const HEARING: Duration = Duration::from_secs(10);
 /// How long what was held may take to go on.
 const RELEASE: Duration = Duration::from_secs(2);
 /// `ERROR_SERVICE_DATABASE_LOCKED`
@@ -389,9 +391,16 @@ struct Sent {
 
 impl Call for Sent {
     fn cancel(&self) -> bool {
-        self.lease
+        let cancelled = self
+            .lease
             .ask(Order::Cancel, |message| message.number(self.token))
-            .is_ok_and(|mut answer| answer.number() != 0)
+            .is_ok_and(|mut answer| answer.number() != 0);
+        // The I/O manager of Windows has called the driver by now; Wine is about to.
+        let start = Instant::now();
+        while cancelled && !self.is_complete() && start.elapsed() < HEARING {
+            thread::sleep(INTERVAL);
+        }
+        cancelled
     }
 
     fn is_complete(&self) -> bool {
