@@ -36,10 +36,14 @@ fn text(path: &str) -> String {
 /// The scripts of `tests/windows` by name.
 fn scripts() -> BTreeMap<String, String> {
     let folder = fs::read_dir(root().join("tests/windows")).unwrap();
-    let names = folder.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    names
-        .filter(|name| name.ends_with(".ps1") || name.ends_with(".psm1"))
-        .map(|name| {
+    let paths = folder.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "ps1" || extension == "psm1")
+        })
+        .map(|path| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
             let script = text(&format!("tests/windows/{name}"));
             (name, script)
         })
