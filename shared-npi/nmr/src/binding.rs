@@ -130,22 +130,44 @@ impl<R: Role> Context<R> {
         self.abandoned.load(Ordering::Acquire)
     }
 
-    /// Puts a context on its registration's list of abandoned ones.
+    /// Bars calls on a binding that the client fails after the provider has accepted, and puts its context on
+    /// the registration's list of abandoned ones, unless NMR has begun to detach it: then NMR cleans it up.
     ///
     /// # Safety
-    /// The context is alive, not on the list, and its rundown is closed.
-    pub(crate) unsafe fn abandon(context: NonNull<Self>, list: &AtomicPtr<Self>) {
-        // SAFETY: alive, as the caller says; the list frees it only when no attach runs.
+    /// `context` is that of the reference, which was never opened, and this is called once.
+    pub(crate) unsafe fn abandon(reference: &BindingRef<R>, context: NonNull<Self>, list: &AtomicPtr<Self>) {
+        let slot = reference.slot();
+        if !slot.rundown.enter_early() {
+            return;
+        }
+        // SAFETY: entered, so the context is alive until this leaves; after that, if it is on the list, which
+        // frees it only when no attach runs.
         let this = unsafe { context.as_ref() };
+        // Before the rundown is begun: a detach that comes after that finds it begun and is done, and the
+        // cleanup that follows has to see this.
         this.abandoned.store(true, Ordering::Release);
+        if !slot.rundown.begin() {
+            // A detach came in between, and is pending for as long as this has not left.
+            this.abandoned.store(false, Ordering::Release);
+            let handle = slot.handle;
+            if slot.rundown.leave() {
+                // SAFETY: the rundown answers true once, after the thunk of a detach had left.
+                unsafe { R::detach_complete(handle) };
+            }
+            return;
+        }
         let mut head = list.load(Ordering::Relaxed);
         loop {
             this.next.store(head, Ordering::Relaxed);
             match list.compare_exchange_weak(head, context.as_ptr(), Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => return,
+                Ok(_) => break,
                 Err(actual) => head = actual,
             }
         }
+        // What was entered early and what `begin` entered. Nobody waits for this rundown: a detach callback that
+        // may still come finds it begun.
+        let _ = slot.rundown.leave();
+        let _ = slot.rundown.leave();
     }
 
     /// Frees a list of abandoned contexts.

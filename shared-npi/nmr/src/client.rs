@@ -271,10 +271,9 @@ impl<'o, C: Client> ClientAccepted<'o, C> {
     /// NMR then takes the provider's half back, as the provider's detach, but says nothing to
     /// the client. The binding value is therefore kept until the client is deregistered.
     pub fn abandon(self, reason: Decline) -> ClientAttach<'o, C> {
-        self.reference.close();
-        // SAFETY: alive, as no cleanup has run for a client that has not attached; just
-        // closed; and there is only one `ClientAccepted` to come here.
-        unsafe { Context::abandon(self.context, self.registration.abandoned()) };
+        // SAFETY: the context is that of the reference, which only `attached` opens; and there is only one
+        // `ClientAccepted` to come here.
+        unsafe { Context::abandon(&self.reference, self.context, self.registration.abandoned()) };
         ClientAttach::declined(reason.status())
     }
 }

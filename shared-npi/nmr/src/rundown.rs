@@ -97,7 +97,8 @@ impl Rundown {
     /// caller to [`Self::leave`] once.
     #[must_use]
     pub fn begin(&self) -> bool {
-        let mut state = self.state.load(Ordering::Relaxed);
+        // Who finds it begun sees what was written before it was; see `Context::abandon`.
+        let mut state = self.state.load(Ordering::Acquire);
         loop {
             if state & DETACHING != 0 {
                 return false;
@@ -105,8 +106,8 @@ impl Rundown {
             match self.state.compare_exchange_weak(
                 state,
                 (state | DETACHING).wrapping_add(ONE),
+                Ordering::AcqRel,
                 Ordering::Acquire,
-                Ordering::Relaxed,
             ) {
                 Ok(_) => return true,
                 Err(actual) => state = actual,

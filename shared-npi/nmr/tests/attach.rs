@@ -2,9 +2,11 @@
 
 mod support;
 
+use std::sync::Mutex;
 use std::sync::atomic::Ordering::SeqCst;
 
-use nmr::{Decline, ModuleId, NtStatus};
+use nmr::{Decline, Deregistering, ModuleId, NtStatus, ProviderRegistration, ProviderRole};
+use nmr_model::Policy;
 use support::{
     Counting, DOUBLE, TELL_1, TELL_2, TestClient, TestProvider, Version, call, client_accepts,
     client_declines, config, drops, on_every_machine, on_machine, policies, provider_accepts,
@@ -191,6 +193,35 @@ fn a_client_may_fail_after_the_provider_has_accepted() {
     }
 }
 
+/// No registrar is known to detach a binding whose attach callback is on the stack; if one does, NMR cleans
+/// the client's context up, and the failure finds that it has nothing to keep any more.
+#[test]
+fn a_client_may_fail_although_it_was_detached_and_cleaned_up_already() {
+    static PROVIDER: Mutex<Option<ProviderRegistration<TestProvider>>> = Mutex::new(None);
+    static LEAVING: Mutex<Option<Deregistering<ProviderRole<TestProvider>>>> = Mutex::new(None);
+    let policy = Policy {
+        early_detach: true,
+        ..Policy::default()
+    };
+    let report = on_machine(policy, |passive| {
+        *PROVIDER.lock().unwrap() = Some(TestProvider::new(provider_accepts).register());
+        let client = TestClient::new(|client, offer| {
+            let accepted = offer.accept(client.binding(), Some(&TELL_1)).expect("accepted");
+            let provider = PROVIDER.lock().unwrap().take().expect("registered");
+            *LEAVING.lock().unwrap() = Some(provider.begin_deregister());
+            assert_eq!(drops(&client.dropped), 1, "cleaned up");
+            accepted.abandon(Decline::NotReady)
+        })
+        .register();
+        let leaving = LEAVING.lock().unwrap().take().expect("deregistered");
+        leaving.wait(passive);
+        let client = client.deregister(passive);
+        assert_eq!(drops(&client.dropped), 1);
+        assert_eq!(client.alloc.live(), 0);
+    });
+    assert_eq!(report.findings.len(), 1, "{report}");
+}
+
 #[test]
 fn a_dispatch_may_be_null_on_either_side() {
     on_every_machine(|passive| {
@@ -368,8 +399,6 @@ fn a_module_that_registers_again_is_offered_again() {
 
 #[test]
 fn another_module_may_be_registered_inside_an_attach() {
-    use std::sync::Mutex;
-
     static NESTED: Mutex<Vec<nmr::ProviderRegistration<TestProvider>>> = Mutex::new(Vec::new());
 
     fn attach<'o>(
