@@ -2,6 +2,7 @@
 
 mod counting;
 mod store;
+mod verifier;
 
 use anyhow::Result;
 use nsemail_benches::{Options, Report};
@@ -12,7 +13,7 @@ static MEMORY: counting::Counting = counting::Counting;
 /// A suite's name and what runs it.
 type Suite = (&'static str, fn(&Options, &mut Report) -> Result<()>);
 
-const SUITES: &[Suite] = &[("store", store::run)];
+const SUITES: &[Suite] = &[("store", store::run), ("verifier", verifier::run)];
 
 fn main() -> Result<()> {
     let options = Options::from_command_line();
