@@ -17,6 +17,7 @@ use std::{
 };
 
 use nsemail_contract::ids::{CLIENT_SERVICE, PROVIDER_SERVICE};
+use nsemail_probe::EmailProbe;
 use nt_sim::{
     DriverImage, Machine, MachineBuilder, Report, inf::InfError, scheduler::Scheduler, scm::Win32Error,
 };
@@ -172,6 +173,7 @@ impl Embedded {
             machine = machine.state_dir(folder);
         }
         let machine = machine
+            .probe(EmailProbe)
             .build()
             .map_err(|error| BootError::State(state_dir.unwrap_or_default(), error))?;
         for image in images() {

@@ -11,6 +11,7 @@ use nsemail_embedded::{Embedded, Options};
 use nt_sim::{
     files::Operation as FileOperation,
     io::{Access, FileHandle, Identity, PendingCall},
+    nmr::probe::calls_seen,
     ntstatus::NtStatus,
     scm::{ServiceState, StopOutcome},
 };
@@ -215,4 +216,24 @@ fn a_full_disk_refuses_registrations_and_look_ups_go_on() {
     machine.clear_faults();
     file.close();
     machine.shutdown().assert_clean();
+}
+
+/// The verifier's probe is between the drivers on every machine that has the verifier.
+#[test]
+fn calls_between_the_drivers_are_seen_and_none_breaks_a_rule() {
+    for verifier in [true, false] {
+        let machine = Embedded::boot(Options::new().verifier(verifier)).expect("both drivers start");
+        let file = machine
+            .process(Identity::Administrator)
+            .open(ids::CLIENT_PATH, Access::READ_WRITE)
+            .expect("an administrator opens the device");
+        assert_eq!(code(register(&file, NAME)), WsaCode::NO_ERROR);
+        drop(file);
+        // Startup, SetServiceEx, CompleteAsyncCall and Cleanup or ClientSessionRundown, if nothing else.
+        assert_eq!(calls_seen(machine.machine()) >= 4, verifier);
+        let report = machine.shutdown();
+        let unchecked = |number| report.unchecked.iter().any(|off| off.rule.number() == number);
+        assert_eq!([15, 23, 24, 25, 26, 27, 28, 39].map(unchecked), [!verifier; 8]);
+        report.assert_clean();
+    }
 }

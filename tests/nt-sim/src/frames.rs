@@ -70,6 +70,9 @@ fn enter(driver: &DriverName, callback: &'static str, contract: KIRQL, nmr: Opti
             depth: state.frames.borrow().len(),
             nmr,
         };
+        if entry.depth == 0 {
+            state.operation.set(thread::now());
+        }
         state.frames.borrow_mut().push(Frame {
             driver: driver.clone(),
             callback,

@@ -12,7 +12,9 @@ use std::{
 use sim_platform::ThreadId;
 
 use crate::{
-    DriverImage, DriverName, bugcheck, files, io, ke, nmr, ob, pool, ps, random, registry,
+    DriverImage, DriverName, bugcheck, files, io, ke,
+    nmr::{self, probe::ShadowTables},
+    ob, pool, ps, random, registry,
     scheduler::{self, Scheduler, Slot},
     scm,
     sync::StateLock,
@@ -39,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) seed: Option<u64>,
     /// How the registrar behaves where its documentation leaves that open.
     pub(crate) nmr_policy: nmr_model::Policy,
+    /// Whose calls the verifier sees.
+    pub(crate) probes: Vec<Arc<dyn ShadowTables>>,
     /// How many events the timeline keeps.
     pub(crate) trace_capacity: usize,
     /// Whether what drivers print goes to the standard error of the host as well.
@@ -97,6 +101,12 @@ impl MachineBuilder {
     /// Lets the registrar behave in another way where its documentation leaves that open.
     pub const fn nmr_policy(mut self, policy: nmr_model::Policy) -> Self {
         self.0.nmr_policy = policy;
+        self
+    }
+
+    /// Lets the verifier see the calls between the modules of an NPI; see [`nmr::probe`].
+    pub fn probe(mut self, tables: impl ShadowTables) -> Self {
+        self.0.probes.push(Arc::new(tables));
         self
     }
 
@@ -167,6 +177,7 @@ impl Machine {
             verifier: true,
             seed: None,
             nmr_policy: nmr_model::Policy::default(),
+            probes: Vec::new(),
             trace_capacity: 100_000,
             echo_debug_output: false,
         })
@@ -313,6 +324,7 @@ impl Machine {
         io::shutdown(self);
         registry::shutdown(self);
         files::shutdown(self);
+        nmr::probe::check_end(self);
         let report = Report {
             findings: self.report(),
             advice: self.advice(),

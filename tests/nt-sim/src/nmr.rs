@@ -10,14 +10,19 @@
 mod breach;
 mod ledger;
 mod memory;
+pub mod probe;
 mod step;
 mod unload;
 mod watch;
 
-use std::ffi::c_void;
+use std::{
+    collections::HashMap,
+    ffi::c_void,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use ::nmr::raw;
-use nmr_model::{Class, Owner, Registrar, Role, Rule};
+use nmr_model::{BindingId, Class, Owner, Registrar, Role, Rule};
 
 use crate::{DriverName, Machine, SimPlatform, machine::Config, sync::StateLock, thread::irql, verifier};
 
@@ -28,6 +33,7 @@ pub(crate) use memory::freed;
 pub(crate) use unload::check_unloaded;
 
 use ledger::Ledger;
+use probe::Tap;
 use watch::Watch;
 
 /// The owner of modules that are registered by code outside any driver, such as a test.
@@ -39,6 +45,12 @@ pub(crate) struct State {
     /// The drivers that have registered modules; an [`Owner`] is a place in this list, from 1.
     owners: StateLock<Vec<DriverName>>,
     ledger: Ledger,
+    /// The bindings whose calls a probe sees.
+    taps: StateLock<HashMap<BindingId, Arc<Tap>>>,
+    /// How many calls between modules were seen.
+    calls: AtomicU64,
+    /// Lasts as long as the machine.
+    alive: Arc<()>,
 }
 
 impl State {
@@ -48,6 +60,9 @@ impl State {
             registrar: Registrar::new(Watch, config.nmr_policy),
             owners: StateLock::default(),
             ledger: Ledger::default(),
+            taps: StateLock::default(),
+            calls: AtomicU64::new(0),
+            alive: Arc::new(()),
         }
     }
 
@@ -92,6 +107,7 @@ pub(crate) fn unchecked(machine: &Machine) -> Vec<Unchecked> {
         }
         match rule.class() {
             Class::Simulator | Class::Advisory => None,
+            Class::Probe if !machine.config().probes.is_empty() => None,
             Class::Probe => Some("no NPI gave this machine a builder of shadow dispatch tables"),
             Class::AddressSanitizer => Some("reads of dead memory are seen by AddressSanitizer only"),
         }

@@ -12,6 +12,7 @@ use std::{
     collections::HashMap,
     mem,
     rc::Rc,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use sim_platform::ThreadId;
@@ -82,10 +83,12 @@ pub(crate) struct ThreadState {
     pub(crate) locks: RefCell<Vec<HeldLock>>,
     /// The routine of this system thread asked to end it.
     pub(crate) terminated: Cell<bool>,
+    /// When the outermost callback on this thread began, or else the thread itself; see [`now`].
+    pub(crate) operation: Cell<u64>,
 }
 
 impl ThreadState {
-    const fn new(id: ThreadId) -> Self {
+    fn new(id: ThreadId) -> Self {
         Self {
             id,
             irql: Cell::new(irql::PASSIVE),
@@ -93,6 +96,7 @@ impl ThreadState {
             frames: RefCell::new(Vec::new()),
             locks: RefCell::new(Vec::new()),
             terminated: Cell::new(false),
+            operation: Cell::new(now()),
         }
     }
 }
@@ -267,6 +271,17 @@ pub(crate) fn enter_new(machine: &Machine, id: ThreadId) -> Entered {
     SLOTS.with(|slots| Entered {
         before: slots.replace(Some(context)).into(),
     })
+}
+
+/// A moment: later ones are greater, on all threads of the process.
+pub(crate) fn now() -> u64 {
+    static NOW: AtomicU64 = AtomicU64::new(0);
+    NOW.fetch_add(1, Ordering::Relaxed)
+}
+
+/// When what the calling thread does was begun: its outermost callback, or else the thread.
+pub(crate) fn operation() -> u64 {
+    try_with(|current| current.state.operation.get()).unwrap_or(0)
 }
 
 /// Returns the IRQL of the calling thread; PASSIVE off any machine.

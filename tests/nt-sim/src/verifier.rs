@@ -220,6 +220,12 @@ impl State {
         });
     }
 
+    /// How many findings were made on a thread.
+    pub(crate) fn of_thread(&self, thread: Option<ThreadId>) -> usize {
+        self.findings
+            .with(|findings| findings.iter().filter(|finding| finding.thread == thread).count())
+    }
+
     pub(crate) fn findings(&self) -> Vec<Finding> {
         self.findings.with(|findings| findings.clone())
     }

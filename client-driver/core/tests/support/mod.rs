@@ -7,6 +7,7 @@ pub mod provider;
 use std::sync::{Arc, Mutex};
 
 use nsemail_contract::ids::CLIENT_SERVICE;
+use nsemail_probe::EmailProbe;
 use nt_sim::scm::StopOutcome;
 use nt_sim::{DriverImage, Machine, Report};
 
@@ -45,7 +46,7 @@ pub struct Rig {
 impl Rig {
     /// All is installed, nothing runs.
     pub fn installed(first: Vec<Arc<Module>>, second: Vec<Arc<Module>>) -> Self {
-        let machine = Machine::builder().build().unwrap();
+        let machine = Machine::builder().probe(EmailProbe).build().unwrap();
         PLANS.lock().unwrap().push(Plan {
             machine: machine.clone(),
             modules: [first, second],

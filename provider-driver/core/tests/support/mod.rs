@@ -24,6 +24,7 @@ use nsemail_contract::sockaddr::{CsAddr, SOCK_STREAM, SockAddr};
 use nsemail_contract::structures::{HANDLE, WSAQUERYSET2W};
 use nsemail_contract::text::Text;
 use nsemail_kernel::npi::{self, EmailNpi};
+use nsemail_probe::EmailProbe;
 use nt_sim::registry::Value;
 use nt_sim::{DriverImage, Machine, MachineBuilder};
 
@@ -46,7 +47,7 @@ pub fn installed() -> Machine {
 }
 
 pub fn installed_on(builder: MachineBuilder) -> Machine {
-    let machine = builder.build().unwrap();
+    let machine = builder.probe(EmailProbe).build().unwrap();
     machine.add_image(DriverImage {
         file_name: "nsemail_provider.sys".to_owned(),
         entry: nsemail_provider_core::driver_entry,

@@ -213,22 +213,12 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             };
             binding.go(BindingState::ProviderAttaching);
             binding.client.context = Foreign(client_context.cast_const());
-            Ok((info, attach, provider.context, client.characteristics.instance()))
+            let instance = client.characteristics.instance();
+            Ok((info, attach, provider.context, instance, client.npi))
         });
-        let (info, attach, context, instance) = match started {
+        let (info, attach, context, instance, npi) = match started {
             Ok(started) => started,
-            Err((info, rule, status)) => {
-                let subject = info.map_or(Subject::Caller, |info| Subject::Side(info, Role::Client));
-                let what = match rule {
-                    Rule::AttachedTwice => "NmrClientAttachProvider has succeeded for this binding before",
-                    Rule::NotABindingHandle => "the handle is that of another proposal",
-                    _ => "NmrClientAttachProvider outside ClientAttachProvider, or on another thread",
-                };
-                let mut violation = Violation::new(rule, subject, what);
-                violation.since = info.map(|info| Moment::Attached(info.id, Role::Client));
-                self.report(violation);
-                return status;
-            }
+            Err(refused) => return self.refuse_attach(refused),
         };
         if P::irql() > PASSIVE_LEVEL {
             self.report(Violation::new(
@@ -244,6 +234,10 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             id,
         }
         .encode();
+        let observer = &self.observer;
+        // SAFETY: the caller vouches for its dispatch table.
+        let client_dispatch =
+            unsafe { observer.dispatch(&info, npi, Role::Client, client_context, client_dispatch) };
         let mut context_out = UNWRITTEN;
         let mut dispatch_out: *const c_void = UNWRITTEN;
         let callback = Callback {
@@ -272,12 +266,31 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         });
         let accepted = self.settle_attach(info, status, context_out, dispatch_out);
         if accepted {
+            if dispatch_out != UNWRITTEN.cast_const() {
+                // SAFETY: the provider gives a dispatch table of the NPI.
+                dispatch_out =
+                    unsafe { observer.dispatch(&info, npi, Role::Provider, context_out, dispatch_out) };
+            }
             // SAFETY: the caller vouches that both outputs may be written to.
             unsafe { provider_context.write(context_out) };
             // SAFETY: as above.
             unsafe { provider_dispatch.write(dispatch_out) };
         }
         P::yield_point();
+        status
+    }
+
+    /// Reports an `NmrClientAttachProvider` that cannot be; the status to return.
+    fn refuse_attach(&self, (info, rule, status): (Option<BindingInfo>, Rule, i32)) -> i32 {
+        let subject = info.map_or(Subject::Caller, |info| Subject::Side(info, Role::Client));
+        let what = match rule {
+            Rule::AttachedTwice => "NmrClientAttachProvider has succeeded for this binding before",
+            Rule::NotABindingHandle => "the handle is that of another proposal",
+            _ => "NmrClientAttachProvider outside ClientAttachProvider, or on another thread",
+        };
+        let mut violation = Violation::new(rule, subject, what);
+        violation.since = info.map(|info| Moment::Attached(info.id, Role::Client));
+        self.report(violation);
         status
     }
 

@@ -1,5 +1,7 @@
 //! What a registrar tells the machine around it: callbacks, transitions, and broken rules.
 
+use core::ffi::c_void;
+
 use crate::{
     Work,
     rule::{Rule, Severity},
@@ -247,5 +249,22 @@ pub trait Observer: Send + Sync {
     fn queue(&self, work: Work) -> bool {
         let _ = work;
         false
+    }
+
+    /// A dispatch table passes from the side of `whose` to its peer: what the peer gets. The machine may put a
+    /// table of the same layout in its place, to see the calls.
+    ///
+    /// # Safety
+    ///
+    /// `dispatch` is NULL or a table of this NPI.
+    unsafe fn dispatch(
+        &self,
+        _binding: &BindingInfo,
+        _npi: [u8; 16],
+        _whose: Role,
+        _context: *mut c_void,
+        dispatch: *const c_void,
+    ) -> *const c_void {
+        dispatch
     }
 }

@@ -136,7 +136,7 @@ rules! {
     15 CallBeforeAttached = Error, Probe,
         "Nobody calls a peer before the attach has succeeded: the provider before its callback returned, the client before NmrClientAttachProvider did",
         "make the first call after the attach has succeeded";
-    16 ClientNotReady = Error, Simulator,
+    16 ClientNotReady = Error, Probe,
         "A client is ready for calls when it calls NmrClientAttachProvider",
         "initialise everything that the dispatch functions use before NmrClientAttachProvider";
     17 RejectedContext = Warning, Simulator,

@@ -1,10 +1,13 @@
 //! Connects the registrar to the machine of the calling thread.
 
+use std::ffi::c_void;
+
 use nmr_model::{
-    Callback, CallbackKind, Event, Loan, ModuleInfo, Moment, Observer, Owner, Role, Violation, Work,
+    BindingInfo, Callback, CallbackKind, Event, Loan, ModuleInfo, Moment, Observer, Owner, Role, Violation,
+    Work,
 };
 
-use super::{Breach, NO_DRIVER, Step, memory};
+use super::{Breach, NO_DRIVER, Step, memory, probe};
 use crate::{
     Machine, frames,
     thread::{self, irql},
@@ -25,6 +28,7 @@ impl Observer for Watch {
         if machine.verifier_is_on() {
             entering(&machine, callback);
         }
+        let run = || probe::around(&machine, callback, run);
         let Some(driver) = machine.nmr_state().driver(callback.module().owner) else {
             return run();
         };
@@ -34,6 +38,18 @@ impl Observer for Watch {
             CallbackKind::Detach | CallbackKind::Cleanup => irql::DISPATCH,
         };
         frames::nmr_callback(&driver, contract, callback, run)
+    }
+
+    unsafe fn dispatch(
+        &self,
+        binding: &BindingInfo,
+        npi: [u8; 16],
+        whose: Role,
+        context: *mut c_void,
+        dispatch: *const c_void,
+    ) -> *const c_void {
+        // SAFETY: the caller's promise is the same.
+        unsafe { probe::pass(&Machine::current(), binding, npi, whose, context, dispatch) }
     }
 
     fn raised<R>(&self, level: u8, callback: impl FnOnce() -> R) -> R {
@@ -61,6 +77,7 @@ impl Observer for Watch {
     fn event(&self, event: &Event) {
         let machine = Machine::current();
         if machine.verifier_is_on() {
+            probe::event(&machine, event);
             let ledger = &machine.nmr_state().ledger;
             match event {
                 Event::Closed(module) => ledger.end_module(module.id),

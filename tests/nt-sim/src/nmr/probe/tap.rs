@@ -1,0 +1,345 @@
+//! One binding that is watched: who may call whom now, and who does.
+
+use std::{
+    ffi::c_void,
+    sync::{Arc, Weak, atomic::Ordering::Relaxed},
+};
+
+use nmr_model::{BindingInfo, CallbackKind, ModuleState, Moment, Role, Rule};
+use sim_platform::ThreadId;
+
+use super::{
+    super::Breach,
+    ShadowTables,
+    slots::{self, Slot},
+    tables::Shadow,
+};
+use crate::{Machine, sync::StateLock, thread, verifier};
+
+/// A binding that is watched.
+#[derive(Debug)]
+pub(crate) struct Tap {
+    binding: BindingInfo,
+    probe: Arc<dyn ShadowTables>,
+    slot: Slot,
+    /// Ends with the machine.
+    machine: Weak<()>,
+    state: StateLock<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    accepted: bool,
+    attached: bool,
+    gone: bool,
+    client: Side,
+    provider: Side,
+}
+
+/// One side: as the callee, whose table and context it gave; as the caller, how far it is.
+#[derive(Debug, Default)]
+struct Side {
+    table: Option<Table>,
+    /// Tables of earlier attempts to attach in the same callback.
+    earlier: Vec<Shadow>,
+    /// Its calls into the peer that have not returned.
+    in_flight: usize,
+    /// When its detach callback was entered.
+    detaching: Option<u64>,
+    /// The thread that its detach or cleanup callback is on.
+    in_detach: Option<ThreadId>,
+    in_cleanup: Option<ThreadId>,
+    /// Its detach callback returned with none of its calls in flight.
+    idle_on_return: bool,
+    /// It has reported the end of its detach.
+    reported: bool,
+}
+
+/// What a side gave to its peer.
+#[derive(Debug)]
+struct Table {
+    context: usize,
+    dispatch: usize,
+    shadow: Shadow,
+}
+
+impl State {
+    const fn side(&mut self, role: Role) -> &mut Side {
+        match role {
+            Role::Client => &mut self.client,
+            Role::Provider => &mut self.provider,
+        }
+    }
+}
+
+/// What is wrong with a call.
+struct Fault {
+    rule: Rule,
+    what: &'static str,
+    since: Option<Moment>,
+    /// Whether the call goes on to the peer all the same.
+    goes_on: bool,
+}
+
+impl Tap {
+    pub(super) fn new(
+        machine: &Machine,
+        binding: BindingInfo,
+        probe: Arc<dyn ShadowTables>,
+        slot: Slot,
+    ) -> Self {
+        Self {
+            binding,
+            probe,
+            slot,
+            machine: Arc::downgrade(&machine.nmr_state().alive),
+            state: StateLock::default(),
+        }
+    }
+
+    pub(super) const fn binding(&self) -> BindingInfo {
+        self.binding
+    }
+
+    /// Whether the slot may be used for another binding.
+    pub(super) fn is_gone(&self) -> bool {
+        self.machine.strong_count() == 0 || self.state.with(|state| state.gone)
+    }
+
+    /// The table that the peer of `whose` gets.
+    ///
+    /// # Safety
+    ///
+    /// `dispatch` points to a table of the NPI.
+    pub(super) unsafe fn shadow(
+        &self,
+        whose: Role,
+        context: *mut c_void,
+        dispatch: *const c_void,
+    ) -> *const c_void {
+        // SAFETY: the caller vouches for the table.
+        let shadow = unsafe { self.probe.shadow(whose, self.slot, dispatch) };
+        let pointer = shadow.as_ptr();
+        self.state.with(|state| {
+            let side = state.side(whose);
+            let before = side.table.replace(Table {
+                context: context.addr(),
+                dispatch: dispatch.expose_provenance(),
+                shadow,
+            });
+            side.earlier.extend(before.map(|table| table.shadow));
+        });
+        pointer
+    }
+
+    pub(super) fn accepted(&self) {
+        self.state.with(|state| state.accepted = true);
+    }
+
+    pub(super) fn attached(&self) {
+        self.state.with(|state| state.attached = true);
+    }
+
+    pub(super) fn gone(&self) {
+        self.state.with(|state| state.gone = true);
+    }
+
+    pub(super) fn entered(&self, role: Role, kind: CallbackKind) {
+        let thread = thread::current_thread();
+        self.state.with(|state| {
+            let side = state.side(role);
+            if kind == CallbackKind::Cleanup {
+                side.in_cleanup = thread;
+            } else {
+                side.in_detach = thread;
+                side.detaching = Some(thread::now());
+            }
+        });
+    }
+
+    pub(super) fn returned(&self, role: Role, kind: CallbackKind) {
+        self.state.with(|state| {
+            let side = state.side(role);
+            if kind == CallbackKind::Cleanup {
+                side.in_cleanup = None;
+            } else {
+                side.in_detach = None;
+                side.idle_on_return = side.in_flight == 0;
+            }
+        });
+    }
+
+    /// A side has reported the end of its detach.
+    pub(super) fn reported(&self, role: Role) {
+        let in_flight = self.state.with(|state| {
+            let side = state.side(role);
+            side.reported = true;
+            side.in_flight
+        });
+        if in_flight > 0 {
+            let calls = if in_flight == 1 { "a call is" } else { "calls are" };
+            Breach::new(
+                Rule::CallsInFlight,
+                (self.binding, role),
+                format!("the end of the detach was reported while {calls} in flight"),
+            )
+            .since(Moment::Detached(self.binding.id, role))
+            .report();
+        }
+    }
+
+    /// Whether a side has been pending since its detach callback returned, with nothing in flight.
+    pub(super) fn pends_for_nothing(&self, role: Role) -> bool {
+        self.state.with(|state| {
+            let side = state.side(role);
+            side.detaching.is_some() && !side.reported && side.idle_on_return && side.in_flight == 0
+        })
+    }
+
+    /// Judges a call of `caller`, and counts it if it goes on; the table to go on to.
+    fn enter(&self, machine: &Machine, caller: Role, entry: &'static str, context: usize) -> Option<usize> {
+        let thread = thread::current_thread();
+        let normal = !self.probe.is_teardown(entry);
+        let peer = self.binding.side(caller.peer()).id;
+        let peer_gone = matches!(
+            machine.nmr_state().registrar.module_state(peer),
+            None | Some(ModuleState::Drained)
+        );
+        let (fault, table) = self.state.with(|state| {
+            let Some(table) = &state.side(caller.peer()).table else {
+                return (None, None);
+            };
+            let (expected, dispatch) = (table.context, table.dispatch);
+            let (accepted, gone) = (state.accepted, state.gone);
+            let side = state.side(caller);
+            let id = self.binding.id;
+            let fault = if side.in_cleanup.is_some() && side.in_cleanup == thread {
+                Some(Fault {
+                    rule: Rule::PeerInCleanup,
+                    what: "a cleanup callback calls the peer",
+                    since: Some(Moment::Detached(id, caller)),
+                    goes_on: false,
+                })
+            } else if side.reported && peer_gone {
+                Some(Fault {
+                    rule: Rule::CallAfterDrain,
+                    what: "the module that is called has deregistered completely",
+                    since: Some(Moment::Completed(id, caller)),
+                    goes_on: false,
+                })
+            } else if side.reported {
+                Some(Fault {
+                    rule: Rule::CallAfterDetach,
+                    what: "the caller has reported the end of its detach before",
+                    since: Some(Moment::Completed(id, caller)),
+                    goes_on: false,
+                })
+            } else if !accepted || gone {
+                Some(Fault {
+                    rule: Rule::CallBeforeAttached,
+                    what: "the attach has not succeeded yet, or has failed",
+                    since: Some(Moment::Attached(id, Role::Client)),
+                    goes_on: !gone,
+                })
+            } else if context != expected {
+                Some(Fault {
+                    rule: Rule::WrongPeerContext,
+                    what: "the context is not the one that the peer gave for this binding",
+                    since: Some(Moment::Attached(id, caller.peer())),
+                    goes_on: false,
+                })
+            } else {
+                let new = side.in_detach.is_some() && side.in_detach == thread
+                    || side.detaching.is_some_and(|since| since < thread::operation());
+                (normal && new).then_some(Fault {
+                    rule: Rule::CallAfterDetachBegan,
+                    what: "the caller's detach callback was entered before this operation began",
+                    since: Some(Moment::Detached(id, caller)),
+                    goes_on: true,
+                })
+            };
+            let goes_on = fault.as_ref().is_none_or(|fault| fault.goes_on);
+            if goes_on {
+                side.in_flight += 1;
+            }
+            (fault, goes_on.then_some(dispatch))
+        });
+        let Some(fault) = fault else {
+            verifier::require_irql_at_most(entry, self.probe.irql());
+            return table;
+        };
+        let mut breach = Breach::new(
+            fault.rule,
+            (self.binding, caller),
+            format!("{entry} of the peer is called; {}", fault.what),
+        )
+        .by(entry);
+        if let Some(since) = fault.since {
+            breach = breach.since(since);
+        }
+        breach.report();
+        table
+    }
+}
+
+/// A call through a shadow table, from entry to return.
+#[derive(Debug)]
+#[must_use = "the call is in flight for as long as this exists"]
+pub struct Call {
+    tap: Arc<Tap>,
+    caller: Role,
+    dispatch: usize,
+    /// The findings of this thread when the provider called a client that was still attaching.
+    attaching: Option<usize>,
+}
+
+impl Call {
+    /// A call of `entry` in the table that a module of `whose` role gave for the binding in `slot`; nothing
+    /// if it must not go on.
+    pub fn enter(slot: usize, whose: Role, entry: &'static str, context: *mut c_void) -> Option<Self> {
+        let machine = Machine::try_current()?;
+        let tap = slots::get(slot)?;
+        let alive = Arc::downgrade(&machine.nmr_state().alive);
+        if !tap.machine.ptr_eq(&alive) {
+            // The binding of a machine that has ended, or the slot was given on.
+            return None;
+        }
+        machine.nmr_state().calls.fetch_add(1, Relaxed);
+        let caller = whose.peer();
+        let early = caller == Role::Provider && tap.state.with(|state| state.accepted && !state.attached);
+        let dispatch = tap.enter(&machine, caller, entry, context.addr())?;
+        let attaching = early.then(|| machine.verifier_state().of_thread(thread::current_thread()));
+        Some(Self {
+            tap,
+            caller,
+            dispatch,
+            attaching,
+        })
+    }
+
+    /// The peer's real table.
+    #[must_use]
+    pub const fn dispatch<T>(&self) -> *const T {
+        std::ptr::with_exposed_provenance(self.dispatch)
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.tap
+            .state
+            .with(|state| state.side(self.caller).in_flight -= 1);
+        let Some((before, machine)) = self.attaching.zip(Machine::try_current()) else {
+            return;
+        };
+        if machine.verifier_state().of_thread(thread::current_thread()) > before {
+            Breach::new(
+                Rule::ClientNotReady,
+                (self.tap.binding, Role::Client),
+                "the provider called as soon as it had accepted, and broke a rule in the client's code",
+            )
+            .since(Moment::Attached(self.tap.binding.id, Role::Client))
+            .report();
+        }
+    }
+}
