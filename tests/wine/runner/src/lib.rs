@@ -14,6 +14,7 @@ mod install;
 mod machine;
 mod own;
 mod prefix;
+mod record;
 mod run;
 
 pub use run::{Options, Outcome, Summary, run};
