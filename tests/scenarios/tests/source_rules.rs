@@ -98,6 +98,24 @@ fn only_crate_roots_choose_between_the_kernels() {
 }
 
 #[test]
+fn no_source_of_a_driver_knows_for_which_system_or_build_it_is_compiled() {
+    // The images of the Linux build are made of the same lines as those of Windows.
+    const KNOWS: [&str; 6] = [
+        "target_os",
+        "target_env",
+        "target_family",
+        "cfg(windows",
+        "cfg(unix",
+        "wine",
+    ];
+    let places: Vec<_> = driver_lines()
+        .into_iter()
+        .filter(|(_, _, code)| KNOWS.iter().any(|word| code.contains(word)))
+        .collect();
+    assert_none("a source depends on the system that it is built for", &places);
+}
+
+#[test]
 fn shells_are_entry_points_and_nothing_else() {
     for shell in ["client-driver", "provider-driver"] {
         let mut files = Vec::new();
