@@ -148,15 +148,10 @@ impl Call for RecordedCall {
 
     fn wait(self: Box<Self>) -> Answer {
         let answer = self.call.wait();
-        // What else is in a reply may have a time in it, or the number of a process.
+        // How much is in a reply, and what else, depends on who is attached meanwhile, on times and on processes.
         let code = Reply::parse(&answer.bytes).map(|reply| reply.code);
-        self.transcript.add(format!(
-            "{}: {:?}, {} bytes, {:?}",
-            self.request,
-            answer.result,
-            answer.returned,
-            code.ok()
-        ));
+        self.transcript
+            .add(format!("{}: {:?}, {:?}", self.request, answer.result, code.ok()));
         answer
     }
 }
