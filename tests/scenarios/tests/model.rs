@@ -363,11 +363,11 @@ fn everything(name: &str) -> Question {
 #[test]
 fn both_drivers_do_what_the_model_does() {
     let config = Config {
-        cases: 24,
+        cases: 12,
         failure_persistence: None,
         ..Config::default()
     };
-    let ran = TestRunner::new(config).run(&collection::vec(step(), 1..80), |steps| {
+    let ran = TestRunner::new(config).run(&collection::vec(step(), 1..200), |steps| {
         run(&steps);
         Ok(())
     });
