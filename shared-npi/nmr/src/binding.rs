@@ -17,13 +17,14 @@ use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::fmt;
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::ops::Deref;
 use core::ptr::{self, NonNull};
 
 use crate::memory;
 use crate::registration::Pinned;
 use crate::role::Role;
-use crate::rundown::Rundown;
+use crate::rundown::{Entered, Rundown};
 use crate::sync::{AtomicBool, AtomicPtr, AtomicUsize, Ordering, fence};
 
 /// What the peer gave when it attached. Null, or as the NPI promises.
@@ -33,8 +34,15 @@ struct PeerSide<R: Role> {
 }
 
 /// What the references to a binding share.
+#[repr(C)]
 pub struct Slot<R: Role> {
+    shared: Shared<R>,
+    /// What every call writes to stands apart from what it only reads.
     rundown: Rundown,
+}
+
+/// All of it but the rundown.
+struct Shared<R: Role> {
     references: AtomicUsize,
     handle: R::BindingHandle,
     context: NonNull<Context<R>>,
@@ -71,8 +79,7 @@ impl<R: Role> Context<R> {
             unsafe { memory::free(context, allocator) };
             return Err(binding);
         };
-        let shared = Slot {
-            rundown: Rundown::new(),
+        let shared = Shared {
             references: AtomicUsize::new(1),
             handle,
             context,
@@ -82,8 +89,14 @@ impl<R: Role> Context<R> {
             }),
             allocator: allocator.clone(),
         };
-        // SAFETY: allocated just now for this type.
-        unsafe { slot.write(shared) };
+        // SAFETY: allocated just now for a slot, of which this is the part that is called so.
+        let place = unsafe { &raw mut (*slot.as_ptr()).shared };
+        // SAFETY: as above.
+        unsafe { place.write(shared) };
+        // SAFETY: as above.
+        let place = unsafe { &raw mut (*slot.as_ptr()).rundown };
+        // SAFETY: nobody else has the slot yet, and its memory may hold anything.
+        Rundown::init(unsafe { &mut *place.cast::<MaybeUninit<Rundown>>() });
         let value = Self {
             binding,
             registration: NonNull::from(registration),
@@ -104,7 +117,7 @@ impl<R: Role> Context<R> {
         // SAFETY: made by `try_new`, and nobody else uses it, as the caller says. Its memory
         // is given back below, and not read again before that.
         let value = unsafe { context.read() };
-        let allocator = value.reference.slot().allocator.clone();
+        let allocator = value.reference.slot().shared.allocator.clone();
         // SAFETY: `try_new` took it from this allocator.
         unsafe { memory::free(context, &allocator) };
         value.binding
@@ -116,7 +129,12 @@ impl<R: Role> Context<R> {
     /// Nobody else uses the context, now or later.
     pub(crate) unsafe fn free(context: NonNull<Self>) {
         // SAFETY: made by `try_new`, and alive until the drop below.
-        let allocator = unsafe { context.as_ref() }.reference.slot().allocator.clone();
+        let allocator = unsafe { context.as_ref() }
+            .reference
+            .slot()
+            .shared
+            .allocator
+            .clone();
         // SAFETY: alive, and nobody else uses it, as the caller says.
         unsafe { context.drop_in_place() };
         // SAFETY: `try_new` took it from this allocator; dropped just now.
@@ -230,15 +248,20 @@ impl<R: Role> BindingRef<R> {
     #[must_use]
     pub fn enter(&self) -> Option<CallGuard<R>> {
         // A guard must not exist, even for a moment, without having entered.
-        self.slot().rundown.enter().then(|| CallGuard { slot: self.slot })
+        let entered = self.slot().rundown.enter()?;
+        Some(CallGuard {
+            slot: self.slot,
+            entered,
+        })
     }
 
     /// As [`Self::enter`], between accept and the end of the attach callback.
     pub(crate) fn enter_early(&self) -> Option<CallGuard<R>> {
-        self.slot()
-            .rundown
-            .enter_early()
-            .then(|| CallGuard { slot: self.slot })
+        let entered = self.slot().rundown.enter_early()?;
+        Some(CallGuard {
+            slot: self.slot,
+            entered,
+        })
     }
 
     /// Says what the peer gave.
@@ -247,7 +270,13 @@ impl<R: Role> BindingRef<R> {
     /// Called once, before the first guard exists. The pointers are as [`crate::Npi`] says.
     pub(crate) const unsafe fn set_peer(&self, context: *mut c_void, dispatch: *const R::PeerDispatch) {
         // SAFETY: nobody reads it before there is a guard, as the caller says.
-        unsafe { self.slot().peer.get().write(PeerSide { context, dispatch }) };
+        unsafe {
+            self.slot()
+                .shared
+                .peer
+                .get()
+                .write(PeerSide { context, dispatch })
+        };
     }
 
     /// Lets calls in. The end of a successful attach callback.
@@ -258,28 +287,28 @@ impl<R: Role> BindingRef<R> {
     /// Bars calls for good on a binding that was never opened.
     pub(crate) fn close(&self) {
         let rundown = &self.slot().rundown;
-        if rundown.begin() {
+        if let Some(entered) = rundown.begin() {
             // Nobody waits for this rundown: no detach callback will come, or it will find
             // the rundown begun.
-            let _ = rundown.leave();
+            let _ = rundown.leave(entered);
         }
     }
 }
 
 impl<R: Role> Clone for BindingRef<R> {
     fn clone(&self) -> Self {
-        self.slot().references.fetch_add(1, Ordering::Relaxed);
+        self.slot().shared.references.fetch_add(1, Ordering::Relaxed);
         Self { slot: self.slot }
     }
 }
 
 impl<R: Role> Drop for BindingRef<R> {
     fn drop(&mut self) {
-        if self.slot().references.fetch_sub(1, Ordering::Release) != 1 {
+        if self.slot().shared.references.fetch_sub(1, Ordering::Release) != 1 {
             return;
         }
         fence(Ordering::Acquire);
-        let allocator = self.slot().allocator.clone();
+        let allocator = self.slot().shared.allocator.clone();
         // SAFETY: this was the last reference.
         unsafe { self.slot.drop_in_place() };
         // SAFETY: `Context::try_new` took the slot from this allocator; dropped just now.
@@ -317,6 +346,7 @@ impl<R: Role> fmt::Debug for BindingRef<R> {
 #[must_use = "the peer may only be called while the guard exists"]
 pub struct CallGuard<R: Role> {
     slot: NonNull<Slot<R>>,
+    entered: Entered,
 }
 
 // SAFETY: gives shared access to the binding value and the peer's dispatch, both `Sync`, and
@@ -334,12 +364,12 @@ impl<R: Role> CallGuard<R> {
 
     const fn peer(&self) -> &PeerSide<R> {
         // SAFETY: written before the first guard existed, and never again.
-        unsafe { &*self.slot().peer.get() }
+        unsafe { &*self.slot().shared.peer.get() }
     }
 
     const fn context(&self) -> &Context<R> {
         // SAFETY: the module's invariant: a guard exists, so the context is alive.
-        unsafe { self.slot().context.as_ref() }
+        unsafe { self.slot().shared.context.as_ref() }
     }
 
     /// This side's binding value.
@@ -380,8 +410,8 @@ impl<R: Role> Drop for CallGuard<R> {
     fn drop(&mut self) {
         let slot = self.slot();
         // Nothing of the slot may be touched after `leave`, unless it answers true.
-        let handle = slot.handle;
-        if slot.rundown.leave() {
+        let handle = slot.shared.handle;
+        if slot.rundown.leave(self.entered) {
             // SAFETY: the rundown answers true once per binding, and only after detach began
             // and its thunk had left; so the thunk returned pending, or is about to.
             unsafe { R::detach_complete(handle) };

@@ -78,14 +78,14 @@ pub unsafe extern "system" fn detach<R: Role>(context: *mut c_void) -> NTSTATUS 
     // It is not touched after `leave` below.
     let bound = unsafe { Bound::<R>::from_context(context) };
     let rundown = bound.context().rundown();
-    if !rundown.begin() {
+    let Some(entered) = rundown.begin() else {
         // The rundown of an abandoned attach is closed already; nothing is in flight.
         return NtStatus::SUCCESS.0;
-    }
+    };
     // Until `leave` this thunk counts as a call: a guard dropped elsewhere cannot complete
     // the detach, so the context is there for the module to look at.
     R::detaching(bound.module(), &bound);
-    if rundown.leave() {
+    if rundown.leave(entered) {
         NtStatus::SUCCESS.0
     } else {
         // The last guard completes, or has already done so.

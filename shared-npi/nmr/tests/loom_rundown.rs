@@ -8,6 +8,15 @@ use loom::sync::Arc;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use nmr::rundown::Rundown;
+use nmr::sync::run_on;
+use std::mem::MaybeUninit;
+
+fn rundown() -> Rundown {
+    let mut place = MaybeUninit::uninit();
+    Rundown::init(&mut place);
+    // SAFETY: made just now.
+    unsafe { place.assume_init() }
+}
 
 /// A binding: what the guards protect, and how often its end was reported. loom fails the
 /// test if the end is not after all uses.
@@ -24,7 +33,7 @@ unsafe impl Sync for Binding {}
 impl Binding {
     fn new() -> Arc<Self> {
         let binding = Self {
-            rundown: Rundown::new(),
+            rundown: rundown(),
             value: UnsafeCell::new(0),
             ends: AtomicUsize::new(0),
         };
@@ -38,14 +47,20 @@ impl Binding {
 
     /// A call: enters, uses, leaves.
     fn call(&self) -> bool {
-        if !self.rundown.enter() {
+        self.call_and_move(|| ())
+    }
+
+    /// A call that may be on another processor when it leaves.
+    fn call_and_move(&self, between: impl FnOnce()) -> bool {
+        let Some(entered) = self.rundown.enter() else {
             return false;
-        }
+        };
         self.value.with(|value| {
             // SAFETY: entered, so the end is not reported.
             assert_eq!(unsafe { *value }, 7);
         });
-        if self.rundown.leave() {
+        between();
+        if self.rundown.leave(entered) {
             self.end();
         }
         true
@@ -53,12 +68,12 @@ impl Binding {
 
     /// The detach callback: true if it returns success.
     fn detach(&self) -> bool {
-        assert!(self.rundown.begin());
+        let entered = self.rundown.begin().expect("the first detach");
         self.value.with(|value| {
             // SAFETY: begin entered, so the end is not reported.
             assert_eq!(unsafe { *value }, 7);
         });
-        self.rundown.leave()
+        self.rundown.leave(entered)
     }
 
     /// Detach is reported, and cleanup runs.
@@ -77,9 +92,10 @@ fn the_end_is_reported_once_and_after_all_calls() {
         let binding = Binding::new();
         binding.rundown.open();
         let callers: Vec<_> = (0..2)
-            .map(|_| {
+            .map(|processor| {
                 let binding = Arc::clone(&binding);
                 thread::spawn(move || {
+                    run_on(processor);
                     binding.call();
                 })
             })
@@ -92,6 +108,103 @@ fn the_end_is_reported_once_and_after_all_calls() {
         }
         assert_eq!(binding.ends.load(Ordering::Relaxed), 1);
         assert!(!binding.call(), "no call begins after detach");
+    });
+}
+
+#[test]
+fn two_calls_on_one_processor() {
+    loom::model(|| {
+        let binding = Binding::new();
+        binding.rundown.open();
+        let callers: Vec<_> = (0..2)
+            .map(|_| {
+                let binding = Arc::clone(&binding);
+                thread::spawn(move || {
+                    run_on(1);
+                    binding.call();
+                })
+            })
+            .collect();
+        if binding.detach() {
+            binding.end();
+        }
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        assert_eq!(binding.ends.load(Ordering::Relaxed), 1);
+    });
+}
+
+/// A call leaves where it entered, although its thread, and the next call of it, are elsewhere by then.
+#[test]
+fn a_call_that_leaves_on_another_processor() {
+    loom::model(|| {
+        let binding = Binding::new();
+        binding.rundown.open();
+        let caller = {
+            let binding = Arc::clone(&binding);
+            thread::spawn(move || {
+                run_on(0);
+                binding.call_and_move(|| run_on(1));
+                binding.call();
+            })
+        };
+        if binding.detach() {
+            binding.end();
+        }
+        caller.join().unwrap();
+        assert_eq!(binding.ends.load(Ordering::Relaxed), 1);
+        run_on(1);
+        assert!(!binding.call(), "no call begins after detach, on any processor");
+    });
+}
+
+/// What is refused before the opening is no call, and must not be waited for.
+#[test]
+fn refusals_before_the_opening_are_not_counted() {
+    loom::model(|| {
+        let binding = Binding::new();
+        let early = {
+            let binding = Arc::clone(&binding);
+            thread::spawn(move || {
+                binding.call();
+            })
+        };
+        binding.rundown.open();
+        if binding.detach() {
+            binding.end();
+        }
+        early.join().unwrap();
+        assert_eq!(binding.ends.load(Ordering::Relaxed), 1);
+    });
+}
+
+/// The one who is about to open uses the binding, and may outlast its detach.
+#[test]
+fn an_early_call_holds_up_the_end() {
+    loom::model(|| {
+        let binding = Binding::new();
+        let opener = {
+            let binding = Arc::clone(&binding);
+            thread::spawn(move || {
+                let Some(entered) = binding.rundown.enter_early() else {
+                    return;
+                };
+                binding.value.with(|value| {
+                    // SAFETY: entered, so the end is not reported.
+                    assert_eq!(unsafe { *value }, 7);
+                });
+                binding.rundown.open();
+                if binding.rundown.leave(entered) {
+                    binding.end();
+                }
+            })
+        };
+        if binding.detach() {
+            binding.end();
+        }
+        opener.join().unwrap();
+        assert_eq!(binding.ends.load(Ordering::Relaxed), 1);
     });
 }
 
@@ -120,7 +233,7 @@ fn two_calls_in_a_row_on_one_thread() {
 fn what_attach_wrote_is_seen_by_the_first_call() {
     loom::model(|| {
         let binding = Arc::new(Binding {
-            rundown: Rundown::new(),
+            rundown: rundown(),
             value: UnsafeCell::new(0),
             ends: AtomicUsize::new(0),
         });
@@ -171,19 +284,21 @@ fn only_one_of_two_detaches_begins() {
             let binding = Arc::clone(&binding);
             thread::spawn(move || {
                 let began = binding.rundown.begin();
-                began && {
-                    if binding.rundown.leave() {
+                began.is_some_and(|entered| {
+                    if binding.rundown.leave(entered) {
                         binding.end();
                     }
                     true
-                }
+                })
             })
         };
         let began = binding.rundown.begin();
-        if began && binding.rundown.leave() {
+        if let Some(entered) = began
+            && binding.rundown.leave(entered)
+        {
             binding.end();
         }
-        assert_ne!(other.join().unwrap(), began);
+        assert_ne!(other.join().unwrap(), began.is_some());
         assert_eq!(binding.ends.load(Ordering::Relaxed), 1);
     });
 }

@@ -10,6 +10,7 @@
 
 mod event;
 mod irql;
+mod processor;
 mod spin;
 mod time;
 mod wait;
@@ -19,6 +20,7 @@ pub use irql::{
     KeAreApcsDisabled, KeEnterCriticalRegion, KeGetCurrentIrql, KeLeaveCriticalRegion, KeLowerIrql,
     KeRaiseIrqlToDpcLevel, KfRaiseIrql,
 };
+pub use processor::KeGetCurrentProcessorNumberEx;
 pub use spin::{
     KeAcquireSpinLockAtDpcLevel, KeAcquireSpinLockRaiseToDpc, KeInitializeSpinLock, KeReleaseSpinLock,
     KeReleaseSpinLockFromDpcLevel,

@@ -35,9 +35,10 @@ impl Import {
 pub struct Version(usize);
 
 /// The versions that a function of the table can be from.
-const VERSIONS: [&str; 9] = [
+const VERSIONS: [&str; 10] = [
     "Windows 2000",
     "Windows Vista",
+    "Windows 7",
     "Windows 8",
     "Windows 10 1709",
     "Windows 10 1803",
