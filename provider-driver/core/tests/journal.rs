@@ -9,6 +9,7 @@ use nsemail_contract::limits;
 use nsemail_contract::queryset::QuerySet;
 use nsemail_contract::text::Text;
 use nsemail_contract::wire::{EventKind, HostedState};
+use nsemail_provider_core::journal::inspect::inspect;
 use nt_sim::Machine;
 use support::admin::{events, journal, state};
 use support::*;
@@ -38,6 +39,15 @@ fn found(machine: &Machine, names: &[&str]) -> Vec<bool> {
     found
 }
 
+/// What is in a journal file of the default provider, without the space that is set aside behind it.
+fn frames(machine: &Machine, number: u8) -> Vec<u8> {
+    let mut bytes = machine.files().read(&journal(PROVIDER, number)).unwrap();
+    let summary = inspect(&bytes, |_| {});
+    assert_eq!(summary.end + summary.set_aside, bytes.len());
+    bytes.truncate(summary.end);
+    bytes
+}
+
 fn wait_until_gone(machine: &Machine, path: &str) {
     let start = Instant::now();
     while machine.files().exists(path) {
@@ -51,7 +61,7 @@ fn a_torn_tail_is_cut_and_reported() {
     let names = ["a@example.com", "b@example.com"];
     let machine = machine_with(&names);
     let path = journal(PROVIDER, 1);
-    let whole = machine.files().read(&path).unwrap();
+    let whole = frames(&machine, 1);
     machine.files().write(&path, &whole[..whole.len() - 3]).unwrap();
     assert_eq!(found(&machine, &names), [true, false]);
     let events = events(&machine);
@@ -67,7 +77,7 @@ fn a_torn_tail_is_cut_and_reported() {
 fn a_damaged_journal_is_not_loaded_and_stays_as_it_is_while_other_providers_serve() {
     let machine = machine_with(&["a@example.com", "b@example.com", "c@example.com"]);
     let path = journal(PROVIDER, 1);
-    let mut damaged = machine.files().read(&path).unwrap();
+    let mut damaged = frames(&machine, 1);
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;
     machine.files().write(&path, &damaged).unwrap();
@@ -130,11 +140,11 @@ fn a_journal_that_is_mostly_past_is_written_anew_while_it_is_used() {
         completion.wait().unwrap();
     }
     assert!(hold.is_reached(), "4 MiB of journal for 64 KiB of records");
-    let before = machine.files().read(&journal(PROVIDER, 1)).unwrap().len();
+    let before = frames(&machine, 1).len();
     hold.release();
     wait_until_gone(&machine, &journal(PROVIDER, 1));
     session.set(REGISTER, 0, "eve@example.com", &[ADDRESS]).unwrap();
-    let after = machine.files().read(&journal(PROVIDER, 0)).unwrap().len();
+    let after = frames(&machine, 0).len();
     assert!(after * 5 < before, "{before} to {after}");
     let compacted = |(kind, _): &&(EventKind, u64)| *kind == EventKind::LOG_COMPACTED;
     assert_eq!(events(&machine).iter().filter(compacted).count(), 1);
@@ -150,13 +160,13 @@ fn the_rule_for_writing_a_journal_anew_is_configurable_and_kept_at_start() {
     let names: Vec<String> = (0..60).map(|number| format!("n{number}@example.com")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let machine = machine_with(&names);
-    let before = machine.files().read(&journal(PROVIDER, 1)).unwrap().len();
+    let before = frames(&machine, 1).len();
     set_parameter(&machine, "CompactionSlackKilobytes", 1);
     set_parameter(&machine, "CompactionPercent", 110);
     assert_eq!(found(&machine, &names), [true; 60]);
     wait_until_gone(&machine, &journal(PROVIDER, 1));
     // What is gone is the frames: all records are in one.
-    let after = machine.files().read(&journal(PROVIDER, 0)).unwrap().len();
+    let after = frames(&machine, 0).len();
     assert!(after + 59 * 32 <= before, "{before} to {after}");
     machine.stop(SERVICE).unwrap();
     assert_eq!(found(&machine, &names), [true; 60]);

@@ -29,13 +29,21 @@
 //!
 //! and a record is a kind (1 byte), three zero bytes, a length (4 bytes) and that many bytes.
 //!
+//! # Space set aside
+//!
+//! Behind the last frame zeros may follow, up to the end of the file. They were written in advance, so that a frame
+//! that is written over them changes neither the file's size nor where its content lies, and its flush writes only
+//! the frame. How many there are means nothing: a frame that does not fit them is written beyond the file's end, with
+//! more zeros behind it. Where zeros and a frame were written together and the power failed, any of it may be missing,
+//! also the zeros, and what is read is the same: a frame, or a torn one.
+//!
 //! # What a reader concludes
 //!
 //! A frame is written only after the flush of the one before it, so at most one frame of a file can be unfinished,
-//! and nothing follows it; if changes need not be durable, a frame says how many before it may be unfinished too.
-//! Therefore, with *n* the sequence that is due:
+//! and nothing but zeros follows it; if changes need not be durable, a frame says how many before it may be unfinished
+//! too. Therefore, with *n* the sequence that is due:
 //!
-//! - Nothing but zeros up to the end: the file ends here ([`Step::End`]). Space may have been set aside in advance.
+//! - Nothing but zeros up to the end: the file ends here ([`Step::End`]).
 //! - A frame that checks out with sequence *n*: take it.
 //! - Anything else, with a frame header behind it that was written when frame *n* had been flushed: **damage**. Frame
 //!   *n* had reached the disk once, and no longer reads back. The file is left alone.
@@ -293,22 +301,34 @@ impl<A: Allocator> FrameBuilder<A> {
         self.truncate(0, 0);
     }
 
-    /// Writes the frame's header and padding, and gives all its bytes.
+    /// Bytes of the finished frame, zeros behind it excluded.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let size = self.payload().saturating_add(FRAME_HEADER_SIZE);
+        size.next_multiple_of(ALIGNMENT)
+    }
+
+    /// Writes the frame's header and padding, and gives all its bytes, with so many zeros behind them; with none if
+    /// there is no memory for them.
     ///
     /// # Errors
     ///
     /// No memory for the padding of a frame without records.
-    pub fn finish(&mut self, salt: u64, sequence: u64, unflushed: u32) -> Result<&[u8], OutOfMemory> {
+    pub fn finish(
+        &mut self,
+        salt: u64,
+        sequence: u64,
+        unflushed: u32,
+        zeros: usize,
+    ) -> Result<&[u8], OutOfMemory> {
         self.remove_padding();
         let payload = self.payload();
-        let padded = self
-            .bytes
-            .len()
-            .checked_next_multiple_of(ALIGNMENT)
-            .ok_or(OutOfMemory)?;
-        let padding = padded.saturating_sub(self.bytes.len());
-        self.bytes.try_resize(padded, 0)?;
-        self.padding = padding;
+        let unpadded = self.bytes.len();
+        let size = self.size();
+        if self.bytes.try_resize(size.saturating_add(zeros), 0).is_err() {
+            self.bytes.try_resize(size, 0)?;
+        }
+        self.padding = self.bytes.len().saturating_sub(unpadded);
         let length = u32::try_from(payload).map_err(|_| OutOfMemory)?;
         let end = payload.saturating_add(FRAME_HEADER_SIZE);
         let crc = CRC_32C.checksum(self.bytes.get(FRAME_HEADER_SIZE..end).unwrap_or_default());

@@ -13,7 +13,7 @@ fn frame(sequence: u64, records: &[(Kind, Vec<u8>)]) -> Vec<u8> {
     for (kind, content) in records {
         builder.try_push(*kind, content).unwrap();
     }
-    builder.finish(SALT, sequence, 0).unwrap().to_vec()
+    builder.finish(SALT, sequence, 0, 0).unwrap().to_vec()
 }
 
 fn records() -> impl Strategy<Value = Vec<(Kind, Vec<u8>)>> {
@@ -76,9 +76,9 @@ fn a_frame_that_is_full_takes_no_more() {
 fn a_frame_goes_on_after_it_was_finished_and_into_another_one() {
     let mut builder = FrameBuilder::try_new_in(Global).unwrap();
     builder.try_push(Kind::Put, b"alice").unwrap();
-    builder.finish(SALT, 1, 0).unwrap();
+    builder.finish(SALT, 1, 0, 0).unwrap();
     builder.try_push(Kind::Remove, b"bob").unwrap();
-    builder.finish(SALT, 1, 0).unwrap();
+    builder.finish(SALT, 1, 0, 0).unwrap();
     let mut other = FrameBuilder::try_new_in(Global).unwrap();
     other.try_push(Kind::SnapshotEnd, b"").unwrap();
     other.try_append(&builder).unwrap();
@@ -87,15 +87,15 @@ fn a_frame_goes_on_after_it_was_finished_and_into_another_one() {
         (Kind::Put, b"alice".to_vec()),
         (Kind::Remove, b"bob".to_vec()),
     ];
-    assert_eq!(builder.finish(SALT, 1, 0).unwrap(), frame(1, &all[1..]));
-    assert_eq!(other.finish(SALT, 1, 0).unwrap(), frame(1, &all));
+    assert_eq!(builder.finish(SALT, 1, 0, 0).unwrap(), frame(1, &all[1..]));
+    assert_eq!(other.finish(SALT, 1, 0, 0).unwrap(), frame(1, &all));
 }
 
 #[test]
 fn a_later_frame_proves_what_had_been_flushed_before_it_and_no_more() {
     let mut builder = FrameBuilder::try_new_in(Global).unwrap();
     builder.try_push(Kind::Put, b"alice").unwrap();
-    let later = builder.finish(SALT, 9, 2).unwrap();
+    let later = builder.finish(SALT, 9, 2, 0).unwrap();
     for sequence in 1..12 {
         let found = find_later(SALT, sequence, later);
         assert_eq!(found.is_some(), sequence < 7, "frame {sequence}");

@@ -108,7 +108,8 @@ impl<D: JournalDirectory> Journal<D> {
         };
         let mut next = begin(&directory, header, alloc)?;
         next.finish()?;
-        let log = next.log;
+        let mut log = next.log;
+        log.use_from_now_on();
         discard(&directory, number(generation) ^ 1).map_err(LoadError::File)?;
         Ok((
             Self {
@@ -183,7 +184,8 @@ impl<D: JournalDirectory> Journal<D> {
         mut next: Next<D::File, A>,
     ) -> Result<(), AppendError<FileError<D>>> {
         let finished = next.finish();
-        let Next { log, .. } = next;
+        let Next { mut log, .. } = next;
+        log.use_from_now_on();
         if let Err(error) = finished {
             drop(log);
             // It may have become whole although its flush failed, and would then hide what is appended here.

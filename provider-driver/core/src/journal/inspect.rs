@@ -49,6 +49,8 @@ pub struct Summary {
     pub records: u64,
     /// Where they end.
     pub end: usize,
+    /// Zeros behind them up to the end of the file: space that is set aside.
+    pub set_aside: usize,
     /// What is wrong.
     pub fault: Option<Fault>,
 }
@@ -186,6 +188,9 @@ pub fn inspect<'a>(bytes: &'a [u8], mut each: impl FnMut(Item<'a>)) -> Summary {
         at = at.saturating_add(size);
         sequence = sequence.saturating_add(1);
     };
+    if fault.is_none() {
+        summary.set_aside = bytes.len().saturating_sub(at);
+    }
     summary.fault = fault.or_else(|| {
         (!complete).then_some(Fault {
             offset: at,

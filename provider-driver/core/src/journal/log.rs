@@ -6,6 +6,10 @@
 //!   be told of success.
 //! - After a failed write or flush it is unknown what the file holds beyond the acknowledged end. Nothing is appended
 //!   until the file was cut back to that end and the cut was flushed.
+//!
+//! A file that is in use has space set aside behind its end, zeros that were flushed with some frame before: to flush a
+//! frame that fits there, the file system need not write down where it lies. The space grows with the file, up to
+//! [`MOST_AHEAD`] at a time.
 
 use core::fmt;
 
@@ -15,6 +19,11 @@ use super::JournalFile;
 use super::format::{
     self, ALIGNMENT, FRAME_HEADER_SIZE, FrameBuilder, HEADER_SIZE, Header, HeaderFault, Kind, Record, Step,
 };
+
+/// The least that is set aside at a time, and what the end of that is a multiple of.
+const LEAST_AHEAD: u64 = 4 << 10;
+/// The most that is set aside at a time.
+const MOST_AHEAD: u64 = 256 << 10;
 
 /// Bytes that are read at a time; a longer frame is read whole.
 const READ_SIZE: usize = 64 << 10;
@@ -28,7 +37,11 @@ pub struct Log<F> {
     end: u64,
     /// The next frame's sequence.
     sequence: u64,
-    /// The file may hold something beyond `end`.
+    /// Where the zeros behind `end` end: there the file does.
+    reserved: u64,
+    /// Whether space is set aside when there is none left.
+    sets_aside: bool,
+    /// The file may hold something else than zeros beyond `end`.
     must_cut: bool,
     /// Frames that no flush has covered: the last so many.
     unflushed: u32,
@@ -99,7 +112,8 @@ pub enum Refused {
 }
 
 impl<F: JournalFile> Log<F> {
-    /// Begins a file: writes its header and makes it durable.
+    /// Begins a file: writes its header and makes it durable. No space is set aside in it before it is
+    /// [in use](Self::use_from_now_on).
     ///
     /// # Errors
     ///
@@ -112,6 +126,8 @@ impl<F: JournalFile> Log<F> {
             header,
             end: HEADER_SIZE as u64,
             sequence: 1,
+            reserved: HEADER_SIZE as u64,
+            sets_aside: false,
             must_cut: false,
             unflushed: 0,
         })
@@ -172,7 +188,8 @@ impl<F: JournalFile> Log<F> {
         if window.later_frame(header.salt, sequence, end)? {
             return Err(LoadError::Damaged(end));
         }
-        if !window.zero_from(end)? {
+        let torn = !window.zero_from(end)?;
+        if torn {
             loaded.cut = size.saturating_sub(end);
         }
         drop(window);
@@ -181,10 +198,17 @@ impl<F: JournalFile> Log<F> {
             header,
             end,
             sequence,
-            must_cut: size > end,
+            reserved: size,
+            sets_aside: true,
+            must_cut: torn,
             unflushed: 0,
         };
-        log.cut().map_err(LoadError::File)?;
+        if torn {
+            log.cut().map_err(LoadError::File)?;
+        } else {
+            // What was read need not be on the medium, if the driver was stopped when it could not be flushed.
+            log.file.flush().map_err(LoadError::File)?;
+        }
         Ok((log, loaded))
     }
 
@@ -200,8 +224,13 @@ impl<F: JournalFile> Log<F> {
         durable: bool,
     ) -> Result<(), AppendError<F::Error>> {
         self.cut().map_err(AppendError::File)?;
-        let bytes = frame.finish(self.header.salt, self.sequence, self.unflushed)?;
+        let end = self.end.saturating_add(frame.size() as u64);
+        let zeros = self.zeros_behind(end);
+        let bytes = frame.finish(self.header.salt, self.sequence, self.unflushed, zeros)?;
         self.must_cut = true;
+        // If it was the zeros that did not fit, the next attempt does without.
+        let sets_aside = self.sets_aside;
+        self.sets_aside &= zeros == 0;
         self.file.write_at(self.end, bytes).map_err(AppendError::File)?;
         if durable {
             self.file.flush().map_err(AppendError::File)?;
@@ -209,10 +238,27 @@ impl<F: JournalFile> Log<F> {
         } else {
             self.unflushed = self.unflushed.saturating_add(1);
         }
-        self.must_cut = false;
-        self.end = self.end.saturating_add(bytes.len() as u64);
+        (self.must_cut, self.sets_aside) = (false, sets_aside);
+        self.reserved = self.reserved.max(self.end.saturating_add(bytes.len() as u64));
+        self.end = end;
         self.sequence = self.sequence.saturating_add(1);
         Ok(())
+    }
+
+    /// Sets space aside from the next frame on.
+    pub const fn use_from_now_on(&mut self) {
+        self.sets_aside = true;
+    }
+
+    /// How many zeros are written behind a frame that ends there.
+    fn zeros_behind(&self, end: u64) -> usize {
+        if !self.sets_aside || end <= self.reserved {
+            return 0;
+        }
+        let reserved = end
+            .saturating_add(end.clamp(LEAST_AHEAD, MOST_AHEAD))
+            .next_multiple_of(LEAST_AHEAD);
+        usize::try_from(reserved.saturating_sub(end)).unwrap_or(0)
     }
 
     /// Makes durable what was appended without being.
@@ -233,6 +279,7 @@ impl<F: JournalFile> Log<F> {
         if self.must_cut {
             self.file.truncate(self.end)?;
             self.file.flush()?;
+            self.reserved = self.end;
             self.must_cut = false;
             self.unflushed = 0;
         }

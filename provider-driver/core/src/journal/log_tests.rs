@@ -91,6 +91,130 @@ fn a_torn_tail_is_cut_at_every_length() {
     }
 }
 
+/// A file in use with two frames that are durable, and room for more.
+fn in_use() -> (Medium, Log<super::super::memory::MemoryFile>) {
+    let medium = Medium::holding(&[]);
+    let mut log = Log::create(medium.file(1), HEADER).unwrap();
+    log.use_from_now_on();
+    log.append(&mut frame(&[b"alice"]), true).unwrap();
+    log.append(&mut frame(&[b"bob"]), true).unwrap();
+    (medium, log)
+}
+
+#[test]
+fn frames_are_written_over_space_set_aside_and_leave_the_size_as_it_is() {
+    let (medium, mut log) = in_use();
+    let size = medium.bytes(1).unwrap().len();
+    assert_eq!(size as u64 % LEAST_AHEAD, 0);
+    let mut expected = std::vec![b"alice".to_vec(), b"bob".to_vec()];
+    while log.size() + 300 < size as u64 {
+        log.append(&mut frame(&[&[7; 200]]), true).unwrap();
+        expected.push(std::vec![7; 200]);
+        assert_eq!(medium.bytes(1).unwrap().len(), size);
+    }
+    // Loading finds it, and goes on in it.
+    let (mut log, loaded) = Log::open(medium.file(1), PROVIDER, Global, |_| Ok(())).unwrap();
+    assert_eq!((loaded.records, loaded.cut), (expected.len() as u64, 0));
+    log.append(&mut frame(&[b"carol"]), true).unwrap();
+    expected.push(b"carol".to_vec());
+    assert_eq!(medium.bytes(1).unwrap().len(), size);
+    // What does not fit makes the file longer, again by more than it needs.
+    log.append(&mut frame(&[&[8; 500]]), true).unwrap();
+    expected.push(std::vec![8; 500]);
+    let bytes = medium.bytes(1).unwrap();
+    assert!(bytes.len() > size + 1000);
+    assert_eq!(read(&medium).unwrap().0, expected);
+}
+
+#[test]
+fn a_power_failure_in_space_set_aside_leaves_the_frame_or_a_torn_tail() {
+    let (medium, mut log) = in_use();
+    let end = log.size();
+    let before = std::vec![b"alice".to_vec(), b"bob".to_vec()];
+    // A frame that was written and not flushed, as a crash in the middle of `append` leaves it.
+    medium.fail_after(1);
+    let carol: &[u8] = &[0xC4; 100];
+    assert_eq!(
+        log.append(&mut frame(&[carol]), true),
+        Err(AppendError::File(Failed))
+    );
+    let frame_bytes = FRAME_HEADER_SIZE + 8 + carol.len();
+    type Keeps = fn(usize, usize) -> bool;
+    let patterns: [Keeps; 4] = [
+        |place, at| place < at,
+        |place, at| place >= at,
+        |place, at| place / 8 == at,
+        |place, at| place / 8 != at,
+    ];
+    let mut whole = 0;
+    for keeps in patterns {
+        for at in 0..=frame_bytes {
+            let crashed = medium.crash_with(|place| keeps(place, at));
+            let tail = crashed.bytes(1).unwrap()[usize::try_from(end).unwrap()..].to_vec();
+            let (contents, loaded) = read(&crashed).unwrap();
+            if contents.len() == 3 {
+                assert_eq!(contents[2], carol);
+                whole += 1;
+            } else {
+                assert_eq!(contents, before);
+            }
+            let torn = contents.len() == 2 && tail.iter().any(|&byte| byte != 0);
+            assert_eq!(loaded.cut, if torn { tail.len() as u64 } else { 0 });
+            // What was torn is gone, and what comes next stands in its place.
+            let (mut log, _) = Log::open(crashed.file(1), PROVIDER, Global, |_| Ok(())).unwrap();
+            log.append(&mut frame(&[b"dave"]), true).unwrap();
+            let mut expected = contents;
+            expected.push(b"dave".to_vec());
+            assert_eq!(read(&crashed.crash(0)).unwrap().0, expected);
+        }
+    }
+    assert!(whole >= 2, "the frame was never whole");
+}
+
+#[test]
+fn damage_is_told_from_a_torn_tail_also_with_space_set_aside() {
+    let (medium, log) = in_use();
+    let first = HEADER_SIZE..HEADER_SIZE + FRAME_HEADER_SIZE + 8 + 5;
+    let bytes = medium.bytes(1).unwrap();
+    assert!(log.size() < bytes.len() as u64);
+    for at in first {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0x10;
+        assert_eq!(
+            read(&Medium::holding(&damaged)),
+            Err(LoadError::Damaged(HEADER_SIZE as u64)),
+            "byte {at}"
+        );
+    }
+}
+
+#[test]
+fn a_file_whose_growing_was_cut_short_is_read_as_far_as_it_goes() {
+    let (medium, log) = in_use();
+    let bytes = medium.bytes(1).unwrap();
+    let end = usize::try_from(log.size()).unwrap();
+    for length in end..bytes.len() {
+        let (contents, loaded) = read(&Medium::holding(&bytes[..length])).unwrap();
+        assert_eq!((contents.len(), loaded.cut), (2, 0), "length {length}");
+    }
+}
+
+#[test]
+fn where_no_space_can_be_set_aside_frames_are_written_alone() {
+    let medium = Medium::holding(&[]);
+    let mut log = Log::create(medium.file(1), HEADER).unwrap();
+    log.use_from_now_on();
+    medium.fail_after(0);
+    assert_eq!(
+        log.append(&mut frame(&[b"alice"]), true),
+        Err(AppendError::File(Failed))
+    );
+    medium.heal();
+    log.append(&mut frame(&[b"alice"]), true).unwrap();
+    assert_eq!(medium.bytes(1).unwrap().len() as u64, log.size());
+    assert_eq!(read(&medium).unwrap().0, [b"alice"]);
+}
+
 #[test]
 fn space_set_aside_ahead_is_no_torn_tail() {
     let (mut bytes, _, contents) = three();

@@ -68,20 +68,24 @@ impl Medium {
         self.left.set(None);
     }
 
-    /// The machine loses power: what was not flushed is gone, but for `kept` bytes of it.
+    /// The machine loses power: what was not flushed is gone, but for the first `kept` bytes of it.
     pub fn crash(&self, kept: usize) -> Self {
+        self.crash_with(|unflushed| unflushed < kept)
+    }
+
+    /// The machine loses power: of each file's bytes that were not flushed, those are kept whose place among them
+    /// `keeps` says so of. A byte that is lost within the file is as it was flushed, or zero.
+    pub fn crash_with(&self, keeps: impl Fn(usize) -> bool) -> Self {
         let files = self.files.borrow().clone().map(|content| {
-            content.map(|content| {
-                let mut bytes = content.flushed.clone();
-                for (at, byte) in content
-                    .written
-                    .iter()
-                    .enumerate()
-                    .skip(content.flushed.len())
-                    .take(kept)
-                {
-                    assert_eq!(bytes.len(), at);
-                    bytes.push(*byte);
+            content.map(|Content { written, flushed }| {
+                let changed = |at: &usize| written.get(*at) != flushed.get(*at);
+                let unflushed: Vec<usize> = (0..written.len()).filter(changed).collect();
+                let mut bytes = flushed.clone();
+                for (place, at) in unflushed.into_iter().enumerate() {
+                    if keeps(place) {
+                        bytes.resize(bytes.len().max(at + 1), 0);
+                        bytes[at] = written[at];
+                    }
                 }
                 Content {
                     written: bytes.clone(),

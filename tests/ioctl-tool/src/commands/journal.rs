@@ -76,6 +76,7 @@ fn summary_json(size: usize, summary: &Summary) -> Value {
         "frames": summary.frames,
         "records": summary.records,
         "end": summary.end,
+        "set_aside": summary.set_aside,
         "fault": summary.fault.map(fault_json),
     })
 }
@@ -93,9 +94,10 @@ fn check(file: &Path, output: Output) -> Result<ExitCode, Error> {
         return Ok(error.exit_code());
     }
     let line = format!(
-        "whole: {} in {}",
+        "whole: {} in {}, and {} set aside for more",
         count(summary.records, "record", "records"),
-        count(summary.frames, "frame", "frames")
+        count(summary.frames, "frame", "frames"),
+        count(summary.set_aside as u64, "byte", "bytes")
     );
     output.summary(&summary_json(bytes.len(), &summary), &line)?;
     Ok(ExitCode::Ok)
@@ -196,7 +198,11 @@ fn dump(file: &Path, output: Output) -> Result<ExitCode, Error> {
             let provider = Guid::from_bytes(header.provider);
             format!("Provider:   {provider}\nGeneration: {}\n", header.generation)
         });
-        format!("Size:       {}\n{header}{text}", bytes.len())
+        let aside = match summary.set_aside {
+            0 => String::new(),
+            bytes => format!("{:>10}  {bytes} bytes set aside\n", summary.end),
+        };
+        format!("Size:       {}\n{header}{text}{aside}", bytes.len())
     })?;
     Ok(summary.fault.map_or(ExitCode::Ok, |fault| {
         // What could be read was shown.
