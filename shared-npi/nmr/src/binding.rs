@@ -269,14 +269,9 @@ impl<R: Role> BindingRef<R> {
     /// # Safety
     /// Called once, before the first guard exists. The pointers are as [`crate::Npi`] says.
     pub(crate) const unsafe fn set_peer(&self, context: *mut c_void, dispatch: *const R::PeerDispatch) {
+        let place = self.slot().shared.peer.get();
         // SAFETY: nobody reads it before there is a guard, as the caller says.
-        unsafe {
-            self.slot()
-                .shared
-                .peer
-                .get()
-                .write(PeerSide { context, dispatch })
-        };
+        unsafe { place.write(PeerSide { context, dispatch }) };
     }
 
     /// Lets calls in. The end of a successful attach callback.

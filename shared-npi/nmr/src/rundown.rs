@@ -74,6 +74,10 @@ struct Counter {
 }
 
 impl Counter {
+    #[allow(
+        clippy::missing_const_for_fn,
+        reason = "loom's atomics cannot be made in constants"
+    )]
     fn new() -> Self {
         Self {
             word: AtomicUsize::new(0),

@@ -126,6 +126,9 @@ fn frames_are_written_over_space_set_aside_and_leave_the_size_as_it_is() {
     assert_eq!(read(&medium).unwrap().0, expected);
 }
 
+/// Whether a byte that was not flushed is kept, by its place among those and a number that the test counts up.
+type Keeps = fn(usize, usize) -> bool;
+
 #[test]
 fn a_power_failure_in_space_set_aside_leaves_the_frame_or_a_torn_tail() {
     let (medium, mut log) = in_use();
@@ -139,7 +142,6 @@ fn a_power_failure_in_space_set_aside_leaves_the_frame_or_a_torn_tail() {
         Err(AppendError::File(Failed))
     );
     let frame_bytes = FRAME_HEADER_SIZE + 8 + carol.len();
-    type Keeps = fn(usize, usize) -> bool;
     let patterns: [Keeps; 4] = [
         |place, at| place < at,
         |place, at| place >= at,
