@@ -155,25 +155,25 @@ impl<R: Role> Context<R> {
     /// `context` is that of the reference, which was never opened, and this is called once.
     pub(crate) unsafe fn abandon(reference: &BindingRef<R>, context: NonNull<Self>, list: &AtomicPtr<Self>) {
         let slot = reference.slot();
-        if !slot.rundown.enter_early() {
+        let Some(entered) = slot.rundown.enter_early() else {
             return;
-        }
+        };
         // SAFETY: entered, so the context is alive until this leaves; after that, if it is on the list, which
         // frees it only when no attach runs.
         let this = unsafe { context.as_ref() };
         // Before the rundown is begun: a detach that comes after that finds it begun and is done, and the
         // cleanup that follows has to see this.
         this.abandoned.store(true, Ordering::Release);
-        if !slot.rundown.begin() {
+        let Some(begun) = slot.rundown.begin() else {
             // A detach came in between, and is pending for as long as this has not left.
             this.abandoned.store(false, Ordering::Release);
-            let handle = slot.handle;
-            if slot.rundown.leave() {
+            let handle = slot.shared.handle;
+            if slot.rundown.leave(entered) {
                 // SAFETY: the rundown answers true once, after the thunk of a detach had left.
                 unsafe { R::detach_complete(handle) };
             }
             return;
-        }
+        };
         let mut head = list.load(Ordering::Relaxed);
         loop {
             this.next.store(head, Ordering::Relaxed);
@@ -184,8 +184,8 @@ impl<R: Role> Context<R> {
         }
         // What was entered early and what `begin` entered. Nobody waits for this rundown: a detach callback that
         // may still come finds it begun.
-        let _ = slot.rundown.leave();
-        let _ = slot.rundown.leave();
+        let _ = slot.rundown.leave(entered);
+        let _ = slot.rundown.leave(begun);
     }
 
     /// Frees a list of abandoned contexts.
