@@ -8,7 +8,7 @@ use windows_sys::Win32::{
 use crate::last_error;
 
 /// How long a process may take to go, in milliseconds.
-const PATIENCE: u32 = 20_000;
+const PATIENCE: u32 = 60_000;
 
 /// Ends a process as the task manager does, and waits until it is gone.
 pub fn kill(process: u32) -> u32 {

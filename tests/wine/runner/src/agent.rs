@@ -18,9 +18,9 @@ use nsemail_agent::{LIMITED, Order, Reader, SENT, Writer};
 use crate::prefix::{self, Prefix};
 
 /// How long a program may take to answer. Nothing takes nearly as long; who waits longer waits in vain.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 /// How long a program that was told to end may take.
-const ENDING: Duration = Duration::from_secs(10);
+const ENDING: Duration = Duration::from_mins(1);
 
 /// Who waits for answers, by token.
 type Waiting = Arc<Mutex<Option<HashMap<u32, Sender<Reader>>>>>;

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How long something that must happen may take.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_millis(5);
 /// Wine tells a driver of a closed handle a little after the program: a stop that waits for handles
@@ -35,7 +35,7 @@ const INTERVAL: Duration = Duration::from_millis(5);
 const GRACE: Duration = Duration::from_millis(400);
 
 /// How long Wine may take to tell a driver that a request is cancelled.
-const HEARING: Duration = Duration::from_secs(10);
+const HEARING: Duration = Duration::from_mins(1);
 /// How long what was held may take to go on.
 const RELEASE: Duration = Duration::from_secs(2);
 /// `ERROR_SERVICE_DATABASE_LOCKED`

@@ -47,7 +47,7 @@ pub const SCENARIOS: [Scenario; 4] = [
 ];
 
 /// How long the tool may take.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 const NAME: &str = "alice@example.com";
 const ADDRESSES: [&str; 2] = ["192.0.2.7:5060/tcp", "192.0.2.8:5060/udp"];
 

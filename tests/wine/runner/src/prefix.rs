@@ -26,9 +26,9 @@ const CHANNELS: &str = "-all,err+all,+debugstr";
 /// `netio.sys` is ours; what asks for .NET and for HTML is not wanted.
 const OVERRIDES: &str = "netio.sys=n;mscoree=;mshtml=";
 /// How long Wine may take to make a prefix.
-const MAKING: Duration = Duration::from_mins(3);
+const MAKING: Duration = Duration::from_mins(10);
 /// How long the server may take to end.
-const ENDING: Duration = Duration::from_secs(20);
+const ENDING: Duration = Duration::from_mins(1);
 
 /// A prefix, and the log of all that runs in it.
 pub struct Prefix {
