@@ -60,7 +60,8 @@ impl CallSite {
     /// The beginning of a routine, given by its address.
     #[must_use]
     pub fn routine(address: usize) -> Self {
-        Self::of(&[address])
+        // Addresses are taken for those to which calls return, and looked up one byte before.
+        Self::of(&[address.saturating_add(1)])
     }
 
     fn of(addresses: &[usize]) -> Self {

@@ -3,14 +3,16 @@
 //! Whoever calls into a driver does it through [`callback`]: the thread then knows whose code it runs,
 //! and on return the verifier compares IRQL, locks and critical regions with those on entry.
 
+use std::mem;
+
 use nmr_model::Callback;
 
 use crate::{
     DriverName, KIRQL,
-    nmr::Breach,
+    nmr::{self, Breach},
     thread::{self, Frame, HeldLock, irql},
     trace::Kind,
-    verifier::{self, Rule},
+    verifier::{self, CallSite, Rule},
 };
 
 /// Runs a callback that the kernel calls at `PASSIVE_LEVEL` only.
@@ -28,7 +30,8 @@ pub fn callback_at<R>(
     contract: KIRQL,
     run: impl FnOnce() -> R,
 ) -> R {
-    let entry = enter(driver, name, contract, None);
+    let base = 0_u8;
+    let entry = enter(driver, name, contract, None, &raw const base);
     let result = run();
     leave(&entry);
     result
@@ -41,7 +44,8 @@ pub(crate) fn nmr_callback<R>(
     nmr: &Callback,
     run: impl FnOnce() -> R,
 ) -> R {
-    let entry = enter(driver, nmr.name(), contract, Some(*nmr));
+    let base = 0_u8;
+    let entry = enter(driver, nmr.name(), contract, Some(*nmr), &raw const base);
     let result = run();
     leave(&entry);
     result
@@ -58,7 +62,14 @@ struct Entry {
     nmr: Option<Callback>,
 }
 
-fn enter(driver: &DriverName, callback: &'static str, contract: KIRQL, nmr: Option<Callback>) -> Entry {
+/// `base` is a variable of the caller, which is above all that the callback has on its stack.
+fn enter(
+    driver: &DriverName,
+    callback: &'static str,
+    contract: KIRQL,
+    nmr: Option<Callback>,
+    base: *const u8,
+) -> Entry {
     thread::with(|current| {
         let state = &current.state;
         let entry = Entry {
@@ -78,6 +89,8 @@ fn enter(driver: &DriverName, callback: &'static str, contract: KIRQL, nmr: Opti
             callback,
             contract,
             nmr,
+            base: base.addr(),
+            lent: Vec::new(),
         });
         current
             .machine
@@ -108,17 +121,30 @@ fn leave(entry: &Entry) {
     }
     thread::with(|current| {
         let state = &current.state;
-        state.frames.borrow_mut().truncate(entry.depth);
+        let gone = {
+            let mut frames = state.frames.borrow_mut();
+            let gone = frames
+                .get_mut(entry.depth)
+                .map(|frame| mem::take(&mut frame.lent));
+            frames.truncate(entry.depth);
+            gone.unwrap_or_default()
+        };
+        if !gone.is_empty() {
+            nmr::stack_gone(&current.machine, entry.callback, &gone);
+        }
         // The damage stays with the callback that did it.
         state.irql.set(entry.irql);
         state.critical_regions.set(entry.critical_regions);
+        state.locks.borrow_mut().truncate(entry.locks);
     });
 }
 
 fn check(entry: &Entry, now: KIRQL, regions: u32, locks: &[HeldLock]) {
     let Entry { callback, .. } = entry;
     let report = |rule: Rule, message: String, remedy: &str| match &entry.nmr {
-        Some(nmr) => Breach::in_callback(nmr_model::Rule::CallbackUnbalanced, nmr, message).report(),
+        Some(nmr) => Breach::in_callback(nmr_model::Rule::CallbackUnbalanced, nmr, message)
+            .placed(Some(CallSite::routine(nmr.routine)))
+            .report(),
         None => verifier::report(rule, None, message, remedy),
     };
     if now != entry.irql {

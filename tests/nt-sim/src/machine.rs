@@ -186,7 +186,7 @@ impl Machine {
     fn new(config: Config) -> std::io::Result<Self> {
         bugcheck::install_panic_hook();
         thread::adopt(&*config.scheduler);
-        Ok(Self(Arc::new(Inner {
+        let machine = Self(Arc::new(Inner {
             controlled: matches!(config.scheduler.slot(), Slot::Task(_)),
             next_thread: AtomicU64::new(1),
             trace: Trace::new(config.trace_capacity),
@@ -204,7 +204,16 @@ impl Machine {
             nmr: nmr::State::new(&config),
             wdf: wdf::State::new(&config),
             config,
-        })))
+        }));
+        let inner = Arc::downgrade(&machine.0);
+        machine.scheduler().when_stuck(Arc::new(move || {
+            if let Some(inner) = inner.upgrade() {
+                let machine = Self(inner);
+                let _entered = machine.enter();
+                nmr::stuck(&machine);
+            }
+        }));
+        Ok(machine)
     }
 
     /// Returns the machine that the calling thread is on.
@@ -325,6 +334,7 @@ impl Machine {
         registry::shutdown(self);
         files::shutdown(self);
         nmr::probe::check_end(self);
+        nmr::check_drains(self, None);
         let report = Report {
             findings: self.report(),
             advice: self.advice(),

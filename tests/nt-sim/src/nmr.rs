@@ -8,7 +8,9 @@
 //! drivers do with their memory and where they do it. `RULES.md` beside this crate lists them.
 
 mod breach;
+mod drains;
 mod ledger;
+mod locks;
 mod memory;
 pub mod probe;
 mod step;
@@ -22,17 +24,19 @@ use std::{
 };
 
 use ::nmr::raw;
-use nmr_model::{BindingId, Class, Owner, Registrar, Role, Rule};
+use nmr_model::{BindingId, Callback, Class, Owner, Registrar, Role, Rule};
 
 use crate::{DriverName, Machine, SimPlatform, machine::Config, sync::StateLock, thread::irql, verifier};
 
 pub use step::Step;
 
 pub(crate) use breach::Breach;
-pub(crate) use memory::freed;
+pub(crate) use drains::check as check_drains;
+pub(crate) use memory::{Past, allocating, freed, stack_gone};
 pub(crate) use unload::check_unloaded;
 
 use ledger::Ledger;
+use locks::Locks;
 use probe::Tap;
 use watch::Watch;
 
@@ -45,6 +49,7 @@ pub(crate) struct State {
     /// The drivers that have registered modules; an [`Owner`] is a place in this list, from 1.
     owners: StateLock<Vec<DriverName>>,
     ledger: Ledger,
+    locks: Locks,
     /// The bindings whose calls a probe sees.
     taps: StateLock<HashMap<BindingId, Arc<Tap>>>,
     /// How many calls between modules were seen.
@@ -60,6 +65,7 @@ impl State {
             registrar: Registrar::new(Watch, config.nmr_policy),
             owners: StateLock::default(),
             ledger: Ledger::default(),
+            locks: Locks::default(),
             taps: StateLock::default(),
             calls: AtomicU64::new(0),
             alive: Arc::new(()),
@@ -81,6 +87,24 @@ impl State {
         let index = owner.checked_sub(1)?;
         self.owners.with(|owners| owners.get(index).cloned())
     }
+}
+
+/// A callback of a module takes a lock.
+pub(crate) fn taking_lock(machine: &Machine, callback: &Callback, address: usize) {
+    machine.nmr_state().locks.taking(machine, callback, address);
+}
+
+/// Tells whether a rule is broken for the first time in the callbacks of a side.
+pub(crate) fn first_in(rule: Rule, callback: &Callback) -> bool {
+    let machine = Machine::current();
+    let ledger = &machine.nmr_state().ledger;
+    ledger.first(rule, callback.binding.id, Some(callback.role))
+}
+
+/// Every thread of the machine is blocked.
+pub(crate) fn stuck(machine: &Machine) {
+    check_drains(machine, None);
+    machine.nmr_state().registrar.give_up_waits();
 }
 
 const fn role_name(role: Role) -> &'static str {

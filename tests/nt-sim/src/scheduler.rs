@@ -6,8 +6,11 @@
 //! thread runs next; such a scheduler may run all simulated threads on one thread of the host, and
 //! says so by [`Scheduler::slot`].
 
+mod closed;
 #[cfg(feature = "shuttle")]
 mod controlled;
+
+pub use closed::Closed;
 
 #[cfg(feature = "shuttle")]
 pub use controlled::Controlled;
@@ -47,6 +50,9 @@ pub trait Scheduler: Send + Sync + 'static {
     ///
     /// Native threads are preempted anyway, so the default does nothing.
     fn preemption_point(&self) {}
+
+    /// A scheduler that sees that every thread is blocked does this then.
+    fn when_stuck(&self, _call: Arc<dyn Fn() + Send + Sync>) {}
 
     /// Says where the context of the running thread is found.
     fn slot(&self) -> Slot {

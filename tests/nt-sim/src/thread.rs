@@ -62,6 +62,10 @@ pub struct Frame {
     pub contract: KIRQL,
     /// What the registrar says of it, if it is one of a network module.
     pub nmr: Option<nmr_model::Callback>,
+    /// Where its stack begins, about.
+    pub(crate) base: usize,
+    /// What of its stack is lent to the registrar.
+    pub(crate) lent: Vec<(nmr_model::ModuleInfo, nmr_model::Lent)>,
 }
 
 /// A lock that a thread holds.

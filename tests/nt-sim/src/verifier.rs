@@ -327,6 +327,9 @@ pub fn require_irql_at_most(call: &'static str, limit: KIRQL) {
                 irql::name(found)
             );
             if let Some(nmr) = nmr {
+                if !nmr::first_in(nmr_model::Rule::BlockingInDetach, &nmr) {
+                    return;
+                }
                 nmr::Breach::in_callback(nmr_model::Rule::BlockingInDetach, &nmr, message)
                     .by(call)
                     .report();

@@ -304,7 +304,14 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
     ) -> bool {
         let accepted = status >= 0;
         let unwritten = context_out == UNWRITTEN || dispatch_out == UNWRITTEN.cast_const();
-        let provider = (info, Role::Provider);
+        let (context_out, provider) = (
+            if context_out == UNWRITTEN {
+                core::ptr::null_mut()
+            } else {
+                context_out
+            },
+            (info, Role::Provider),
+        );
         let since = Moment::Attached(info.id, Role::Provider);
         if accepted && unwritten {
             self.report(
@@ -331,6 +338,19 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
                 self.check_context(info, role);
             }
             self.observer.event(&Event::Accepted(info));
+        } else if let Some(Given {
+            address: start @ 1..,
+            has_cleanup,
+            ..
+        }) = self.state.with(|state| Given::by(state, info, Role::Client))
+        {
+            self.observer.lend(&Loan {
+                subject: Subject::Side(info, Role::Client),
+                what: Lent::RefusedContext,
+                start,
+                size: 1,
+                has_cleanup,
+            });
         }
         accepted
     }

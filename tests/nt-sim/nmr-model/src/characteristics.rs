@@ -153,7 +153,12 @@ impl Characteristics {
     /// # Safety
     ///
     /// As after a successful [`Self::check`].
-    pub unsafe fn loans(self, module: ModuleInfo, context: usize) -> impl Iterator<Item = Loan> {
+    pub unsafe fn loans(
+        self,
+        module: ModuleInfo,
+        context: usize,
+        handle: usize,
+    ) -> impl Iterator<Item = Loan> {
         // SAFETY: the instance lies inside the valid characteristics.
         let instance = unsafe { &*self.instance().0 };
         let (start, size) = match self {
@@ -169,6 +174,7 @@ impl Characteristics {
             (Lent::ModuleId, instance.ModuleId.addr(), id),
             (Lent::NpiData, instance.NpiSpecificCharacteristics.addr(), 1),
             (Lent::RegistrationContext, context, 1),
+            (Lent::Handle, handle, size_of::<raw::HANDLE>()),
         ]
         .into_iter()
         .filter(|(_, start, _)| *start != 0)

@@ -173,6 +173,9 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
 
     /// Reports that memory of `module` which peers read is not as it was registered, if that is so.
     fn check_unchanged(&self, module: ModuleInfo, when: &'static str) {
+        if !self.observer.is_sound(module) {
+            return;
+        }
         let changed = self.state.with(|state| {
             state.modules.get_mut(&module.id).is_some_and(|module| {
                 // SAFETY: registration demands that the characteristics stay valid until the wait has

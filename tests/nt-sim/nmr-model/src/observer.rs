@@ -168,9 +168,19 @@ pub enum Lent {
     RegistrationContext,
     /// The context of a binding, of unknown size.
     BindingContext,
+    /// The context of an attach that failed: its client's to free, and nobody else's any more.
+    RefusedContext,
+    /// The storage of the registration handle.
+    Handle,
 }
 
 impl Lent {
+    /// Whether it is the context of a binding, or would have become one.
+    #[must_use]
+    pub const fn is_context(self) -> bool {
+        matches!(self, Self::BindingContext | Self::RefusedContext)
+    }
+
     /// What a person calls it.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -181,6 +191,8 @@ impl Lent {
             Self::NpiData => "NPI-specific characteristics",
             Self::RegistrationContext => "registration context",
             Self::BindingContext => "binding context",
+            Self::RefusedContext => "context of an attach that failed",
+            Self::Handle => "registration handle",
         }
     }
 }
@@ -225,6 +237,17 @@ pub trait Observer: Send + Sync {
     /// Tells of memory that a driver lends from now on. It ends with [`Event::Closed`] for a module, and
     /// with the cleanup of the binding for a side.
     fn lend(&self, _loan: &Loan) {}
+
+    /// Whether what a module has lent is still there, so that it may be looked at.
+    fn is_sound(&self, _module: ModuleInfo) -> bool {
+        true
+    }
+
+    /// The calling thread is about to wait for the end of a module. A machine that knows that the wait
+    /// cannot end says no.
+    fn waits(&self, _module: ModuleInfo) -> bool {
+        true
+    }
 
     /// Whether the memory for the registration of a module can be had; a machine that injects
     /// faults says no.

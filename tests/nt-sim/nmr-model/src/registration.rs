@@ -10,7 +10,7 @@ use crate::{
     Event, Handle, HandleKind, ModuleId, ModuleInfo, Moment, Observer, Registrar, Role, Rule, Severity,
     State, Violation,
     characteristics::Characteristics,
-    state::{Binding, BindingInfo, BindingState, Foreign, Module, ModuleState, Subject},
+    state::{Binding, BindingInfo, BindingState, Foreign, Module, ModuleState, SideState, Subject},
     transitions::{ModuleStage, Transitions},
     work::Task,
 };
@@ -107,7 +107,7 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         // Told before the module can be found by others.
         self.observer.mark(Moment::Registered(id));
         // SAFETY: the characteristics were checked.
-        for loan in unsafe { characteristics.loans(info, context.addr()) } {
+        for loan in unsafe { characteristics.loans(info, context.addr(), handle.addr()) } {
             self.observer.lend(&loan);
         }
         let (encoded, offers) = self.state.with(|state| {
@@ -120,6 +120,8 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
                 characteristics,
                 digest,
                 proposals: 0,
+                waiting: 0,
+                given_up: false,
                 bindings: Vec::new(),
                 drained: Arc::new(P::Event::new()),
                 proposing: true,
@@ -279,7 +281,15 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             );
             return POSSIBLE_DEADLOCK;
         }
+        let go_on = self.observer.waits(module);
+        if !go_on && !drained.is_set() {
+            return POSSIBLE_DEADLOCK;
+        }
+        self.begin_wait(module);
         drained.wait();
+        if self.end_wait(module) {
+            return POSSIBLE_DEADLOCK;
+        }
         self.check_unchanged(module, "they were found changed when the wait returned");
         let closed = self.state.with(|state| state.modules.remove(&module.id));
         if closed.is_some() {
@@ -288,6 +298,67 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             self.observer.event(&Event::Closed(module));
         }
         SUCCESS
+    }
+
+    fn begin_wait(&self, module: ModuleInfo) {
+        self.state.with(|state| {
+            if let Some(own) = state.modules.get_mut(&module.id) {
+                own.waiting += 1;
+            }
+        });
+    }
+
+    /// Whether the wait that has just ended was given up by the machine.
+    fn end_wait(&self, module: ModuleInfo) -> bool {
+        let fresh = Arc::new(P::Event::new());
+        self.state.with(|state| {
+            let Some(own) = state.modules.get_mut(&module.id) else {
+                return false;
+            };
+            own.waiting -= 1;
+            let given_up = own.given_up && own.state != ModuleState::Drained;
+            if given_up && own.waiting == 0 {
+                own.given_up = false;
+                own.drained = fresh;
+            }
+            given_up
+        })
+    }
+
+    /// Ends a wait for a module that cannot end otherwise: it returns `STATUS_POSSIBLE_DEADLOCK`.
+    pub fn give_up_wait(&self, module: ModuleId) {
+        let event = self.state.with(|state| {
+            let own = state.modules.get_mut(&module)?;
+            if own.waiting == 0 || own.state == ModuleState::Drained {
+                return None;
+            }
+            own.given_up = true;
+            Some(Arc::clone(&own.drained))
+        });
+        if let Some(event) = event {
+            event.set();
+        }
+    }
+
+    /// Ends every wait that has not ended.
+    pub fn give_up_waits(&self) {
+        let modules: Vec<ModuleId> = self.state.with(|state| state.modules.keys().copied().collect());
+        for module in modules {
+            self.give_up_wait(module);
+        }
+    }
+
+    /// The sides whose detach callback has answered `STATUS_PENDING` and who have not completed.
+    pub fn pending_sides(&self) -> Vec<(BindingInfo, Role)> {
+        self.state.with(|state| {
+            let sides = state.bindings.values().flat_map(|binding| {
+                [Role::Client, Role::Provider]
+                    .into_iter()
+                    .filter(|role| binding.side(*role).state == SideState::Pending)
+                    .map(|role| (binding.info, role))
+            });
+            sides.collect()
+        })
     }
 
     /// Tells of the modules among `modules` that have become drained, and wakes their waiters.

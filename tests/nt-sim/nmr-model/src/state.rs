@@ -216,6 +216,10 @@ pub(crate) struct Module<P: Platform> {
     pub bindings: Vec<BindingId>,
     /// Set once drained.
     pub drained: Arc<P::Event>,
+    /// Threads that wait for that.
+    pub waiting: usize,
+    /// The machine has ended their wait.
+    pub given_up: bool,
     /// Whether its registration is still offering it to its peers.
     pub proposing: bool,
     /// Where its transitions are counted.

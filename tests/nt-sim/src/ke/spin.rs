@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{
-    KIRQL, Machine, PKSPIN_LOCK, bugcheck, platform,
+    KIRQL, Machine, PKSPIN_LOCK, bugcheck, nmr, platform,
     thread::{self, HeldLock, irql},
     verifier::{self, Rule},
 };
@@ -16,6 +16,16 @@ pub(crate) fn remember_lock(kind: &'static str, address: usize) -> bool {
     thread::with(|current| {
         if !current.machine.verifier_is_on() {
             return false;
+        }
+        let callback = current
+            .state
+            .frames
+            .borrow()
+            .iter()
+            .rev()
+            .find_map(|frame| frame.nmr);
+        if let Some(callback) = callback {
+            nmr::taking_lock(&current.machine, &callback, address);
         }
         let mut locks = current.state.locks.borrow_mut();
         let twice = locks.iter().any(|held| held.address == address);

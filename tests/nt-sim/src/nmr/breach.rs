@@ -64,11 +64,16 @@ impl Breach {
         self
     }
 
-    /// Makes it a finding.
+    /// Makes it a finding of the machine of the calling thread.
     pub(crate) fn report(self) {
-        let Some(machine) = Machine::try_current().filter(Machine::verifier_is_on) else {
-            return;
-        };
+        if let Some(machine) = Machine::try_current().filter(Machine::verifier_is_on) {
+            let finding = self.finding(&machine);
+            verifier::report_finding(&machine, finding);
+        }
+    }
+
+    /// Makes it a finding.
+    pub(crate) fn finding(self, machine: &Machine) -> Finding {
         let state = machine.nmr_state();
         let frame = thread::current_frames().pop();
         let owner = self
@@ -78,21 +83,18 @@ impl Breach {
         // A rule may be broken by one driver on the thread of another: the module's driver is to act.
         let driver = owner.or_else(|| frame.as_ref().map(|frame| frame.driver.clone()));
         let since = self.since.and_then(|moment| state.ledger.set_up(moment));
-        verifier::report_finding(
-            &machine,
-            Finding {
-                severity: self.severity,
-                driver,
-                callback: frame.map(|frame| frame.callback),
-                thread: thread::current_thread(),
-                call: self.call,
-                site: Some(self.site.unwrap_or_else(CallSite::here)),
-                subject: Some(self.subject),
-                whose: describe(&machine, &self.subject),
-                since,
-                ..Finding::new(verifier::Rule::Nmr(self.rule), self.message, self.rule.instead())
-            },
-        );
+        Finding {
+            severity: self.severity,
+            driver,
+            callback: frame.map(|frame| frame.callback),
+            thread: thread::current_thread(),
+            call: self.call,
+            site: Some(self.site.unwrap_or_else(CallSite::here)),
+            subject: Some(self.subject),
+            whose: describe(machine, &self.subject),
+            since,
+            ..Finding::new(verifier::Rule::Nmr(self.rule), self.message, self.rule.instead())
+        }
     }
 }
 

@@ -14,7 +14,17 @@ pub(crate) fn check_unloaded(machine: &Machine, driver: &DriverName, failed: boo
     } else {
         "its driver was unloaded"
     };
+    super::check_drains(machine, Some(driver));
+    super::memory::check_unloaded(machine, owner);
     for module in state.registrar.live_modules(owner) {
+        if let Some(second) = state.ledger.overwriter(module.id) {
+            let what =
+                "the handle of another registration was stored over that of this one, which is still live";
+            Breach::new(Rule::HandleOverwritten, module, what)
+                .since(Moment::Registered(module.id))
+                .placed(state.ledger.site(Moment::Registered(second)))
+                .report();
+        }
         let (rule, moment, what) = match state.registrar.module_state(module.id) {
             Some(ModuleState::Active) => (
                 Rule::LiveAtUnload,

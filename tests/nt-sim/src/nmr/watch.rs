@@ -3,8 +3,8 @@
 use std::ffi::c_void;
 
 use nmr_model::{
-    BindingInfo, Callback, CallbackKind, Event, Loan, ModuleInfo, Moment, Observer, Owner, Role, Violation,
-    Work,
+    BindingInfo, Callback, CallbackKind, Event, Lent, Loan, ModuleInfo, ModuleState, Moment, Observer, Owner,
+    Role, Rule, Subject, Violation, Work,
 };
 
 use super::{Breach, NO_DRIVER, Step, memory, probe};
@@ -70,6 +70,20 @@ impl Observer for Watch {
         true
     }
 
+    fn is_sound(&self, module: ModuleInfo) -> bool {
+        let machine = Machine::current();
+        !machine.verifier_is_on()
+            || !machine
+                .nmr_state()
+                .ledger
+                .has(Rule::CharacteristicsLifetime, module.id)
+    }
+
+    fn waits(&self, module: ModuleInfo) -> bool {
+        let machine = Machine::current();
+        !machine.verifier_is_on() || machine.nmr_state().locks.waiting(&machine, module)
+    }
+
     fn allocate(&self) -> bool {
         !Machine::current().pool_state().is_to_fail()
     }
@@ -80,12 +94,13 @@ impl Observer for Watch {
             probe::event(&machine, event);
             let ledger = &machine.nmr_state().ledger;
             match event {
-                Event::Closed(module) => ledger.end_module(module.id),
-                // Sides without a cleanup callback, too.
-                Event::CleanedUp(binding) => {
-                    ledger.end_side(binding.id, Role::Client);
-                    ledger.end_side(binding.id, Role::Provider);
+                Event::Closed(module) => {
+                    ledger.end_module(module.id);
+                    machine.nmr_state().locks.waited(*module);
                 }
+                Event::CleanedUp(binding) => ledger.end_binding(binding.id),
+                Event::Attached(binding) => attached(binding),
+                Event::Deregistering(module) => leaving(&machine, *module),
                 _ => {}
             }
         }
@@ -117,6 +132,14 @@ impl Observer for Watch {
     }
 
     fn violation(&self, violation: &Violation) {
+        let machine = Machine::current();
+        let ledger = &machine.nmr_state().ledger;
+        let module = violation.subject.module();
+        if violation.rule == Rule::CharacteristicsLifetime
+            && module.is_some_and(|module| !ledger.first(violation.rule, module.id, None))
+        {
+            return;
+        }
         Breach::from(violation).report();
     }
 
@@ -131,7 +154,43 @@ impl Observer for Watch {
         let machine = Machine::current();
         if machine.verifier_is_on() {
             memory::lent(&machine, loan);
+            if let (Lent::Characteristics, Subject::Module(module)) = (loan.what, loan.subject) {
+                machine.nmr_state().locks.registering(&machine, module);
+            }
         }
+    }
+}
+
+/// A pair is attached.
+fn attached(binding: &BindingInfo) {
+    let owner = binding.client.owner;
+    if owner != NO_DRIVER && owner == binding.provider.owner {
+        let what = "the driver's client has attached to the driver's own provider";
+        Breach::new(Rule::AttachedToItself, (*binding, Role::Client), what)
+            .since(Moment::Attached(binding.id, Role::Client))
+            .report();
+    }
+}
+
+/// A module begins to deregister.
+fn leaving(machine: &Machine, module: ModuleInfo) {
+    let state = machine.nmr_state();
+    if module.role == Role::Provider || module.owner == NO_DRIVER {
+        return;
+    }
+    let above = state
+        .registrar
+        .live_bindings(module.owner)
+        .into_iter()
+        .find(|binding| {
+            let active = state.registrar.module_state(binding.provider.id) == Some(ModuleState::Active);
+            binding.provider.owner == module.owner && binding.client.owner != module.owner && active
+        });
+    if let Some(above) = above {
+        let what = "the client deregisters while the driver's own provider still serves a client";
+        Breach::new(Rule::ClientDrainedFirst, module, what)
+            .since(Moment::Registered(above.provider.id))
+            .report();
     }
 }
 
@@ -144,8 +203,11 @@ fn entering(machine: &Machine, callback: &Callback) {
     match (callback.kind, role) {
         // The client's attach is where it calls NmrClientAttachProvider.
         (CallbackKind::Attach, Role::Client) => {}
-        (CallbackKind::Attach, Role::Provider) => ledger.mark(Moment::Attached(binding, role), routine()),
+        (CallbackKind::Attach, Role::Provider) => {
+            ledger.mark(Moment::Attached(binding, role), routine());
+            machine.nmr_state().locks.attaching(machine, callback);
+        }
         (CallbackKind::Detach, _) => ledger.mark(Moment::Detached(binding, role), routine()),
-        (CallbackKind::Cleanup, _) => ledger.end_side(binding, role),
+        (CallbackKind::Cleanup, _) => ledger.clean_up(binding, role),
     }
 }

@@ -9,7 +9,7 @@ use std::ptr::{self, NonNull};
 
 use super::{Tag, state::Request};
 use crate::{
-    POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED, POOL_FLAGS, PVOID, SIZE_T, ULONG, thread,
+    POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED, POOL_FLAGS, PVOID, SIZE_T, ULONG, nmr, thread,
     thread::irql,
     verifier::{self, Rule},
 };
@@ -36,6 +36,16 @@ pub unsafe fn ExAllocatePool2(flags: POOL_FLAGS, number_of_bytes: SIZE_T, tag: U
             "ask for at least one byte, under a tag that is not zero",
         );
         return ptr::null_mut();
+    }
+    let callback = thread::with(|current| {
+        let frames = current.state.frames.borrow();
+        frames
+            .last()
+            .and_then(|frame| frame.nmr)
+            .filter(|_| current.machine.verifier_is_on())
+    });
+    if let Some(callback) = callback {
+        nmr::allocating(CALL, &callback);
     }
     let Ok(size) = usize::try_from(number_of_bytes) else {
         return ptr::null_mut();

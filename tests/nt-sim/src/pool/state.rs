@@ -71,6 +71,8 @@ struct Freed {
     live: Live,
     site: CallSite,
     by: Option<(DriverName, &'static str)>,
+    /// What it was to the registrar, if it was anything.
+    past: Option<nmr::Past>,
     reported: bool,
 }
 
@@ -241,9 +243,7 @@ impl State {
             return;
         };
         self.uncount(live.size);
-        if let Some(machine) = Machine::try_current() {
-            nmr::freed(&machine, call, address, live.size);
-        }
+        let past = Machine::try_current().and_then(|machine| nmr::freed(&machine, call, address, live.size));
         if tag != 0 && Tag(tag) != live.tag {
             verifier::report(
                 Rule::PoolWrongTag,
@@ -271,6 +271,7 @@ impl State {
             live,
             site: CallSite::here(),
             by,
+            past,
             reported: false,
         };
         let evicted = self.blocks.with(|blocks| {
@@ -287,7 +288,9 @@ impl State {
             evicted
         });
         for block in evicted {
-            if let (Some(finding), Some(machine)) = (written_after_free(&block), Machine::try_current()) {
+            if let Some(machine) = Machine::try_current()
+                && let Some(finding) = written_after_free(&machine, &block)
+            {
                 verifier::report_finding(&machine, finding);
             }
             release(&block);
@@ -366,7 +369,7 @@ impl State {
                 .iter_mut()
                 .filter(|freed| !freed.reported)
                 .filter_map(|freed| {
-                    let finding = written_after_free(freed)?;
+                    let finding = written_after_free(machine, freed)?;
                     freed.reported = true;
                     Some(finding)
                 })
@@ -471,27 +474,27 @@ fn report_overrun(call: &'static str, address: usize, live: &Live) {
     );
 }
 
-fn written_after_free(freed: &Freed) -> Option<Finding> {
+fn written_after_free(machine: &Machine, freed: &Freed) -> Option<Finding> {
     let user = at(freed.address)?;
     // SAFETY: a block that is kept back was poisoned and is still allocated from the host.
     let offset = unsafe { block::first_written(user, freed.live.size) }?;
+    let message = format!(
+        "byte {offset} of {} bytes under the tag {} at {:#x} was written after the block was freed at the \
+         place below; it was allocated at {}",
+        freed.live.size,
+        freed.live.tag,
+        freed.address,
+        first_line(&freed.live.site)
+    );
+    if let Some(past) = &freed.past {
+        return Some(past.written(machine, &message, &freed.site));
+    }
+    let remedy = "free a block when the last user is done with it: count references, or wait for those who \
+                  may still use it";
     Some(Finding {
         driver: freed.live.driver.clone(),
         callback: freed.by.as_ref().map(|(_, callback)| *callback),
         site: Some(freed.site.clone()),
-        ..Finding::new(
-            Rule::PoolWriteAfterFree,
-            format!(
-                "byte {offset} of {} bytes under the tag {} at {:#x} was written after the block was freed \
-             at the place below; it was allocated at {}",
-                freed.live.size,
-                freed.live.tag,
-                freed.address,
-                first_line(&freed.live.site)
-            ),
-            "free a block when the last user is done with it: count references, or wait for \
-                 those who may still use it"
-                .to_owned(),
-        )
+        ..Finding::new(Rule::PoolWriteAfterFree, message, remedy)
     })
 }

@@ -1,6 +1,9 @@
 //! The rules of the NMR contract: for each, a small module that breaks it, and exactly what the verifier
 //! says then. `RULES.md` lists them.
 
+mod attach;
 mod calls;
+mod detach;
 mod fixture;
 mod registration;
+mod unload;
