@@ -26,6 +26,10 @@ use crate::{
 
 /// How a machine is made.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches, each a question of its own"
+)]
 pub(crate) struct Config {
     /// Where registry and files are kept; `None` keeps them in memory.
     pub(crate) state_dir: Option<PathBuf>,
@@ -37,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) scheduler: Arc<dyn Scheduler>,
     /// Whether rules are checked.
     pub(crate) verifier: bool,
+    /// Whether freed memory goes back to the host at once.
+    pub(crate) sanitizer: bool,
     /// Where random numbers come from; `None` asks the host.
     pub(crate) seed: Option<u64>,
     /// How the registrar behaves where its documentation leaves that open.
@@ -89,6 +95,14 @@ impl MachineBuilder {
     /// Switches the verifier on (the default) or off.
     pub const fn verifier(mut self, on: bool) -> Self {
         self.0.verifier = on;
+        self
+    }
+
+    /// Gives freed pool back to the host at once, for a run under `AddressSanitizer`, which then sees every use
+    /// of it. Without this it is kept for a while, and the verifier sees writes to it. The default is what the
+    /// environment variable `NT_SIM_SANITIZER` says: 1 or nothing.
+    pub const fn sanitizer(mut self, on: bool) -> Self {
+        self.0.sanitizer = on;
         self
     }
 
@@ -175,6 +189,7 @@ impl Machine {
             record_disk: false,
             scheduler: scheduler::native(),
             verifier: true,
+            sanitizer: std::env::var_os("NT_SIM_SANITIZER").is_some_and(|value| value == "1"),
             seed: None,
             nmr_policy: nmr_model::Policy::default(),
             probes: Vec::new(),
@@ -195,7 +210,7 @@ impl Machine {
             ke: ke::State::default(),
             ps: ps::State::default(),
             ob: ob::State::default(),
-            pool: pool::State::new(config.verifier),
+            pool: pool::State::new(config.verifier, config.sanitizer),
             random: random::State::new(config.seed),
             registry: registry::State::new(&config)?,
             files: files::State::new(&config)?,
@@ -333,8 +348,7 @@ impl Machine {
         io::shutdown(self);
         registry::shutdown(self);
         files::shutdown(self);
-        nmr::probe::check_end(self);
-        nmr::check_drains(self, None);
+        nmr::check_end(self);
         let report = Report {
             findings: self.report(),
             advice: self.advice(),

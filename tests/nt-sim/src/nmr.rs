@@ -13,6 +13,7 @@ mod ledger;
 mod locks;
 mod memory;
 pub mod probe;
+mod shown;
 mod step;
 mod unload;
 mod watch;
@@ -38,6 +39,7 @@ pub(crate) use unload::check_unloaded;
 use ledger::Ledger;
 use locks::Locks;
 use probe::Tap;
+use shown::Shown;
 use watch::Watch;
 
 /// The owner of modules that are registered by code outside any driver, such as a test.
@@ -50,6 +52,7 @@ pub(crate) struct State {
     owners: StateLock<Vec<DriverName>>,
     ledger: Ledger,
     locks: Locks,
+    shown: Shown,
     /// The bindings whose calls a probe sees.
     taps: StateLock<HashMap<BindingId, Arc<Tap>>>,
     /// How many calls between modules were seen.
@@ -66,6 +69,7 @@ impl State {
             owners: StateLock::default(),
             ledger: Ledger::default(),
             locks: Locks::default(),
+            shown: Shown::default(),
             taps: StateLock::default(),
             calls: AtomicU64::new(0),
             alive: Arc::new(()),
@@ -101,6 +105,13 @@ pub(crate) fn first_in(rule: Rule, callback: &Callback) -> bool {
     ledger.first(rule, callback.binding.id, Some(callback.role))
 }
 
+/// Looks for what can be seen only at the end.
+pub(crate) fn check_end(machine: &Machine) {
+    probe::check_end(machine);
+    check_drains(machine, None);
+    machine.nmr_state().shown.check();
+}
+
 /// Every thread of the machine is blocked.
 pub(crate) fn stuck(machine: &Machine) {
     check_drains(machine, None);
@@ -133,6 +144,7 @@ pub(crate) fn unchecked(machine: &Machine) -> Vec<Unchecked> {
             Class::Simulator | Class::Advisory => None,
             Class::Probe if !machine.config().probes.is_empty() => None,
             Class::Probe => Some("no NPI gave this machine a builder of shadow dispatch tables"),
+            Class::AddressSanitizer if machine.config().sanitizer => None,
             Class::AddressSanitizer => Some("reads of dead memory are seen by AddressSanitizer only"),
         }
     };

@@ -72,6 +72,8 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             self.check_unchanged(module, "they were found changed when a peer was offered");
         }
         self.observer.event(&Event::Proposed(info));
+        // SAFETY: the provider has an unresolved proposal, so its characteristics are there.
+        let shown = unsafe { self.observer.show(info.provider, instance.0) };
         let handle = Handle {
             kind: HandleKind::ClientBinding,
             id,
@@ -87,7 +89,7 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         let status = self.call(&callback, || {
             // SAFETY: the client registered this callback for this context; the instance is that of
             // a provider whose wait has not returned, since it has an unresolved proposal.
-            unsafe { attach(handle, context.get(), instance.0) }
+            unsafe { attach(handle, context.get(), shown) }
         });
         P::yield_point();
         self.resolve(info, by, status);
@@ -238,6 +240,8 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         // SAFETY: the caller vouches for its dispatch table.
         let client_dispatch =
             unsafe { observer.dispatch(&info, npi, Role::Client, client_context, client_dispatch) };
+        // SAFETY: as for the provider's.
+        let shown = unsafe { self.observer.show(info.client, instance.0) };
         let mut context_out = UNWRITTEN;
         let mut dispatch_out: *const c_void = UNWRITTEN;
         let callback = Callback {
@@ -255,7 +259,7 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
                     attach(
                         handle,
                         context.get(),
-                        instance.0,
+                        shown,
                         client_context,
                         client_dispatch,
                         &raw mut context_out,

@@ -2,6 +2,8 @@
 
 use core::ffi::c_void;
 
+use nmr::raw::NPI_REGISTRATION_INSTANCE;
+
 use crate::{
     Work,
     rule::{Rule, Severity},
@@ -237,6 +239,20 @@ pub trait Observer: Send + Sync {
     /// Tells of memory that a driver lends from now on. It ends with [`Event::Closed`] for a module, and
     /// with the cleanup of the binding for a side.
     fn lend(&self, _loan: &Loan) {}
+
+    /// The registration instance that peers of `module` are shown: its own, or a copy that the machine keeps
+    /// until [`Event::Closed`].
+    ///
+    /// # Safety
+    ///
+    /// `instance` is the valid instance of the module.
+    unsafe fn show(
+        &self,
+        _module: ModuleInfo,
+        instance: *const NPI_REGISTRATION_INSTANCE,
+    ) -> *const NPI_REGISTRATION_INSTANCE {
+        instance
+    }
 
     /// Whether what a module has lent is still there, so that it may be looked at.
     fn is_sound(&self, _module: ModuleInfo) -> bool {

@@ -2,6 +2,7 @@
 
 use std::ffi::c_void;
 
+use ::nmr::raw::NPI_REGISTRATION_INSTANCE;
 use nmr_model::{
     BindingInfo, Callback, CallbackKind, Event, Lent, Loan, ModuleInfo, ModuleState, Moment, Observer, Owner,
     Role, Rule, Subject, Violation, Work,
@@ -70,6 +71,19 @@ impl Observer for Watch {
         true
     }
 
+    unsafe fn show(
+        &self,
+        module: ModuleInfo,
+        instance: *const NPI_REGISTRATION_INSTANCE,
+    ) -> *const NPI_REGISTRATION_INSTANCE {
+        let machine = Machine::current();
+        if !machine.verifier_is_on() {
+            return instance;
+        }
+        // SAFETY: the caller's promise is the same.
+        unsafe { machine.nmr_state().shown.show(module, instance) }
+    }
+
     fn is_sound(&self, module: ModuleInfo) -> bool {
         let machine = Machine::current();
         !machine.verifier_is_on()
@@ -97,6 +111,7 @@ impl Observer for Watch {
                 Event::Closed(module) => {
                     ledger.end_module(module.id);
                     machine.nmr_state().locks.waited(*module);
+                    machine.nmr_state().shown.end(&machine, *module);
                 }
                 Event::CleanedUp(binding) => ledger.end_binding(binding.id),
                 Event::Attached(binding) => attached(binding),

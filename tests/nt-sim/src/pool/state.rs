@@ -87,6 +87,8 @@ struct Blocks {
 #[derive(Debug)]
 pub(crate) struct State {
     verifier: bool,
+    /// How many freed blocks are kept back.
+    kept_blocks: usize,
     bytes: AtomicUsize,
     count: AtomicUsize,
     blocks: StateLock<Blocks>,
@@ -106,9 +108,10 @@ pub(super) struct Request {
 }
 
 impl State {
-    pub(crate) fn new(verifier: bool) -> Self {
+    pub(crate) fn new(verifier: bool, sanitizer: bool) -> Self {
         Self {
             verifier,
+            kept_blocks: if sanitizer { 0 } else { QUARANTINE_BLOCKS },
             bytes: AtomicUsize::new(0),
             count: AtomicUsize::new(0),
             blocks: StateLock::default(),
@@ -278,7 +281,7 @@ impl State {
             blocks.quarantined += freed.live.size;
             blocks.quarantine.push_back(freed);
             let mut evicted = Vec::new();
-            while blocks.quarantine.len() > QUARANTINE_BLOCKS || blocks.quarantined > QUARANTINE_BYTES {
+            while blocks.quarantine.len() > self.kept_blocks || blocks.quarantined > QUARANTINE_BYTES {
                 let Some(oldest) = blocks.quarantine.pop_front() else {
                     break;
                 };

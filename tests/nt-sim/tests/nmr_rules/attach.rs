@@ -2,9 +2,13 @@
 
 use std::{
     ptr,
-    sync::atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicPtr, AtomicUsize, Ordering::SeqCst},
+    },
 };
 
+use nmr::raw::NPI_REGISTRATION_INSTANCE;
 use nmr_model::Policy;
 use nt_sim::Rule;
 
@@ -231,6 +235,31 @@ fn rule_19_contexts_in_pool_need_a_cleanup_callback() {
         free(client.context.load(SeqCst).cast());
     });
     lab.expect([nmr(19)]);
+}
+
+#[test]
+fn rule_20_the_instance_of_a_peer_is_not_used_after_that_peer_is_gone() {
+    let lab = Lab::new();
+    let provider = Module::provider().registered(|_| {});
+    let kept = Arc::new(AtomicPtr::default());
+    let keep = Arc::clone(&kept);
+    let client = Module::client().registered(|client| {
+        client.attach = Box::new(move |offer| {
+            keep.store(offer.peer.cast_mut(), SeqCst);
+            offer.attach()
+        });
+    });
+    let peer: *mut NPI_REGISTRATION_INSTANCE = kept.load(SeqCst);
+    // SAFETY: the provider is registered.
+    assert_eq!(unsafe { (*peer).Version }, 0);
+    provider.leave();
+    // SAFETY: the verifier keeps the memory; wrong on purpose.
+    let read = unsafe { (*peer).Version };
+    assert_eq!(read, 0xDDDD, "what a pointer that was kept leads to");
+    // SAFETY: as above.
+    unsafe { (*peer).Number = 1 };
+    client.leave();
+    lab.expect([nmr(20)]);
 }
 
 #[test]

@@ -335,7 +335,7 @@ fn rule_26_a_detach_is_not_pending_for_nothing() {
     let _client = client(|module| module.detach = Box::new(|_| PENDING));
     provider.deregister();
     // Nobody waits, as the wait would never end.
-    lab.expect([nmr(26)]);
+    lab.expect([nmr(26), nmr(29)]);
 }
 
 #[test]

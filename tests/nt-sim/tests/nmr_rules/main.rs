@@ -4,6 +4,7 @@
 mod attach;
 mod calls;
 mod detach;
+mod documented;
 mod fixture;
 mod registration;
 mod unload;
