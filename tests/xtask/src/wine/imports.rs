@@ -48,6 +48,9 @@ const VERSIONS: [&str; 10] = [
     "Windows 11",
 ];
 
+/// How many of them are newer than the oldest Windows that the drivers are for.
+const NEWER: usize = 2;
+
 impl Version {
     /// The name.
     pub fn name(self) -> &'static str {
@@ -55,7 +58,7 @@ impl Version {
     }
 
     /// The oldest Windows that the drivers are for.
-    pub const OLDEST_SUPPORTED: Self = Self(6);
+    pub const OLDEST_SUPPORTED: Self = Self(VERSIONS.len() - 1 - NEWER);
 
     fn parse(name: &str) -> Option<Self> {
         VERSIONS.iter().position(|known| *known == name).map(Self)
