@@ -16,7 +16,10 @@ use std::{
     sync::Arc,
 };
 
-use nsemail_contract::ids::{CLIENT_SERVICE, PROVIDER_SERVICE};
+use nsemail_contract::{
+    Guid,
+    ids::{CLIENT_SERVICE, PROVIDER_SERVICE},
+};
 use nsemail_probe::EmailProbe;
 use nt_sim::{
     DriverImage, Machine, MachineBuilder, Report, inf::InfError, scheduler::Scheduler, scm::Win32Error,
@@ -204,9 +207,16 @@ impl Embedded {
     }
 
     /// Waits until every namespace provider that the provider driver hosts is attached to the client
-    /// driver, or could not be loaded. Returns at once if one of the drivers is not running.
+    /// driver, or could not be. Returns at once if the provider driver is not running.
     pub fn wait_until_ready(&self) {
-        ready::wait(&self.machine);
+        let _: Vec<Guid> = self.missing();
+    }
+
+    /// As [`Self::wait_until_ready`], and tells which providers could not be loaded, or not be attached to a client
+    /// driver that runs, though they are enabled.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Guid> {
+        ready::wait(&self.machine)
     }
 
     /// Returns the machine.

@@ -21,45 +21,67 @@ use crate::PROVIDER_PARAMETERS;
 /// Room for a reply; there are few providers.
 const ROOM: usize = 64 * 1024;
 
-/// Waits until all providers of the provider driver's registry are attached, have failed, or were
-/// skipped.
-pub(crate) fn wait(machine: &Machine) {
+/// Waits until all providers of the provider driver's registry are registered, have failed, or were skipped, and tells
+/// which of them do not answer look-ups now: they have not been loaded, or a client driver that runs has not attached
+/// them.
+pub(crate) fn wait(machine: &Machine) -> Vec<Guid> {
     let process = machine.process(Identity::System);
     let open = |path| process.open(path, Access::READ).ok();
-    let (Some(provider), Some(client)) = (open(ids::PROVIDER_PATH), open(ids::CLIENT_PATH)) else {
-        return;
+    let Some(provider) = open(ids::PROVIDER_PATH) else {
+        return Vec::new();
     };
+    let client = open(ids::CLIENT_PATH);
     let expected = expected(machine);
     let entered = machine.enter();
-    while is_ready(&expected, &provider, &client) == Some(false) {
-        SimPlatform::yield_point();
-    }
+    let missing = loop {
+        match settled(&expected, &provider, client.as_ref()) {
+            Some(Progress::Over(missing)) => break missing,
+            Some(Progress::UnderWay) => SimPlatform::yield_point(),
+            None => break expected,
+        }
+    };
     drop(entered);
+    missing
 }
 
-/// Tells whether all is done that a wait waits for; `None` if a driver does not answer.
-fn is_ready(expected: &[Guid], provider: &FileHandle, client: &FileHandle) -> Option<bool> {
+/// How far loading and attaching have come.
+enum Progress {
+    /// There is more to wait for.
+    UnderWay,
+    /// All is done; the providers that are missing.
+    Over(Vec<Guid>),
+}
+
+/// Tells how far all is done that a wait waits for; `None` if a driver does not answer.
+fn settled(expected: &[Guid], provider: &FileHandle, client: Option<&FileHandle>) -> Option<Progress> {
     let hosted = hosted(provider)?;
-    let state = |guid| {
-        hosted
-            .iter()
-            .find(|(hosted, _)| *hosted == guid)
-            .map(|(_, state)| *state)
+    let events = events(provider)?;
+    let (skipped, registered) = (skipped(&events), registered(&events));
+    let known = |guid: &Guid| {
+        let hosted = hosted.iter().any(|(hosted, _)| hosted == guid);
+        hosted || skipped.contains(guid) || skipped.contains(&Guid::NIL)
     };
-    if expected.iter().any(|guid| state(*guid).is_none()) {
-        // Not looked at yet, or looked at and found wanting.
-        let skipped = skipped(provider)?;
-        let known = |guid: &Guid| skipped.contains(guid) || skipped.contains(&Guid::NIL);
-        if !expected.iter().all(|guid| state(*guid).is_some() || known(guid)) {
-            return Some(false);
-        }
+    let under_way = |guid: &Guid, state| match state {
+        HostedState::Loading => true,
+        // Attaching is a part of registering.
+        HostedState::Serving => !registered.contains(guid),
+        HostedState::Failed | HostedState::Stopping => false,
+    };
+    if !expected.iter().all(known) || hosted.iter().any(|(guid, state)| under_way(guid, *state)) {
+        return Some(Progress::UnderWay);
     }
-    let attached = attached(client)?;
-    Some(hosted.iter().all(|(guid, state)| match state {
-        HostedState::Loading => false,
-        HostedState::Serving => attached.contains(guid),
-        HostedState::Failed | HostedState::Stopping => true,
-    }))
+    let attached = match client {
+        Some(client) => attached(client)?,
+        None => registered,
+    };
+    let serving = |guid: &Guid| {
+        let serving = hosted
+            .iter()
+            .any(|(hosted, state)| hosted == guid && *state == HostedState::Serving);
+        serving && attached.contains(guid)
+    };
+    let missing = expected.iter().filter(|guid| !serving(guid));
+    Some(Progress::Over(missing.copied().collect()))
 }
 
 /// Returns the providers that the provider driver's parameters name and enable.
@@ -90,13 +112,11 @@ fn ask_with<R>(
     request: &[u8],
     read: impl FnOnce(&Reply<'_>) -> Option<R>,
 ) -> Option<R> {
-    let completion = file.call(code, request, ROOM);
-    let reply = Reply::parse(&completion.data).ok()?;
-    if reply.code == WsaCode::NO_ERROR {
-        read(&reply)
-    } else {
-        None
-    }
+    // A driver that was out of memory may have some now.
+    let answers = (0..2).map(|_| file.call(code, request, ROOM).data);
+    let good = |answer: &Vec<u8>| Reply::parse(answer).is_ok_and(|reply| reply.code == WsaCode::NO_ERROR);
+    let answer = answers.into_iter().find(good)?;
+    read(&Reply::parse(&answer).ok()?)
 }
 
 fn hosted(file: &FileHandle) -> Option<Vec<(Guid, HostedState)>> {
@@ -109,18 +129,34 @@ fn hosted(file: &FileHandle) -> Option<Vec<(Guid, HostedState)>> {
     })
 }
 
+/// What an event says: its kind, its subject, its numbers.
+type Happened = (EventKind, Guid, [u64; 2]);
+
 /// Returns the subjects of the events about entries that were skipped; nil if it was all of them. A key
 /// that is not named by a GUID is no entry, and its event has no status.
-fn skipped(file: &FileHandle) -> Option<Vec<Guid>> {
+fn skipped(events: &[Happened]) -> Vec<Guid> {
+    let skipped = events.iter().filter(|(kind, subject, numbers)| {
+        *kind == EventKind::ENTRY_SKIPPED && (!subject.is_nil() || *numbers != [0; 2])
+    });
+    skipped.map(|(_, subject, _)| *subject).collect()
+}
+
+/// Returns the providers that were registered.
+fn registered(events: &[Happened]) -> Vec<Guid> {
+    let registered = events.iter().filter(|(kind, ..)| *kind == EventKind::REGISTERED);
+    registered.map(|(_, subject, _)| *subject).collect()
+}
+
+fn events(file: &FileHandle) -> Option<Vec<Happened>> {
     let mut request = [0; 64];
     let size = EventsRequest { after: 0 }.write(&mut request).ok()?;
     ask_with(file, ioctl::EVENTS, request.get(..size)?, |reply| {
         let events = EventsReply::read(reply).ok()?;
-        let events: Vec<_> = events.events().collect::<Result<_, _>>().ok()?;
-        let skipped = events.iter().filter(|event| {
-            event.kind == EventKind::ENTRY_SKIPPED && (!event.subject.is_nil() || event.numbers != [0; 2])
+        let events = events.events().map(|event| {
+            let event = event.ok()?;
+            Some((event.kind, event.subject, event.numbers))
         });
-        Some(skipped.map(|event| event.subject).collect())
+        events.collect()
     })
 }
 

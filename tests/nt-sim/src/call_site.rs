@@ -4,7 +4,14 @@
 //! once for all captures that are equal. Names, files and lines are looked up only when a person is to
 //! read them.
 
-use std::{collections::HashSet, ffi::c_void, fmt, path::Path, ptr, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    ffi::c_void,
+    fmt,
+    path::Path,
+    ptr,
+    sync::Arc,
+};
 
 use crate::sync::StateLock;
 
@@ -79,31 +86,56 @@ impl CallSite {
     /// Returns the innermost functions of the driver with file and line, innermost first.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        let mut all = Vec::new();
-        for address in self.0.iter().take_while(|address| **address != 0) {
-            let address: *mut c_void = ptr::without_provenance_mut(*address);
-            backtrace::resolve(address, |symbol| {
-                let Some(name) = symbol.name() else { return };
-                let name = format!("{name:#}");
-                let file = symbol.filename().map_or_else(String::new, |file| {
-                    let file = file.strip_prefix(workspace()).unwrap_or(file);
-                    file.display().to_string().replace('\\', "/")
-                });
-                let plumbing = is_plumbing(&name, &file);
-                let line = symbol.lineno().unwrap_or(0);
-                all.push((plumbing, format!("{name} ({file}:{line})")));
-            });
-        }
+        let addresses = self.0.iter().take_while(|address| **address != 0);
+        let all: Vec<Lines> = addresses.map(|address| resolve(*address)).collect();
         let shown = |plumbing: bool| {
             all.iter()
-                .filter(|(is_plumbing, _)| plumbing || !is_plumbing)
+                .flat_map(|lines| lines.iter())
+                .filter(|line| plumbing || !line.plumbing)
                 .take(SHOWN)
-                .map(|(_, line)| line.clone())
+                .map(|line| line.text.clone())
                 .collect::<Vec<_>>()
         };
         let lines = shown(false);
         if lines.is_empty() { shown(true) } else { lines }
     }
+}
+
+/// A function at an address, with file and line.
+#[derive(Debug)]
+struct Line {
+    plumbing: bool,
+    text: String,
+}
+
+/// The functions at an address, those that were inlined there first.
+type Lines = Arc<[Line]>;
+
+/// Looks an address up; each is looked up once, because that is slow.
+fn resolve(address: usize) -> Lines {
+    static KNOWN: StateLock<Option<HashMap<usize, Lines>>> = StateLock::new(None);
+    if let Some(lines) = KNOWN.with(|known| known.get_or_insert_default().get(&address).cloned()) {
+        return lines;
+    }
+    let mut lines = Vec::new();
+    let place: *mut c_void = ptr::without_provenance_mut(address);
+    backtrace::resolve(place, |symbol| {
+        let Some(name) = symbol.name() else { return };
+        let name = format!("{name:#}");
+        let file = symbol.filename().map_or_else(String::new, |file| {
+            let file = file.strip_prefix(workspace()).unwrap_or(file);
+            file.display().to_string().replace('\\', "/")
+        });
+        let plumbing = is_plumbing(&name, &file);
+        let line = symbol.lineno().unwrap_or(0);
+        lines.push(Line {
+            plumbing,
+            text: format!("{name} ({file}:{line})"),
+        });
+    });
+    let lines: Lines = lines.into();
+    KNOWN.with(|known| known.get_or_insert_default().insert(address, Arc::clone(&lines)));
+    lines
 }
 
 impl fmt::Debug for CallSite {

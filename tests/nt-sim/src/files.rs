@@ -8,7 +8,7 @@
 //! its last handle, and cannot be opened until then.
 //!
 //! Three means for tests: a [`Hold`] keeps an operation in flight for as long as the test likes, a
-//! [`Fault`] makes operations fail (a full disk, a broken one), and [`Files::crash_image`] tells what a
+//! [`Fault`] that is [injected](crate::Machine::inject) makes operations fail (a full disk, a broken one), and [`Files::crash_image`] tells what a
 //! power failure would leave (its model is described in `files/medium.rs`).
 
 mod folder;
@@ -247,27 +247,6 @@ impl Machine {
     #[must_use = "dropping the hold releases it"]
     pub fn hold_file(&self, operation: Operation, part: &str) -> Hold {
         self.files_state().gates.hold(self, operation, Some(part))
-    }
-
-    /// Makes operations of a driver on files fail from now on.
-    pub fn inject(&self, fault: Fault) {
-        self.files_state().gates.inject(fault);
-    }
-
-    /// As [`Self::inject`]; a write that fails so has written the first half of its bytes.
-    pub fn inject_torn(&self, fault: Fault) {
-        self.files_state().gates.inject_torn(fault);
-    }
-
-    /// How many operations have failed so.
-    #[must_use]
-    pub fn faults_hit(&self) -> usize {
-        self.files_state().gates.faults_hit()
-    }
-
-    /// Lets operations on files succeed again.
-    pub fn clear_faults(&self) {
-        self.files_state().gates.clear_faults();
     }
 }
 

@@ -13,7 +13,8 @@
 //!   are the kernel that drivers see;
 //! - [`scheduler`], [`thread`], [`platform`], [`sync`] are how simulated threads run: natively, or under
 //!   a controlled scheduler that a test supplies;
-//! - [`verifier`], [`frames`], [`trace`], [`bugcheck`] watch what drivers do, and report it.
+//! - [`verifier`], [`frames`], [`trace`], [`bugcheck`] watch what drivers do, and report it;
+//! - [`faults`] makes calls of drivers fail.
 //!
 //! Rules inside: a lock of the simulator's own state is held for a closure and never across a
 //! callback, a wait or a yield point; everything that waits does so on an event of the scheduler.
@@ -22,6 +23,7 @@ pub mod bugcheck;
 mod call_site;
 pub mod dbg;
 pub mod ex;
+pub mod faults;
 pub mod files;
 pub mod frames;
 pub mod image;

@@ -12,7 +12,7 @@ use std::{
 use sim_platform::ThreadId;
 
 use crate::{
-    DriverImage, DriverName, bugcheck, files, io, ke,
+    DriverImage, DriverName, bugcheck, faults, files, io, ke,
     nmr::{self, probe::ShadowTables},
     ob, pool, ps, random, registry,
     scheduler::{self, Scheduler, Slot},
@@ -161,6 +161,7 @@ struct Inner {
     trace: Trace,
     images: StateLock<Vec<DriverImage>>,
     verifier: verifier::State,
+    faults: faults::State,
     ke: ke::State,
     ps: ps::State,
     ob: ob::State,
@@ -207,6 +208,7 @@ impl Machine {
             trace: Trace::new(config.trace_capacity),
             images: StateLock::default(),
             verifier: verifier::State::default(),
+            faults: faults::State::default(),
             ke: ke::State::default(),
             ps: ps::State::default(),
             ob: ob::State::default(),
@@ -379,6 +381,10 @@ impl Machine {
 
     pub(crate) fn verifier_state(&self) -> &verifier::State {
         &self.0.verifier
+    }
+
+    pub(crate) fn faults_state(&self) -> &faults::State {
+        &self.0.faults
     }
 
     pub(crate) fn ke_state(&self) -> &ke::State {

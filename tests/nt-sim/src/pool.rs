@@ -27,18 +27,6 @@ impl Machine {
         self.pool_state().usage()
     }
 
-    /// Makes one allocation of a driver fail: the one after `skip` more that succeed. What the registrar
-    /// needs for the registration of a module counts as one.
-    pub fn fail_allocation(&self, skip: u64) {
-        self.pool_state().fail_after(skip);
-    }
-
-    /// Tells whether an allocation that was to fail has failed, and forgets it if it has not.
-    #[must_use]
-    pub fn allocation_has_failed(&self) -> bool {
-        self.pool_state().take_failed()
-    }
-
     /// Says what the pool knows about the block that an address lies in; needs the verifier.
     #[must_use]
     pub fn pool_block(&self, address: *const core::ffi::c_void) -> BlockState {

@@ -11,7 +11,9 @@ use sim_platform::ThreadId;
 
 use crate::{
     DISPATCHER_HEADER, DriverName, HANDLE, Machine, NTSTATUS, PCLIENT_ID, PHANDLE, PKSTART_ROUTINE,
-    POBJECT_ATTRIBUTES, PVOID, STATUS_INVALID_PARAMETER, STATUS_SUCCESS, ULONG, frames, ke,
+    POBJECT_ATTRIBUTES, PVOID, STATUS_INVALID_PARAMETER, STATUS_SUCCESS, ULONG,
+    faults::{self, Class},
+    frames, ke,
     ob::{self, Object},
     sync::StateLock,
     thread::{self, irql},
@@ -96,6 +98,9 @@ pub unsafe fn PsCreateSystemThread(
     let Some(routine) = start_routine else {
         return STATUS_INVALID_PARAMETER;
     };
+    if let Err(status) = faults::pass(Class::Thread, CALL) {
+        return status.0;
+    }
     let machine = Machine::current();
     let driver = thread::current_driver();
     let id = machine.new_thread_id();

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     NTSTATUS, PUCHAR, PVOID, STATUS_INVALID_PARAMETER, STATUS_SUCCESS, ULONG,
+    faults::{self, Class},
     sync::StateLock,
     thread::{self, irql},
     verifier,
@@ -56,6 +57,9 @@ pub unsafe extern "system" fn BCryptGenRandom(
     let Ok(length) = usize::try_from(length) else {
         return STATUS_INVALID_PARAMETER;
     };
+    if let Err(status) = faults::pass(Class::Random, "BCryptGenRandom") {
+        return status.0;
+    }
     // SAFETY: the caller vouches for the buffer; it may be uninitialised, so it is filled first.
     unsafe { buffer.write_bytes(0, length) };
     // SAFETY: as above, and now it is initialised.

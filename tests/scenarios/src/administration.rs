@@ -18,7 +18,7 @@ use nsemail_contract::{
 
 use crate::{
     kernel::{Access, Driver, Handle, Kernel, Who, Win32},
-    program::{Admin, DEFAULT, EXAMPLE, Session, addresses, answered, code, message, name, until},
+    program::{Admin, DEFAULT, EXAMPLE, Ended, Session, addresses, answered, code, message, name, until},
 };
 
 const ADDRESS: &str = "192.0.2.7:5060/tcp";
@@ -159,6 +159,7 @@ pub fn look_ups_go_on_while_the_catalogue_changes(kernel: &dyn Kernel) {
     admin.register("erin@example.com", &[ADDRESS]).unwrap();
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let ended = Ended(&over);
         let readers: Vec<_> = (0..3)
             .map(|_| {
                 scope.spawn(|| {
@@ -177,7 +178,7 @@ pub fn look_ups_go_on_while_the_catalogue_changes(kernel: &dyn Kernel) {
             answered(admin.client().order(&providers)).unwrap();
             answered(admin.client().enable(EXAMPLE, round % 2 == 1)).unwrap();
         }
-        over.store(true, Ordering::Release);
+        drop(ended);
         for reader in readers {
             reader.join().unwrap();
         }
@@ -314,6 +315,7 @@ pub fn a_provider_is_installed_and_uninstalled_beside_look_ups(kernel: &dyn Kern
     session.register("frank@example.com", &[ADDRESS]).unwrap();
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
+        let ended = Ended(&over);
         let readers: Vec<_> = (0..3)
             .map(|_| {
                 scope.spawn(|| {
@@ -352,7 +354,7 @@ pub fn a_provider_is_installed_and_uninstalled_beside_look_ups(kernel: &dyn Kern
             assert_eq!(hosted(&admin).len(), 2);
             answered(session.client().forget(THIRD)).unwrap();
         }
-        over.store(true, Ordering::Release);
+        drop(ended);
         for reader in readers {
             reader.join().unwrap();
         }

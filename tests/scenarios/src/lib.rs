@@ -20,6 +20,7 @@
 pub mod access;
 pub mod administration;
 pub mod concurrency;
+pub mod faulty;
 pub mod in_flight;
 pub mod kernel;
 pub mod lifecycle;

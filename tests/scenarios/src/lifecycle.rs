@@ -9,7 +9,7 @@ use nsemail_contract::{WsaCode, wire::CounterKind};
 
 use crate::{
     kernel::{Access, Driver, Kernel, Service, Who},
-    program::{Session, until},
+    program::{Ended, Session, until},
 };
 
 /// Programs that do what programs do, from several threads.
@@ -71,15 +71,6 @@ fn up_and_down_under_traffic(kernel: &dyn Kernel, up: [Driver; 2], down: [Driver
             }
         }
     });
-}
-
-/// Tells the programs that it is over, also if the scenario fails.
-struct Ended<'a>(&'a AtomicBool);
-
-impl Drop for Ended<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
-    }
 }
 
 /// A program that opens the device if it can, registers its own name, looks it up, and deletes it.

@@ -1,6 +1,7 @@
 //! What the programs of the scenarios do, in their own words.
 
 use std::{
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -38,6 +39,15 @@ pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     while !holds() {
         assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
         thread::yield_now();
+    }
+}
+
+/// Tells the threads of a scenario, when it is dropped, that it is over, also if the scenario fails.
+pub struct Ended<'a>(pub &'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
     }
 }
 

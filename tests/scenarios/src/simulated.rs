@@ -1,6 +1,7 @@
 //! The simulated kernel, for scenarios.
 
 use nsemail::transport::Device;
+use nsemail_contract::Guid;
 use nsemail_embedded::{Embedded, Options, Order};
 use nt_sim::{
     files::{self, Operation},
@@ -58,6 +59,12 @@ impl Simulated {
             Kernel::start(self, driver).expect("the driver starts");
         }
         self.embedded.wait_until_ready();
+    }
+
+    /// Waits until every namespace provider that is hosted is there or could not be, and tells which are missing.
+    #[must_use]
+    pub fn missing(&self) -> Vec<Guid> {
+        self.embedded.missing()
     }
 
     /// The machine, as scenarios see it.

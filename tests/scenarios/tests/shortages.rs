@@ -6,13 +6,13 @@ use std::sync::Arc;
 use nsemail::{client::Query, transport::TransportError};
 use nsemail_contract::{LookupFlags, Operation, SetFlags, WsaCode, ids, wire::CounterKind};
 use nt_sim::{
-    DriverName,
+    DriverName, files,
     io::{self, NewDevice},
     ntstatus::NtStatus,
 };
 use scenarios::{
     kernel::{Access, Driver, Service, Who, Win32},
-    program::{addresses, name},
+    program::{EXAMPLE, addresses, answered, name},
     simulated::Simulated,
 };
 
@@ -184,4 +184,27 @@ fn out_of_memory(error: nsemail::Error) -> WsaCode {
         }
         other => panic!("{other}"),
     }
+}
+
+#[test]
+fn names_that_an_uninstallation_could_not_delete_go_when_it_is_asked_for_again() {
+    let machine = Simulated::new();
+    machine.start();
+    let kernel = machine.kernel();
+    let admin = kernel.administrator();
+    let provider = kernel.program(Who::Administrator).open_admin();
+    let reply = admin.register("grace@example.net", &[ADDRESS]).unwrap();
+    assert_eq!(reply.provider, EXAMPLE);
+    machine.machine().inject(files::Fault {
+        operation: files::Operation::DeleteFile,
+        after: 0,
+        times: 1,
+        status: NtStatus::IO_DEVICE_ERROR,
+    });
+    let uninstall = || answered(provider.client().uninstall(EXAMPLE, true));
+    assert_eq!(uninstall(), Err(WsaCode::WSASYSCALLFAILURE));
+    assert_eq!(uninstall(), Ok(()));
+    assert_eq!(uninstall(), Err(WsaCode::WSAEINVAL), "nothing is left of it");
+    drop((admin, provider));
+    machine.end();
 }

@@ -21,7 +21,6 @@ use pool_alloc::{Arc, Vec};
 use super::{Host, Hosted, Registration};
 use crate::files::Files;
 use crate::hosting::{Call, Change};
-use crate::journal::JournalDirectory;
 use crate::memory::Memory;
 use crate::parameters::{Entry, Skipped};
 use crate::service::number;
@@ -171,17 +170,33 @@ impl Host {
             None
         };
         let removed = remove_entry(driver, provider, passive).map_err(code_of)?;
-        match find(hosted, provider) {
-            Some(index) => self.drop_hosted(hosted, index, passive),
-            None if removed => {}
-            None => return Err(WsaCode::WSAEINVAL),
+        let known = find(hosted, provider).map_or(removed, |index| {
+            self.drop_hosted(hosted, index, passive);
+            true
+        });
+        if known {
+            let text = format_args!("the provider was uninstalled");
+            self.common
+                .event(EventKind::UNINSTALLED, Some(provider), [0; 2], text);
         }
-        let text = format_args!("the provider was uninstalled");
-        self.common
-            .event(EventKind::UNINSTALLED, Some(provider), [0; 2], text);
-        let Some(directory) = directory else { return Ok(()) };
-        let files = Files::new(directory, provider, passive);
-        files.delete(0).and_then(|()| files.delete(1)).map_err(|status| {
+        let deleted = match directory {
+            Some(directory) => self.delete_journal(&Files::new(directory, provider, passive), provider)?,
+            None => false,
+        };
+        // A journal that could not be deleted goes when that is asked for again, although its provider is gone.
+        if known || deleted {
+            Ok(())
+        } else {
+            Err(WsaCode::WSAEINVAL)
+        }
+    }
+
+    /// Deletes the names of a provider that is hosted no more; false if there are none.
+    fn delete_journal(&self, files: &Files<'_>, provider: Guid) -> Result<bool, WsaCode> {
+        let deleted = files
+            .remove(0)
+            .and_then(|first| files.remove(1).map(|second| first || second));
+        deleted.map_err(|status| {
             let text = format_args!("the journal was not deleted: {status}");
             self.common
                 .event(EventKind::LOG_FAILED, Some(provider), [0, number(status)], text);

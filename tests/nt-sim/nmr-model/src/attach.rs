@@ -8,7 +8,7 @@ use sim_platform::{Lock as _, Platform};
 use crate::{
     BindingId, Callback, CallbackKind, Event, Handle, HandleKind, Lent, Loan, Moment, Observer, Registrar,
     Role, Rule, Severity, State, Violation,
-    registration::{INVALID_DEVICE_STATE, INVALID_PARAMETER, PASSIVE_LEVEL, SUCCESS},
+    registration::{INSUFFICIENT_RESOURCES, INVALID_DEVICE_STATE, INVALID_PARAMETER, PASSIVE_LEVEL, SUCCESS},
     state::{Attach, Binding, BindingInfo, BindingState, Foreign, ModuleState, Subject},
 };
 
@@ -222,15 +222,7 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             Ok(started) => started,
             Err(refused) => return self.refuse_attach(refused),
         };
-        if P::irql() > PASSIVE_LEVEL {
-            self.report(Violation::new(
-                Rule::AttachOutsideCallback,
-                (info, Role::Client),
-                "NmrClientAttachProvider above PASSIVE_LEVEL",
-            ));
-        }
-        self.observer.mark(Moment::Attached(id, Role::Client));
-        P::yield_point();
+        self.begin_attach(info);
         let handle = Handle {
             kind: HandleKind::ProviderBinding,
             id,
@@ -251,23 +243,27 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             routine: attach as usize,
             context: context.get().addr(),
         };
-        let status = self.one_at_a_time(info.provider.id, || {
-            self.call(&callback, || {
-                // SAFETY: the provider registered this callback for this context; the client's instance
-                // is that of a module with an unresolved proposal; the outputs are ours.
-                unsafe {
-                    attach(
-                        handle,
-                        context.get(),
-                        shown,
-                        client_context,
-                        client_dispatch,
-                        &raw mut context_out,
-                        &raw mut dispatch_out,
-                    )
-                }
+        let status = if self.observer.allocate() {
+            self.one_at_a_time(info.provider.id, || {
+                self.call(&callback, || {
+                    // SAFETY: the provider registered this callback for this context; the client's
+                    // instance is that of a module with an unresolved proposal; the outputs are ours.
+                    unsafe {
+                        attach(
+                            handle,
+                            context.get(),
+                            shown,
+                            client_context,
+                            client_dispatch,
+                            &raw mut context_out,
+                            &raw mut dispatch_out,
+                        )
+                    }
+                })
             })
-        });
+        } else {
+            INSUFFICIENT_RESOURCES
+        };
         let accepted = self.settle_attach(info, status, context_out, dispatch_out);
         if accepted {
             if dispatch_out != UNWRITTEN.cast_const() {
@@ -296,6 +292,19 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
         violation.since = info.map(|info| Moment::Attached(info.id, Role::Client));
         self.report(violation);
         status
+    }
+
+    /// A client attaches in its callback, at the level that this is for.
+    fn begin_attach(&self, info: BindingInfo) {
+        if P::irql() > PASSIVE_LEVEL {
+            self.report(Violation::new(
+                Rule::AttachOutsideCallback,
+                (info, Role::Client),
+                "NmrClientAttachProvider above PASSIVE_LEVEL",
+            ));
+        }
+        self.observer.mark(Moment::Attached(info.id, Role::Client));
+        P::yield_point();
     }
 
     /// Judges what `ProviderAttachClient` returned; whether it accepted.

@@ -265,8 +265,8 @@ pub trait Observer: Send + Sync {
         true
     }
 
-    /// Whether the memory for the registration of a module can be had; a machine that injects
-    /// faults says no.
+    /// Whether the memory for the registration of a module, or for an attachment, can be had; a
+    /// machine that injects faults says no.
     fn allocate(&self) -> bool {
         true
     }

@@ -22,7 +22,7 @@ pub(crate) const PENDING: i32 = 0x103;
 /// `STATUS_INVALID_PARAMETER`.
 pub(crate) const INVALID_PARAMETER: i32 = 0xC000_000D_u32.cast_signed();
 /// `STATUS_INSUFFICIENT_RESOURCES`.
-const INSUFFICIENT_RESOURCES: i32 = 0xC000_009A_u32.cast_signed();
+pub(crate) const INSUFFICIENT_RESOURCES: i32 = 0xC000_009A_u32.cast_signed();
 /// `STATUS_INVALID_DEVICE_STATE`.
 pub(crate) const INVALID_DEVICE_STATE: i32 = 0xC000_0184_u32.cast_signed();
 /// `STATUS_POSSIBLE_DEADLOCK`.

@@ -1,12 +1,15 @@
 //! Holding operations back, and making them fail.
 
-use std::sync::{
-    Arc, Weak,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::{Arc, Weak};
 
 use super::path::VolumePath;
-use crate::{Machine, ntstatus::NtStatus, scheduler::SchedulerEvent, sync::StateLock};
+use crate::{
+    Machine,
+    faults::{Class, Failure},
+    ntstatus::NtStatus,
+    scheduler::SchedulerEvent,
+    sync::StateLock,
+};
 
 /// What a driver does with files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +30,22 @@ pub enum Operation {
     DeleteFile,
 }
 
+impl Operation {
+    /// The function by which a driver does it, with the class of information where that decides.
+    #[must_use]
+    pub const fn function(self) -> &'static str {
+        match self {
+            Self::CreateFile => "ZwCreateFile",
+            Self::ReadFile => "ZwReadFile",
+            Self::WriteFile => "ZwWriteFile",
+            Self::FlushFile => "ZwFlushBuffersFile",
+            Self::RenameFile => "ZwSetInformationFile (FileRenameInformation)",
+            Self::SetEndOfFile => "ZwSetInformationFile (FileEndOfFileInformation)",
+            Self::DeleteFile => "ZwDeleteFile",
+        }
+    }
+}
+
 /// Operations that fail although nothing is wrong with them.
 #[derive(Clone, Debug)]
 pub struct Fault {
@@ -43,17 +62,6 @@ pub struct Fault {
 #[derive(Debug, Default)]
 pub(super) struct Gates {
     holds: StateLock<Vec<Weak<Gate>>>,
-    /// With each, whether a write that fails leaves half of itself.
-    faults: StateLock<Vec<(Fault, bool)>>,
-    hit: AtomicUsize,
-}
-
-/// How an operation fails on purpose.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Failure {
-    pub(super) status: NtStatus,
-    /// A write has written a part.
-    pub(super) torn: bool,
 }
 
 #[derive(Debug)]
@@ -116,22 +124,6 @@ impl Gates {
         }
     }
 
-    pub(super) fn inject(&self, fault: Fault) {
-        self.faults.with(|faults| faults.push((fault, false)));
-    }
-
-    pub(super) fn inject_torn(&self, fault: Fault) {
-        self.faults.with(|faults| faults.push((fault, true)));
-    }
-
-    pub(super) fn faults_hit(&self) -> usize {
-        self.hit.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn clear_faults(&self) {
-        self.faults.with(Vec::clear);
-    }
-
     pub(super) fn release_all(&self) {
         for gate in self.holds.with(core::mem::take).iter().filter_map(Weak::upgrade) {
             gate.released.set();
@@ -140,12 +132,23 @@ impl Gates {
 
     /// What every operation of a driver goes through before it takes effect: it waits here if it is
     /// held, and fails here if it is to fail.
-    pub(super) fn pass(&self, operation: Operation, path: &VolumePath) -> Result<(), NtStatus> {
-        self.judge(operation, path).map_err(|failure| failure.status)
+    pub(super) fn pass(
+        &self,
+        machine: &Machine,
+        operation: Operation,
+        path: &VolumePath,
+    ) -> Result<(), NtStatus> {
+        self.judge(machine, operation, path)
+            .map_err(|failure| failure.status)
     }
 
     /// As [`Self::pass`], for an operation that may fail in the middle.
-    pub(super) fn judge(&self, operation: Operation, path: &VolumePath) -> Result<(), Failure> {
+    pub(super) fn judge(
+        &self,
+        machine: &Machine,
+        operation: Operation,
+        path: &VolumePath,
+    ) -> Result<(), Failure> {
         let held: Vec<Arc<Gate>> = self.holds.with(|holds| {
             if holds.is_empty() {
                 return Vec::new();
@@ -160,23 +163,6 @@ impl Gates {
             gate.reached.set();
             gate.released.wait();
         }
-        self.faults.with(|faults| {
-            for (fault, torn) in faults
-                .iter_mut()
-                .filter(|(fault, _)| fault.operation == operation)
-            {
-                if fault.after > 0 {
-                    fault.after -= 1;
-                } else if fault.times > 0 {
-                    fault.times -= usize::from(fault.times != usize::MAX);
-                    self.hit.fetch_add(1, Ordering::Relaxed);
-                    return Err(Failure {
-                        status: fault.status,
-                        torn: *torn,
-                    });
-                }
-            }
-            Ok(())
-        })
+        machine.faults_state().judge(Class::File, operation.function())
     }
 }

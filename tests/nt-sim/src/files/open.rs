@@ -3,8 +3,8 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use super::{Kind, Operation, State, Stream, gate::Failure, path::VolumePath};
-use crate::{Machine, ntstatus::NtStatus, sync::StateLock};
+use super::{Kind, Operation, State, Stream, path::VolumePath};
+use crate::{Machine, faults::Failure, ntstatus::NtStatus, sync::StateLock};
 
 /// Rights on an open file, and what others may do meanwhile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl OpenFile {
         options: OpenOptions,
     ) -> Result<(Self, Outcome), NtStatus> {
         let state = machine.files_state();
-        state.gates.pass(Operation::CreateFile, &path)?;
+        state.gates.pass(machine, Operation::CreateFile, &path)?;
         let key = path.key();
         state.shares.with(|shares| {
             let share = shares.entry(key.clone()).or_default();
@@ -166,7 +166,8 @@ impl OpenFile {
 
     fn pass(&self, operation: Operation) -> Result<(), NtStatus> {
         let path = self.path.with(|path| path.clone());
-        self.machine.files_state().gates.pass(operation, &path)
+        let gates = &self.machine.files_state().gates;
+        gates.pass(&self.machine, operation, &path)
     }
 
     /// Reads from `offset`, or from the handle's position; less than asked for only at the end.
@@ -201,7 +202,7 @@ impl OpenFile {
         let stream = self.stream()?;
         let path = self.path.with(|path| path.clone());
         let gates = &self.machine.files_state().gates;
-        let failure = gates.judge(Operation::WriteFile, &path).err();
+        let failure = gates.judge(&self.machine, Operation::WriteFile, &path).err();
         if let Some(Failure { status, torn: false }) = failure {
             return Err(status);
         }

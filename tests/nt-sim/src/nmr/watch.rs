@@ -10,7 +10,9 @@ use nmr_model::{
 
 use super::{Breach, NO_DRIVER, Step, memory, probe};
 use crate::{
-    Machine, frames,
+    Machine,
+    faults::{self, Class},
+    frames,
     thread::{self, irql},
     trace::Kind,
     verifier::CallSite,
@@ -99,7 +101,7 @@ impl Observer for Watch {
     }
 
     fn allocate(&self) -> bool {
-        !Machine::current().pool_state().is_to_fail()
+        faults::pass(Class::Registrar, "the registrar's allocation").is_ok()
     }
 
     fn event(&self, event: &Event) {

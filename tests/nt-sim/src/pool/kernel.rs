@@ -9,7 +9,9 @@ use std::ptr::{self, NonNull};
 
 use super::{Tag, state::Request};
 use crate::{
-    POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED, POOL_FLAGS, PVOID, SIZE_T, ULONG, nmr, thread,
+    POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED, POOL_FLAGS, PVOID, SIZE_T, ULONG,
+    faults::Class,
+    nmr, thread,
     thread::irql,
     verifier::{self, Rule},
 };
@@ -56,7 +58,12 @@ pub unsafe fn ExAllocatePool2(flags: POOL_FLAGS, number_of_bytes: SIZE_T, tag: U
         zero: flags & POOL_FLAG_UNINITIALIZED == 0,
         paged,
     };
-    thread::with(|current| current.machine.pool_state().allocate(request)).map_or(ptr::null_mut(), |user| {
+    let allocated = thread::with(|current| {
+        let machine = &current.machine;
+        machine.faults_state().pass(Class::Pool, CALL).ok()?;
+        machine.pool_state().allocate(request)
+    });
+    allocated.map_or(ptr::null_mut(), |user| {
         user.as_ptr().expose_provenance();
         user.as_ptr().cast()
     })

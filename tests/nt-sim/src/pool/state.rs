@@ -5,7 +5,7 @@ use std::{
     ptr::NonNull,
     sync::{
         RwLock,
-        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
 };
 
@@ -93,9 +93,6 @@ pub(crate) struct State {
     count: AtomicUsize,
     blocks: StateLock<Blocks>,
     drivers: RwLock<Vec<([u8; 3], DriverName)>>,
-    /// Counts down to the allocation that is to fail; negative if none is.
-    fail: AtomicI64,
-    failed: AtomicBool,
 }
 
 /// Why a block is asked for.
@@ -116,8 +113,6 @@ impl State {
             count: AtomicUsize::new(0),
             blocks: StateLock::default(),
             drivers: RwLock::default(),
-            fail: AtomicI64::new(-1),
-            failed: AtomicBool::new(false),
         }
     }
 
@@ -150,34 +145,8 @@ impl State {
         }
     }
 
-    pub(super) fn fail_after(&self, skip: u64) {
-        self.failed.store(false, Ordering::Relaxed);
-        let skip = i64::try_from(skip).unwrap_or(i64::MAX);
-        self.fail.store(skip, Ordering::Relaxed);
-    }
-
-    pub(super) fn take_failed(&self) -> bool {
-        self.fail.store(-1, Ordering::Relaxed);
-        self.failed.swap(false, Ordering::Relaxed)
-    }
-
-    /// Counts an allocation, and tells whether it is the one that is to fail.
-    pub(crate) fn is_to_fail(&self) -> bool {
-        if self.fail.load(Ordering::Relaxed) < 0 {
-            return false;
-        }
-        let now = self.fail.fetch_sub(1, Ordering::Relaxed) == 0;
-        if now {
-            self.failed.store(true, Ordering::Relaxed);
-        }
-        now
-    }
-
     /// Allocates a block.
     pub(super) fn allocate(&self, request: Request) -> Option<NonNull<u8>> {
-        if self.is_to_fail() {
-            return None;
-        }
         let Request {
             size,
             tag,

@@ -8,13 +8,94 @@ use kmdf_model::{Kmdf, types::*};
 use sim_platform::nt::*;
 
 use super::host::SimHost;
-use crate::{Machine, thread::irql, verifier};
+use crate::{
+    Machine,
+    faults::{self, Class},
+    ntstatus::NtStatus,
+    thread::irql,
+    verifier,
+};
 
 /// Runs a call of the driver on this thread.
 fn with<R>(call: impl FnOnce(&Kmdf<SimHost>, PWDF_DRIVER_GLOBALS) -> R) -> R {
     let machine = Machine::current();
     let state = machine.wdf_state();
     call(&state.kmdf, state.current_globals())
+}
+
+/// The functions that may fail for want of something, and of what.
+const FALLIBLE: [(Class, &[&str]); 3] = [
+    (
+        Class::Device,
+        &[
+            "WdfControlDeviceInitAllocate",
+            "WdfDeviceCreate",
+            "WdfDeviceCreateSymbolicLink",
+            "WdfDeviceInitAssignName",
+            "WdfDeviceInitAssignSDDLString",
+        ],
+    ),
+    (
+        Class::Object,
+        &[
+            "WdfDriverCreate",
+            "WdfIoQueueCreate",
+            "WdfObjectAllocateContext",
+            "WdfObjectCreate",
+            "WdfSpinLockCreate",
+        ],
+    ),
+    (
+        Class::Registry,
+        &[
+            "WdfDriverOpenParametersRegistryKey",
+            "WdfRegistryAssignULong",
+            "WdfRegistryAssignUnicodeString",
+            "WdfRegistryAssignValue",
+            "WdfRegistryCreateKey",
+            "WdfRegistryOpenKey",
+            "WdfRegistryQueryULong",
+            "WdfRegistryQueryUnicodeString",
+            "WdfRegistryQueryValue",
+            "WdfRegistryRemoveKey",
+            "WdfRegistryRemoveValue",
+        ],
+    ),
+];
+
+/// What a function answers when it fails.
+trait Refusal {
+    fn from_status(status: NtStatus) -> Self;
+}
+
+impl Refusal for NTSTATUS {
+    fn from_status(status: NtStatus) -> Self {
+        status.0
+    }
+}
+
+impl<T> Refusal for *mut T {
+    fn from_status(_: NtStatus) -> Self {
+        core::ptr::null_mut()
+    }
+}
+
+macro_rules! never_refused {
+    ($($ty:ty),*) => {$(
+        impl Refusal for $ty {
+            fn from_status(_: NtStatus) -> Self {
+                unreachable!("no function that may fail returns this")
+            }
+        }
+    )*};
+}
+never_refused!(i8, u8, u32, u64);
+
+/// Tells how a function fails now, if it is to.
+fn refused<R: Refusal>(function: &'static str) -> Option<R> {
+    let mut classes = FALLIBLE.iter();
+    let (class, _) = classes.find(|(_, functions)| functions.contains(&function))?;
+    faults::pass(*class, function).err().map(R::from_status)
 }
 
 macro_rules! functions {
@@ -26,6 +107,9 @@ macro_rules! functions {
         /// As the documentation of the function says; handles are checked.
         pub unsafe fn $name($($arg: $ty),*) $(-> $ret)? {
             verifier::require_irql_at_most(stringify!($name), irql::$level);
+            $(if let Some(refused) = refused::<$ret>(stringify!($name)) {
+                return refused;
+            })?
             with(|kmdf, globals| {
                 // SAFETY: the caller's promise, and the globals are those of the driver that calls.
                 unsafe { kmdf.$name(globals, $($arg),*) }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     _DRIVER_DIRECTORY_TYPE as DirectoryType, _FILE_INFORMATION_CLASS as Class, BOOLEAN,
     DRIVER_DIRECTORY_TYPE, FILE_DIRECTORY_FILE, FILE_INFORMATION_CLASS, FILE_OPEN, HANDLE, Machine, NTSTATUS,
-    PDRIVER_OBJECT, PHANDLE, PIO_APC_ROUTINE, PIO_STATUS_BLOCK, PUNICODE_STRING, PVOID, ULONG, WCHAR,
+    PDRIVER_OBJECT, PHANDLE, PIO_APC_ROUTINE, PIO_STATUS_BLOCK, PUNICODE_STRING, PVOID, ULONG, WCHAR, faults,
     files::{Kind, OpenFile},
     ntstatus::NtStatus,
     thread::irql,
@@ -52,6 +52,7 @@ pub unsafe fn ZwQueryDirectoryFile(
         if class != Class::FileNamesInformation || !matches!(pattern.as_str(), "" | "*") {
             return Err(NtStatus::NOT_SUPPORTED);
         }
+        faults::pass(faults::Class::File, CALL)?;
         let object = synchronous_file(CALL, file_handle, event, apc_routine)?;
         let names = object.file.list()?;
         let room = usize::try_from(length).unwrap_or(0);

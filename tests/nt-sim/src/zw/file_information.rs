@@ -11,7 +11,7 @@ use super::{
 use crate::{
     _FILE_INFORMATION_CLASS as Class, BOOLEAN, FILE_DISPOSITION_INFORMATION, FILE_END_OF_FILE_INFORMATION,
     FILE_INFORMATION_CLASS, FILE_POSITION_INFORMATION, FILE_STANDARD_INFORMATION, HANDLE, LARGE_INTEGER,
-    Machine, NTSTATUS, PIO_STATUS_BLOCK, POBJECT_ATTRIBUTES, PVOID, ULONG,
+    Machine, NTSTATUS, PIO_STATUS_BLOCK, POBJECT_ATTRIBUTES, PVOID, ULONG, faults,
     files::{Disposition, OpenFile, OpenOptions, Rights},
     ntstatus::NtStatus,
     thread::irql,
@@ -150,8 +150,11 @@ pub unsafe fn ZwQueryInformationFile(
     length: ULONG,
     class: FILE_INFORMATION_CLASS,
 ) -> NTSTATUS {
-    verifier::require_irql_at_most("ZwQueryInformationFile", irql::PASSIVE);
-    let result = file(&Machine::current(), file_handle).and_then(|object| {
+    const CALL: &str = "ZwQueryInformationFile";
+    verifier::require_irql_at_most(CALL, irql::PASSIVE);
+    let passed = faults::pass(faults::Class::File, CALL);
+    let result = passed.and_then(|()| {
+        let object = file(&Machine::current(), file_handle)?;
         if class != Class::FileStandardInformation {
             return Err(NtStatus::INVALID_PARAMETER);
         }

@@ -11,6 +11,7 @@ use crate::{
     _KEY_INFORMATION_CLASS as KeyClass, _KEY_VALUE_INFORMATION_CLASS as ValueClass, ACCESS_MASK, HANDLE,
     KEY_INFORMATION_CLASS, KEY_VALUE_INFORMATION_CLASS, Machine, NTSTATUS, PHANDLE, POBJECT_ATTRIBUTES,
     PULONG, PUNICODE_STRING, PVOID, ULONG,
+    faults::{self, Class},
     ntstatus::NtStatus,
     registry::{KeyInfo, Value},
     thread::irql,
@@ -28,6 +29,12 @@ const NO_CLASS: u32 = u32::MAX;
 /// Information for a driver, and the size of its fixed part.
 type Information = (Vec<u8>, usize);
 
+/// Begins a service: checks the level, and fails if it is to.
+fn enter(call: &'static str) -> Result<(), NtStatus> {
+    verifier::require_irql_at_most(call, irql::PASSIVE);
+    faults::pass(Class::Registry, call)
+}
+
 /// Opens or creates a key. IRQL: PASSIVE_LEVEL.
 ///
 /// # Safety
@@ -43,7 +50,9 @@ pub unsafe fn ZwCreateKey(
     disposition: PULONG,
 ) -> NTSTATUS {
     const CALL: &str = "ZwCreateKey";
-    verifier::require_irql_at_most(CALL, irql::PASSIVE);
+    if let Err(status) = enter(CALL) {
+        return status.0;
+    }
     // SAFETY: the caller vouches for the attributes.
     let attributes = match unsafe { attributes(CALL, object_attributes) } {
         Ok(attributes) => attributes,
@@ -81,7 +90,9 @@ pub unsafe fn ZwOpenKey(
     object_attributes: POBJECT_ATTRIBUTES,
 ) -> NTSTATUS {
     const CALL: &str = "ZwOpenKey";
-    verifier::require_irql_at_most(CALL, irql::PASSIVE);
+    if let Err(status) = enter(CALL) {
+        return status.0;
+    }
     // SAFETY: the caller vouches for the attributes.
     let opened = unsafe { attributes(CALL, object_attributes) }.and_then(|attributes| {
         let path: Vec<u16> = attributes.name.encode_utf16().collect();
@@ -103,7 +114,9 @@ pub unsafe fn ZwOpenKey(
 ///
 /// None beyond the signature.
 pub unsafe fn ZwDeleteKey(key_handle: HANDLE) -> NTSTATUS {
-    verifier::require_irql_at_most("ZwDeleteKey", irql::PASSIVE);
+    if let Err(status) = enter("ZwDeleteKey") {
+        return status.0;
+    }
     status(object::delete(&Machine::current(), key_handle))
 }
 
@@ -113,7 +126,9 @@ pub unsafe fn ZwDeleteKey(key_handle: HANDLE) -> NTSTATUS {
 ///
 /// The name is valid.
 pub unsafe fn ZwDeleteValueKey(key_handle: HANDLE, value_name: PUNICODE_STRING) -> NTSTATUS {
-    verifier::require_irql_at_most("ZwDeleteValueKey", irql::PASSIVE);
+    if let Err(status) = enter("ZwDeleteValueKey") {
+        return status.0;
+    }
     // SAFETY: the caller vouches for the name.
     let name = unsafe { units(value_name) };
     status(object::delete_value(&Machine::current(), key_handle, &name))
@@ -125,7 +140,9 @@ pub unsafe fn ZwDeleteValueKey(key_handle: HANDLE, value_name: PUNICODE_STRING) 
 ///
 /// None beyond the signature.
 pub unsafe fn ZwFlushKey(key_handle: HANDLE) -> NTSTATUS {
-    verifier::require_irql_at_most("ZwFlushKey", irql::PASSIVE);
+    if let Err(status) = enter("ZwFlushKey") {
+        return status.0;
+    }
     let machine = Machine::current();
     status(object::key(&machine, key_handle, 0).and_then(|_| machine.registry().flush()))
 }
@@ -143,7 +160,9 @@ pub unsafe fn ZwSetValueKey(
     data: PVOID,
     data_size: ULONG,
 ) -> NTSTATUS {
-    verifier::require_irql_at_most("ZwSetValueKey", irql::PASSIVE);
+    if let Err(status) = enter("ZwSetValueKey") {
+        return status.0;
+    }
     // SAFETY: the caller vouches for the name.
     let name = unsafe { units(value_name) };
     let data = match usize::try_from(data_size) {
@@ -174,7 +193,9 @@ pub unsafe fn ZwQueryValueKey(
     length: ULONG,
     result_length: PULONG,
 ) -> NTSTATUS {
-    verifier::require_irql_at_most("ZwQueryValueKey", irql::PASSIVE);
+    if let Err(status) = enter("ZwQueryValueKey") {
+        return status.0;
+    }
     let machine = Machine::current();
     // SAFETY: the caller vouches for the name.
     let found = unsafe { name(value_name) }.and_then(|name| {
@@ -202,7 +223,9 @@ pub unsafe fn ZwEnumerateValueKey(
     length: ULONG,
     result_length: PULONG,
 ) -> NTSTATUS {
-    verifier::require_irql_at_most("ZwEnumerateValueKey", irql::PASSIVE);
+    if let Err(status) = enter("ZwEnumerateValueKey") {
+        return status.0;
+    }
     let machine = Machine::current();
     let found = object::key(&machine, key_handle, object::QUERY_VALUE).and_then(|key| {
         let values = machine.registry().values(key)?;
@@ -230,7 +253,9 @@ pub unsafe fn ZwEnumerateKey(
     length: ULONG,
     result_length: PULONG,
 ) -> NTSTATUS {
-    verifier::require_irql_at_most("ZwEnumerateKey", irql::PASSIVE);
+    if let Err(status) = enter("ZwEnumerateKey") {
+        return status.0;
+    }
     let machine = Machine::current();
     let found = object::key(&machine, key_handle, object::ENUMERATE_SUB_KEYS).and_then(|key| {
         let registry = machine.registry();
@@ -259,7 +284,9 @@ pub unsafe fn ZwQueryKey(
     length: ULONG,
     result_length: PULONG,
 ) -> NTSTATUS {
-    verifier::require_irql_at_most("ZwQueryKey", irql::PASSIVE);
+    if let Err(status) = enter("ZwQueryKey") {
+        return status.0;
+    }
     let machine = Machine::current();
     let found = object::key(&machine, key_handle, object::QUERY_VALUE)
         .and_then(|key| key_information(class, &machine.registry().info(key)?));
