@@ -35,6 +35,7 @@ use core::mem::MaybeUninit;
 use nsemail_contract::WsaCode;
 use nsemail_kernel::irql::Passive;
 use nsemail_kernel::pool::Pool;
+use nsemail_kernel::status::NtStatus;
 use pool_alloc::{Arc, Box};
 
 use crate::control::Request;
@@ -109,7 +110,7 @@ fn place(service: &Service) -> Option<Place> {
 
 /// Runs a task until it is answered or parked.
 pub fn run(service: &Service, passive: Passive<'_>, mut task: BoxedTask, mut wake: Option<Wake>) {
-    loop {
+    let answer = loop {
         let Task {
             ticket,
             session,
@@ -123,10 +124,7 @@ pub fn run(service: &Service, passive: Passive<'_>, mut task: BoxedTask, mut wak
             ticket,
         };
         match work.advance(&call, wake, reply.is_orphaned()) {
-            Progress::Reply(code) => {
-                finish(&call, reply, work, code);
-                break;
-            }
+            Progress::Reply(code) => break finish(&call, reply, work, code),
             Progress::Wait => {
                 work.waits(&call);
                 let waiting = reply.pend();
@@ -147,10 +145,15 @@ pub fn run(service: &Service, passive: Passive<'_>, mut task: BoxedTask, mut wak
                 }
             }
         }
-    }
+    };
     let Task { ticket, session, .. } = Box::into_inner(task);
     down(session.calls());
+    drop(session);
     service.calls(|calls| calls.release(ticket));
+    // Last, so that what the call had is free, and it is counted no more, when the program makes its next one.
+    if let Some((request, written)) = answer {
+        reply::complete(request, written);
+    }
 }
 
 /// A handle is closed: the calls of its session that wait are cancelled. Those that run are answered, or find out when
@@ -164,9 +167,11 @@ pub fn cancel(service: &Service, session: &Arc<Session, SessionPool>) {
     }
 }
 
-/// Answers the request, unless it was cancelled. The request is completed last, so that what the call had is free when
-/// the program makes its next one.
-fn finish(call: &Context<'_>, reply: &mut Reply, work: &mut Work, code: WsaCode) {
+/// A request that is answered but not completed yet, and what to complete it with.
+type Answer = (Request, Result<usize, NtStatus>);
+
+/// Writes the answer to the request, unless it was cancelled, and ends the work.
+fn finish(call: &Context<'_>, reply: &mut Reply, work: &mut Work, code: WsaCode) -> Option<Answer> {
     let answered = reply.take();
     let seen = if answered.is_some() {
         code
@@ -179,9 +184,9 @@ fn finish(call: &Context<'_>, reply: &mut Reply, work: &mut Work, code: WsaCode)
     let Some(mut request) = answered else {
         up(&call.service.statistics.cancelled);
         work.end(call, false);
-        return;
+        return None;
     };
     let size = reply::write(&mut request, work.measure(code), |out| work.write(code, out));
     work.end(call, true);
-    reply::complete(request, size);
+    Some((request, size))
 }
