@@ -17,6 +17,7 @@
 
 mod chooser;
 mod coverage;
+pub mod drivers;
 mod explore;
 pub mod platform;
 pub mod registrar;
@@ -31,5 +32,5 @@ pub use witness::Witness;
 
 /// Everything that a soak runs.
 pub fn subjects() -> impl Iterator<Item = &'static Subject> {
-    registrar::SUBJECTS.iter()
+    registrar::SUBJECTS.iter().chain(drivers::SUBJECTS)
 }

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use schedules::{Failure, Seed, Seeds, Subject, Witness, registrar, run};
+use schedules::{Failure, Seed, Seeds, Subject, Witness, drivers, registrar, run};
 
 /// Two threads that add without a lock: some schedules lose one addition.
 const BROKEN: Subject = Subject {
@@ -78,5 +78,23 @@ fn every_subject_runs_the_same_again_from_its_seed_and_otherwise_from_another() 
         timelines.sort();
         timelines.dedup();
         assert!(timelines.len() > 1, "{}: all schedules are alike", subject.name);
+    }
+}
+
+#[test]
+fn both_drivers_run_the_same_again_with_all_that_the_machine_records() {
+    let subject = drivers::SUBJECTS
+        .iter()
+        .find(|subject| subject.name == "programs-while-stopping")
+        .expect("a subject of that name");
+    for seed in Seeds::new(0).take(2) {
+        let (ended, lines) = timeline(subject, seed);
+        let (again, same) = timeline(subject, seed);
+        assert_eq!(ended, again, "{seed}");
+        assert!(
+            lines.iter().any(|line| line.contains("NMR: binding")),
+            "{lines:#?}"
+        );
+        assert_eq!(lines, same, "{seed}");
     }
 }

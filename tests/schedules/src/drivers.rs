@@ -1,12 +1,6 @@
-//! Both drivers under a scheduler that decides about every step.
-//!
-//! A schedule that fails is printed with what replays it. The environment variable `SCHEDULES` sets how many
-//! are tried.
+//! Both drivers on a simulated machine, with programs, stops and kills beside each other.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 
 use nsemail_contract::{
     LookupFlags, Operation, SetFlags, WsaCode, ioctl,
@@ -16,22 +10,41 @@ use nsemail_embedded::{Embedded, Options};
 use nt_sim::{
     io::{Access, Completion, FileHandle, Identity, Process},
     scheduler::Controlled,
+    trace::Event,
 };
 use scenarios::{
     kernel::Driver,
     program::{change, message, name, question},
 };
 
+use crate::{Subject, Witness};
+
 const NAME: &str = "alice@example.com";
 const OK: u32 = WsaCode::NO_ERROR.0;
 const NOT_FOUND: u32 = WsaCode::WSASERVICE_NOT_FOUND.0;
 
 /// A machine of one schedule, with both drivers running and both providers attached.
-fn booted() -> Embedded {
+fn booted(witness: &Arc<Witness>) -> Embedded {
     let options = Options::new()
         .scheduler(Controlled::new())
         .machine(|machine| machine.seed(1).trace_capacity(0));
-    Embedded::boot(options).expect("both drivers start")
+    let machine = Embedded::boot(options).expect("both drivers start");
+    if witness.keeps_timeline() {
+        let witness = Arc::clone(witness);
+        let note = move |event: &Event| {
+            let thread = event.thread.map_or(0, |thread| thread.0);
+            witness.note(|| format!("thread {thread}: {}", event.kind));
+        };
+        machine.machine().trace().subscribe(Arc::new(note));
+    }
+    machine
+}
+
+/// Ends the machine: no rule was broken, and nothing is left of either driver.
+fn shut_down(machine: Embedded) {
+    let host = machine.machine().clone();
+    machine.shutdown().assert_clean();
+    assert_eq!(host.pool_usage().blocks, 0, "all pool is freed");
 }
 
 fn open(machine: &Embedded) -> FileHandle {
@@ -61,9 +74,6 @@ fn look_up(file: &FileHandle, who: &str) -> WsaCode {
     code_of(&file.call(ioctl::LOOKUP, &question(who, LookupFlags::RETURN_ALL), 4096))
 }
 
-/// The pairs of answers to a registration and to a look-up of the same name, over all schedules.
-type Seen = Arc<Mutex<BTreeSet<(u32, u32)>>>;
-
 /// How a program leaves the device.
 #[derive(Clone, Copy)]
 enum Ending {
@@ -74,8 +84,8 @@ enum Ending {
 }
 
 /// Two programs, each with a name of its own; if `stopping`, the provider driver is stopped under them.
-fn two_programs(stopping: bool, seen: &Seen) {
-    let machine = booted();
+fn two_programs(stopping: bool, witness: &Arc<Witness>) {
+    let machine = booted(witness);
     let programs = [
         ("alice@example.com", Ending::Close),
         ("bob@example.net", Ending::Kill),
@@ -105,15 +115,26 @@ fn two_programs(stopping: bool, seen: &Seen) {
             [(OK, OK), (OK, NOT_FOUND), (NOT_FOUND, NOT_FOUND)].contains(&pair),
             "registration: {registered}, look-up: {found}"
         );
-        seen.lock().expect("no panic before").insert(pair);
+        witness.reach(match pair {
+            (OK, OK) => "a name is registered and found",
+            (OK, _) => "a name is registered, and its provider is gone before it is looked up",
+            _ => "the provider is gone before the name is registered",
+        });
     }
-    let host = machine.machine().clone();
-    machine.shutdown().assert_clean();
-    assert_eq!(host.pool_usage().blocks, 0, "all pool is freed");
+    shut_down(machine);
 }
 
-fn a_registration_against_its_cancellation_and_the_end_of_its_handle() {
-    let machine = booted();
+fn programs(witness: &Arc<Witness>) {
+    two_programs(false, witness);
+}
+
+fn programs_while_stopping(witness: &Arc<Witness>) {
+    two_programs(true, witness);
+}
+
+/// A registration against its cancellation and the end of its handle.
+fn cancellation(witness: &Arc<Witness>) {
+    let machine = booted(witness);
     let file = open(&machine);
     let request = change(
         Operation::Register,
@@ -128,14 +149,21 @@ fn a_registration_against_its_cancellation_and_the_end_of_its_handle() {
             [WsaCode::NO_ERROR, WsaCode::WSA_E_CANCELLED].contains(&code),
             "{code}"
         );
+        code
     });
     file.close();
-    canceller.join().expect("the program ends well");
-    machine.shutdown().assert_clean();
+    let code = canceller.join().expect("the program ends well");
+    witness.reach(if code.is_success() {
+        "the registration is faster than its cancellation"
+    } else {
+        "the cancellation is faster than the registration"
+    });
+    shut_down(machine);
 }
 
-fn two_threads_begin_a_session_while_one_ends_it() {
-    let machine = booted();
+/// Two threads begin a session while one ends it.
+fn session(witness: &Arc<Witness>) {
+    let machine = booted(witness);
     let file = Arc::new(open(&machine));
     let programs: Vec<_> = (0..2)
         .map(|_| {
@@ -151,11 +179,12 @@ fn two_threads_begin_a_session_while_one_ends_it() {
     }
     assert_eq!(look_up(&file, NAME), WsaCode::NO_ERROR);
     drop(file);
-    machine.shutdown().assert_clean();
+    shut_down(machine);
 }
 
-fn a_look_up_is_read_by_two_threads_and_ended_by_a_third() {
-    let machine = booted();
+/// A look up is read by two threads and ended by a third.
+fn shared_look_up(witness: &Arc<Witness>) {
+    let machine = booted(witness);
     let file = Arc::new(open(&machine));
     assert_eq!(register(&file, NAME), WsaCode::NO_ERROR);
     let begun = file.call(
@@ -186,16 +215,20 @@ fn a_look_up_is_read_by_two_threads_and_ended_by_a_third() {
         WsaCode::WSA_INVALID_HANDLE,
     ];
     assert!(codes.iter().all(|code| ends.contains(code)), "{codes:?}");
-    assert!(
-        codes.iter().filter(|code| code.is_success()).count() <= 1,
-        "one record came twice"
-    );
+    let read = codes.iter().filter(|code| code.is_success()).count();
+    assert!(read <= 1, "one record came twice");
+    witness.reach(if read == 1 {
+        "the record is read"
+    } else {
+        "the look-up ends before the record is read"
+    });
     drop(file);
-    machine.shutdown().assert_clean();
+    shut_down(machine);
 }
 
-fn the_drivers_start_and_stop_beside_each_other_under_a_program() {
-    let machine = booted();
+/// The drivers start and stop beside each other under a program.
+fn coming_and_going(witness: &Arc<Witness>) {
+    let machine = booted(witness);
     let program = {
         let file = open(&machine);
         shuttle::thread::spawn(move || {
@@ -226,54 +259,42 @@ fn the_drivers_start_and_stop_beside_each_other_under_a_program() {
     assert_eq!(register(&file, NAME), WsaCode::NO_ERROR);
     assert_eq!(look_up(&file, NAME), WsaCode::NO_ERROR);
     drop(file);
-    machine.shutdown().assert_clean();
+    shut_down(machine);
 }
 
-/// Tries that many schedules of both kinds: any, and those in which threads are rarely preempted.
-fn check(schedules: impl Fn() + Send + Sync + 'static) {
-    let count = std::env::var("SCHEDULES")
-        .ok()
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(25);
-    let schedules = Arc::new(schedules);
-    let again = Arc::clone(&schedules);
-    shuttle::check_random(move || schedules(), count);
-    shuttle::check_pct(move || again(), count, 3);
-}
-
-#[test]
-fn in_every_schedule_what_was_registered_is_found() {
-    let seen = Seen::default();
-    let seeing = Arc::clone(&seen);
-    check(move || two_programs(false, &seeing));
-    assert_eq!(*seen.lock().expect("no panic before"), BTreeSet::from([(OK, OK)]));
-}
-
-#[test]
-fn in_every_schedule_programs_are_answered_while_the_provider_stops() {
-    let seen = Seen::default();
-    let seeing = Arc::clone(&seen);
-    check(move || two_programs(true, &seeing));
-    let seen = seen.lock().expect("no panic before").len();
-    assert!(seen > 1, "the schedules are all alike");
-}
-
-#[test]
-fn no_schedule_breaks_a_registration_that_is_cancelled_and_closed() {
-    check(a_registration_against_its_cancellation_and_the_end_of_its_handle);
-}
-
-#[test]
-fn no_schedule_breaks_the_beginning_and_the_end_of_a_session() {
-    check(two_threads_begin_a_session_while_one_ends_it);
-}
-
-#[test]
-fn no_schedule_breaks_a_look_up_that_threads_share() {
-    check(a_look_up_is_read_by_two_threads_and_ended_by_a_third);
-}
-
-#[test]
-fn no_schedule_breaks_drivers_that_come_and_go() {
-    check(the_drivers_start_and_stop_beside_each_other_under_a_program);
-}
+/// All that is run with both drivers.
+pub const SUBJECTS: &[Subject] = &[
+    Subject {
+        name: "programs",
+        body: programs,
+        reaches: &["a name is registered and found"],
+    },
+    Subject {
+        name: "programs-while-stopping",
+        body: programs_while_stopping,
+        reaches: &[
+            "a name is registered and found",
+            "a name is registered, and its provider is gone before it is looked up",
+        ],
+    },
+    Subject {
+        name: "cancellation",
+        body: cancellation,
+        reaches: &["the cancellation is faster than the registration"],
+    },
+    Subject {
+        name: "session",
+        body: session,
+        reaches: &[],
+    },
+    Subject {
+        name: "shared-look-up",
+        body: shared_look_up,
+        reaches: &["the record is read"],
+    },
+    Subject {
+        name: "coming-and-going",
+        body: coming_and_going,
+        reaches: &[],
+    },
+];
