@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use nsemail_contract::{
     LookupFlags, Operation, SetFlags, WsaCode, ioctl,
-    wire::{BeginReply, EmptyRequest, EndRequest, NextRequest, REPLY_HEADER, Reply, SetReply},
+    wire::{
+        BeginReply, CounterKind, CountersReply, EmptyRequest, EndRequest, NextRequest, REPLY_HEADER, Reply,
+        SetReply,
+    },
 };
 use nsemail_embedded::{Embedded, Options};
 use nt_sim::{
@@ -262,6 +265,32 @@ fn coming_and_going(witness: &Arc<Witness>) {
     shut_down(machine);
 }
 
+/// How many calls the client driver counts as under way.
+fn calls_under_way(file: &FileHandle) -> u64 {
+    let request = message(|out| EmptyRequest.write(out));
+    let completion = file.call(ioctl::STATISTICS, &request, 4096);
+    let reply = Reply::parse(&completion.data).expect("a sound reply");
+    let counters = CountersReply::read(&reply).expect("counters");
+    counters
+        .counters()
+        .map(|counter| counter.expect("a sound counter"))
+        .filter(|counter| counter.kind == CounterKind::CALLS)
+        .map(|counter| counter.value)
+        .sum()
+}
+
+/// Whoever has an answer finds nothing of the call any more, whichever thread of the driver gave it.
+fn answered_calls(witness: &Arc<Witness>) {
+    let machine = booted(witness);
+    let file = open(&machine);
+    assert_eq!(register(&file, NAME), WsaCode::NO_ERROR);
+    assert_eq!(calls_under_way(&file), 0, "after a registration");
+    assert_eq!(look_up(&file, NAME), WsaCode::NO_ERROR);
+    assert_eq!(calls_under_way(&file), 0, "after a look-up");
+    drop(file);
+    shut_down(machine);
+}
+
 /// All that is run with both drivers.
 pub const SUBJECTS: &[Subject] = &[
     Subject {
@@ -295,6 +324,11 @@ pub const SUBJECTS: &[Subject] = &[
     Subject {
         name: "coming-and-going",
         body: coming_and_going,
+        reaches: &[],
+    },
+    Subject {
+        name: "answered-calls",
+        body: answered_calls,
         reaches: &[],
     },
 ];

@@ -39,3 +39,8 @@ fn no_schedule_breaks_a_look_up_that_threads_share() {
 fn no_schedule_breaks_drivers_that_come_and_go() {
     in_every_schedule("coming-and-going");
 }
+
+#[test]
+fn in_every_schedule_a_call_that_was_answered_is_counted_no_more() {
+    in_every_schedule("answered-calls");
+}
