@@ -9,7 +9,7 @@
 //!
 //! A file that is in use has space set aside behind its end, zeros that were flushed with some frame before: to flush a
 //! frame that fits there, the file system need not write down where it lies. The space grows with the file, up to
-//! [`MOST_AHEAD`] at a time.
+//! `MOST_AHEAD` at a time.
 
 use core::fmt;
 
