@@ -27,8 +27,8 @@
 //! `begin` moves it into the *total*, one word, where it is exact:
 //!
 //! 1. It sets `DETACHING` in the total, which one caller can do, and adds one for itself and
-//!    [`SWEEPING`], which is more than there can be calls.
-//! 2. In each stripe it sets [`SHUT`], in one step with reading how many are in. Whoever left
+//!    `SWEEPING`, which is more than there can be calls.
+//! 2. In each stripe it sets `SHUT`, in one step with reading how many are in. Whoever left
 //!    before that step is not among these. Whoever leaves after it finds the mark, and takes
 //!    itself off the total.
 //! 3. It adds what it read to the total, and takes `SWEEPING` off.
@@ -37,7 +37,7 @@
 //! it before `begin`'s caller and every call that was read have left; and each of them takes
 //! off one.
 //!
-//! A stripe's count means something only between [`OPEN`] and `SHUT`: outside of that `enter`
+//! A stripe's count means something only between `OPEN` and `SHUT`: outside of that `enter`
 //! adds to it in vain and takes nothing back. Opening sets it to nobody, and `begin` reads it
 //! where the stripe was open only.
 //!
@@ -54,7 +54,7 @@ use crate::sync::{AtomicUsize, Ordering, STRIPES, processor};
 
 /// In the total: detach has begun.
 const DETACHING: usize = 1;
-/// In a stripe: calls may enter, unless [`SHUT`].
+/// In a stripe: calls may enter, unless `SHUT`.
 const OPEN: usize = 1;
 /// In a stripe: no call enters any more; who leaves takes itself off the total.
 const SHUT: usize = 2;

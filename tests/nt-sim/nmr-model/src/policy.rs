@@ -90,8 +90,8 @@ pub enum FailedClient {
     Detached,
 }
 
-/// How this registrar behaves where drivers may not assume anything; see the
-/// [module documentation](self).
+/// How this registrar behaves where drivers may not assume anything. The head of its source file has the
+/// table of open questions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
