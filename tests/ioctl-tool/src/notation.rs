@@ -34,7 +34,7 @@ pub fn parse(text: &str) -> Result<NormalCsAddr, Error> {
     let half = |half: &str| {
         parse_half(half).ok_or_else(|| {
             Error::invalid(format!(
-                "{half:?} is no IP:PORT, such as 192.0.2.7:25 or [2001:db8::7]:25"
+                "{half:?} is not a socket address such as 192.0.2.7:25 or [2001:db8::7]:25"
             ))
         })
     };
