@@ -36,11 +36,6 @@ impl<'p> Files<'p> {
         }
     }
 
-    /// Deletes one of the files; false if there is none.
-    pub fn remove(&self, number: u8) -> Result<bool, NtStatus> {
-        self.directory.delete(self.passive, &self.name(number))
-    }
-
     fn name(&self, number: u8) -> [u16; NAME_UNITS] {
         let mut name = [0; NAME_UNITS];
         let suffix = NAMES.get(usize::from(number & 1)).copied().unwrap_or_default();
@@ -81,7 +76,8 @@ impl<'p> JournalDirectory for Files<'p> {
     }
 
     fn delete(&self, number: u8) -> Result<(), NtStatus> {
-        self.remove(number).map(|_was_there| ())
+        let deleted = self.directory.delete(self.passive, &self.name(number));
+        deleted.map(|_was_there| ())
     }
 }
 

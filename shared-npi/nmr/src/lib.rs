@@ -25,8 +25,8 @@
 //!
 //! `NMR.md`, beside the code, has the protocol of a binding on one page.
 //!
-//! The functions themselves are not here: a driver links `netio.lib`, everything else the
-//! simulator. The crate knows no particular interface, allocates only through the allocator
+//! The functions themselves are not here: a driver links `netio.lib` and the kernel, everything else
+//! the simulator. The crate knows no particular interface, allocates only through the allocator
 //! that it is given, and treats every failure to allocate as an answer.
 //!
 //! # Example

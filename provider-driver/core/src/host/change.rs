@@ -21,6 +21,7 @@ use pool_alloc::{Arc, Vec};
 use super::{Host, Hosted, Registration};
 use crate::files::Files;
 use crate::hosting::{Call, Change};
+use crate::journal::generations::discard;
 use crate::memory::Memory;
 use crate::parameters::{Entry, Skipped};
 use crate::service::number;
@@ -193,9 +194,7 @@ impl Host {
 
     /// Deletes the names of a provider that is hosted no more; false if there are none.
     fn delete_journal(&self, files: &Files<'_>, provider: Guid) -> Result<bool, WsaCode> {
-        let deleted = files
-            .remove(0)
-            .and_then(|first| files.remove(1).map(|second| first || second));
+        let deleted = discard(files, 0).and_then(|first| discard(files, 1).map(|second| first || second));
         deleted.map_err(|status| {
             let text = format_args!("the journal was not deleted: {status}");
             self.common

@@ -227,15 +227,20 @@ impl<D: JournalDirectory> Journal<D> {
     }
 }
 
-/// Removes a file for good. Emptied first, it does not count even if the deletion is undone by a crash.
-fn discard<D: JournalDirectory>(directory: &D, number: u8) -> Result<(), FileError<D>> {
+/// Removes a file for good; false if there is none. Emptied first, it does not count even if the deletion is undone
+/// by a crash.
+///
+/// # Errors
+///
+/// The file system's. The file may be empty then, or still whole.
+pub fn discard<D: JournalDirectory>(directory: &D, number: u8) -> Result<bool, FileError<D>> {
     let Some(mut file) = directory.open(number)? else {
-        return Ok(());
+        return Ok(false);
     };
     file.truncate(0)?;
     file.flush()?;
     drop(file);
-    directory.delete(number)
+    directory.delete(number).map(|()| true)
 }
 
 /// The generation that a file names, without reading further.

@@ -228,7 +228,7 @@ impl<F: JournalFile> Log<F> {
         let zeros = self.zeros_behind(end);
         let bytes = frame.finish(self.header.salt, self.sequence, self.unflushed, zeros)?;
         self.must_cut = true;
-        // If it was the zeros that did not fit, the next attempt does without.
+        // If it was the zeros that did not fit: all attempts do without, until the next generation is in use.
         let sets_aside = self.sets_aside;
         self.sets_aside &= zeros == 0;
         self.file.write_at(self.end, bytes).map_err(AppendError::File)?;
