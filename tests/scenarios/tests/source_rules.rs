@@ -74,8 +74,11 @@ fn static_item(code: &str) -> Option<&str> {
 fn drivers_have_no_mutable_statics() {
     // State belongs to a machine, so that two machines can run one driver at the same time.
     const MUTABLE: [&str; 7] = ["mut ", "Atomic", "Cell", "Lock", "Mutex", "Once", "Lazy"];
+    // What loom explores instead of a kernel, compiled for nothing else.
+    const MODELLED: &str = "shared-npi/nmr/src/sync/modelled.rs";
     let places: Vec<_> = driver_lines()
         .into_iter()
+        .filter(|(path, _, _)| !path.ends_with(MODELLED))
         .filter(|(_, _, code)| {
             static_item(code).is_some_and(|item| MUTABLE.iter().any(|word| item.contains(word)))
         })
