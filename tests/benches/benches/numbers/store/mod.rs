@@ -133,7 +133,9 @@ fn run_window(map: &dyn Map, window: &workload::Window<'_>) -> f64 {
         }
     }
     let elapsed = start.elapsed();
-    assert_eq!(found, window.hits(), "every contender finds what is there");
+    if map.answers() {
+        assert_eq!(found, window.hits(), "every contender finds what is there");
+    }
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
     let operations = window.len() as f64;
     elapsed.as_secs_f64() * 1e9 / operations
