@@ -12,7 +12,7 @@
 //! - a new call after the caller's own detach callback was entered. A call that was let in before may
 //!   still be about to be made, which only its driver knows; so this is reported where it is certain: the
 //!   call stands in the detach callback itself, or belongs to an operation (a callback, a thread) that
-//!   began after that one was entered;
+//!   began after that one had returned;
 //! - a call after the caller reported the end of its detach, in its cleanup, or into a module that is gone;
 //! - a detach that is reported with calls of that side in flight, or that stays pending although none was;
 //! - another context than the one that belongs to the table;

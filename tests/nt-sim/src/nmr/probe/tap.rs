@@ -44,8 +44,8 @@ struct Side {
     earlier: Vec<Shadow>,
     /// Its calls into the peer that have not returned.
     in_flight: usize,
-    /// When its detach callback was entered.
-    detaching: Option<u64>,
+    /// When its detach callback returned: its driver had the time to bar new calls by then.
+    detach_returned: Option<u64>,
     /// The thread that its detach or cleanup callback is on.
     in_detach: Option<ThreadId>,
     in_cleanup: Option<ThreadId>,
@@ -152,7 +152,6 @@ impl Tap {
                 side.in_cleanup = thread;
             } else {
                 side.in_detach = thread;
-                side.detaching = Some(thread::now());
             }
         });
     }
@@ -164,6 +163,7 @@ impl Tap {
                 side.in_cleanup = None;
             } else {
                 side.in_detach = None;
+                side.detach_returned = Some(thread::now());
                 side.idle_on_return = side.in_flight == 0;
             }
         });
@@ -192,7 +192,7 @@ impl Tap {
     pub(super) fn pends_for_nothing(&self, role: Role) -> bool {
         self.state.with(|state| {
             let side = state.side(role);
-            side.detaching.is_some() && !side.reported && side.idle_on_return && side.in_flight == 0
+            side.detach_returned.is_some() && !side.reported && side.idle_on_return && side.in_flight == 0
         })
     }
 
@@ -250,10 +250,12 @@ impl Tap {
                 })
             } else {
                 let new = side.in_detach.is_some() && side.in_detach == thread
-                    || side.detaching.is_some_and(|since| since < thread::operation());
+                    || side
+                        .detach_returned
+                        .is_some_and(|since| since < thread::operation());
                 (normal && new).then_some(Fault {
                     rule: Rule::CallAfterDetachBegan,
-                    what: "the caller's detach callback was entered before this operation began",
+                    what: "the caller's detach callback runs, or had returned before this operation began",
                     since: Some(Moment::Detached(id, caller)),
                     goes_on: true,
                 })
