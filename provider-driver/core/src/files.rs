@@ -76,8 +76,9 @@ impl<'p> JournalDirectory for Files<'p> {
     }
 
     fn delete(&self, number: u8) -> Result<(), NtStatus> {
-        let deleted = self.directory.delete(self.passive, &self.name(number));
-        deleted.map(|_was_there| ())
+        self.directory
+            .delete(self.passive, &self.name(number))
+            .map(|_was_there| ())
     }
 }
 

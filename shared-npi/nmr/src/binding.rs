@@ -37,7 +37,7 @@ struct PeerSide<R: Role> {
 #[repr(C)]
 pub struct Slot<R: Role> {
     shared: Shared<R>,
-    /// What every call writes to stands apart from what it only reads.
+    /// What every guard writes to stands apart from what it only reads. (A clone of a reference writes to the other part.)
     rundown: Rundown,
 }
 
