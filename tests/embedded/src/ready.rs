@@ -11,10 +11,9 @@ use nsemail_contract::{
     },
 };
 use nt_sim::{
-    Machine, SimPlatform,
+    Machine,
     io::{Access, FileHandle, Identity},
 };
-use sim_platform::Platform;
 
 use crate::PROVIDER_PARAMETERS;
 
@@ -36,7 +35,7 @@ pub(crate) fn wait(machine: &Machine) -> Vec<Guid> {
     let missing = loop {
         match settled(&expected, &provider, client.as_ref()) {
             Some(Progress::Over(missing)) => break missing,
-            Some(Progress::UnderWay) => SimPlatform::yield_point(),
+            Some(Progress::UnderWay) => machine.give_way(),
             None => break expected,
         }
     };

@@ -11,6 +11,7 @@ use crate::{
     Machine, PEX_PUSH_LOCK, ULONG,
     ke::{self, Parking},
     platform,
+    scheduler::Point,
     thread::{self, irql},
     verifier::{self, Rule},
 };
@@ -76,7 +77,7 @@ fn check_release(call: &'static str, kind: &'static str, address: usize) {
 
 /// Tries until `take` gives the word to store.
 fn acquire(word: &AtomicU64, address: usize, take: impl Fn(u64) -> Option<u64>) {
-    platform::preemption_point();
+    platform::preemption_point(Point::Lock);
     loop {
         let mut seen = word.load(Ordering::Relaxed);
         while let Some(taken) = take(seen) {
@@ -109,6 +110,7 @@ fn release(word: &AtomicU64, address: usize, part: u64) {
             word.fetch_and(!PARKED, Ordering::Relaxed);
         });
     }
+    platform::preemption_point(Point::Unlock);
 }
 
 /// Takes a push lock for this thread alone. IRQL: `APC_LEVEL` at most, inside a critical region.

@@ -10,6 +10,8 @@ use nmr_model::Callback;
 use crate::{
     DriverName, KIRQL,
     nmr::{self, Breach},
+    platform,
+    scheduler::Point,
     thread::{self, Frame, HeldLock, irql},
     trace::Kind,
     verifier::{self, CallSite, Rule},
@@ -32,7 +34,7 @@ pub fn callback_at<R>(
 ) -> R {
     let base = 0_u8;
     let entry = enter(driver, name, contract, None, &raw const base);
-    let result = run();
+    let result = between_points(run);
     leave(&entry);
     result
 }
@@ -46,8 +48,16 @@ pub(crate) fn nmr_callback<R>(
 ) -> R {
     let base = 0_u8;
     let entry = enter(driver, nmr.name(), contract, Some(*nmr), &raw const base);
-    let result = run();
+    let result = between_points(run);
     leave(&entry);
+    result
+}
+
+/// Runs a callback with the points at its beginning and its end.
+pub(crate) fn between_points<R>(run: impl FnOnce() -> R) -> R {
+    platform::preemption_point(Point::Callback);
+    let result = run();
+    platform::preemption_point(Point::Return);
     result
 }
 

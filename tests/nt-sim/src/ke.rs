@@ -31,5 +31,6 @@ pub use time::{
 };
 pub use wait::{KeDelayExecutionThread, KeWaitForSingleObject};
 
+pub(crate) use processor::divide;
 pub(crate) use spin::{forget_lock, remember_lock};
 pub(crate) use wait::{Parking, State, new_thread_header, signal_for_ever};

@@ -255,6 +255,11 @@ impl Machine {
         thread::enter(self)
     }
 
+    /// The calling thread polls: it cannot go on until another thread of this machine has run.
+    pub fn give_way(&self) {
+        self.scheduler().yield_point();
+    }
+
     /// Tells whether both are the same machine.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {

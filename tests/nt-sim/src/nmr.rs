@@ -27,7 +27,10 @@ use std::{
 use ::nmr::raw;
 use nmr_model::{BindingId, Callback, Class, Owner, Registrar, Role, Rule};
 
-use crate::{DriverName, Machine, SimPlatform, machine::Config, sync::StateLock, thread::irql, verifier};
+use crate::{
+    DriverName, Machine, SimPlatform, machine::Config, platform, scheduler::Point, sync::StateLock,
+    thread::irql, verifier,
+};
 
 pub use step::Step;
 
@@ -155,8 +158,11 @@ pub(crate) fn unchecked(machine: &Machine) -> Vec<Unchecked> {
 }
 
 fn with<R>(call: impl FnOnce(&Registrar<SimPlatform, Watch>) -> R) -> R {
+    platform::preemption_point(Point::Registrar);
     let machine = Machine::current();
-    call(&machine.nmr_state().registrar)
+    let result = call(&machine.nmr_state().registrar);
+    platform::preemption_point(Point::Registrar);
+    result
 }
 
 // SAFETY: nothing else in a process that simulates a kernel has the names of netio.sys.

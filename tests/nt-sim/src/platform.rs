@@ -5,7 +5,7 @@ use std::time::Duration;
 use sim_platform::{Event, Lock, Platform, ThreadId};
 
 use crate::{
-    scheduler::{self, SchedulerEvent},
+    scheduler::{self, Point, SchedulerEvent},
     sync::StateLock,
     thread,
 };
@@ -23,9 +23,14 @@ impl Platform for SimPlatform {
     }
 
     fn yield_point() {
-        thread::try_with(|current| current.machine.clone()).map_or_else(std::thread::yield_now, |machine| {
-            machine.scheduler().yield_point();
-        });
+        match thread::try_with(|current| current.machine.clone()) {
+            None => std::thread::yield_now(),
+            // Under priorities, a thread that gives way falls behind all others: it is no step like others.
+            Some(machine) if machine.is_controlled() => {
+                machine.scheduler().preemption_point(Point::Registrar);
+            }
+            Some(machine) => machine.scheduler().yield_point(),
+        }
     }
 
     fn irql() -> u8 {
@@ -43,7 +48,7 @@ impl<T: Send> Lock<T> for SimLock<T> {
     }
 
     fn with<R>(&self, with: impl FnOnce(&mut T) -> R) -> R {
-        preemption_point();
+        preemption_point(Point::Lock);
         self.0.with(with)
     }
 
@@ -53,11 +58,13 @@ impl<T: Send> Lock<T> for SimLock<T> {
 }
 
 /// Lets the scheduler of the calling thread's machine run another thread if it likes.
-pub(crate) fn preemption_point() {
+///
+/// The caller holds no lock of the simulator itself.
+pub(crate) fn preemption_point(at: Point) {
     if let Some(machine) =
         thread::try_with(|current| current.machine.is_controlled().then(|| current.machine.clone())).flatten()
     {
-        machine.scheduler().preemption_point();
+        machine.scheduler().preemption_point(at);
     }
 }
 

@@ -35,6 +35,43 @@ pub enum Slot {
     Task(fn() -> Option<u64>),
 }
 
+/// Where a thread is when its scheduler may run another one first.
+///
+/// No thread is at such a point while it holds a lock of the simulator itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Point {
+    /// About to take a lock: a driver's, or one of the models of the registrar and the framework.
+    Lock,
+    /// Has released a lock of a driver.
+    Unlock,
+    /// About to set, clear, read or await an object that threads wait for.
+    Event,
+    /// About to enter the registrar, between two steps of it, or about to return from it.
+    Registrar,
+    /// About to enter a callback of a driver, or of a network module that is no driver's.
+    Callback,
+    /// Such a callback has come to its end, and has not told its caller yet.
+    Return,
+    /// About to enter a call of a network module's peer, or about to return from it. Seen with a probe only.
+    Call,
+    /// Asks for the number of its processor, as the guards of the safe layer do before they count a call.
+    Guard,
+}
+
+impl Point {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Lock,
+        Self::Unlock,
+        Self::Event,
+        Self::Registrar,
+        Self::Callback,
+        Self::Return,
+        Self::Call,
+        Self::Guard,
+    ];
+}
+
 /// Runs simulated threads.
 pub trait Scheduler: Send + Sync + 'static {
     /// Runs `body` on a new thread.
@@ -46,10 +83,11 @@ pub trait Scheduler: Send + Sync + 'static {
     /// The calling thread cannot go on until another thread has run.
     fn yield_point(&self);
 
-    /// A good moment to run another thread, although the calling one could go on.
+    /// A good moment to run another thread, although the calling one could go on. Asked of schedulers only that say
+    /// [`Slot::Task`].
     ///
     /// Native threads are preempted anyway, so the default does nothing.
-    fn preemption_point(&self) {}
+    fn preemption_point(&self, _at: Point) {}
 
     /// A scheduler that sees that every thread is blocked does this then.
     fn when_stuck(&self, _call: Arc<dyn Fn() + Send + Sync>) {}

@@ -18,7 +18,7 @@ use std::{
 use sim_platform::ThreadId;
 
 use crate::{
-    DISPATCH_LEVEL, DriverName, KIRQL, Machine, PASSIVE_LEVEL,
+    DISPATCH_LEVEL, DriverName, KIRQL, Machine, PASSIVE_LEVEL, ke,
     scheduler::{Scheduler, Slot},
 };
 
@@ -161,6 +161,7 @@ pub(crate) fn adopt(scheduler: &dyn Scheduler) {
             slots.last.take();
             drop(stale);
         });
+        ke::divide();
     }
 }
 

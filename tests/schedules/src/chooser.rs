@@ -123,6 +123,7 @@ impl Scheduler for Chooser {
             return Some(only.id());
         }
         let decision = self.decisions.fetch_add(1, Ordering::Relaxed);
+        self.witness.decide();
         let chosen = match self.seed.strategy {
             Strategy::Random => self.at_random(runnable, current, yields),
             Strategy::Priority { .. } => self.by_priority(runnable, current, yields, decision),

@@ -1,5 +1,7 @@
 //! Both drivers on a simulated machine, with programs, stops and kills beside each other.
 
+mod watched;
+
 use std::sync::Arc;
 
 use nsemail_contract::{
@@ -12,7 +14,6 @@ use nsemail_contract::{
 use nsemail_embedded::{Embedded, Options};
 use nt_sim::{
     io::{Access, Completion, FileHandle, Identity, Process},
-    scheduler::Controlled,
     trace::Event,
 };
 use scenarios::{
@@ -21,6 +22,7 @@ use scenarios::{
 };
 
 use crate::{Subject, Witness};
+pub(crate) use watched::Watched;
 
 const NAME: &str = "alice@example.com";
 const OK: u32 = WsaCode::NO_ERROR.0;
@@ -29,7 +31,7 @@ const NOT_FOUND: u32 = WsaCode::WSASERVICE_NOT_FOUND.0;
 /// A machine of one schedule, with both drivers running and both providers attached.
 fn booted(witness: &Arc<Witness>) -> Embedded {
     let options = Options::new()
-        .scheduler(Controlled::new())
+        .scheduler(Watched::new(witness))
         .machine(|machine| machine.seed(1).trace_capacity(0));
     let machine = Embedded::boot(options).expect("both drivers start");
     if witness.keeps_timeline() {

@@ -5,9 +5,12 @@
 //! under many schedules, at random and by priority; [`soak`] runs all of them until it is told to stop. Each schedule
 //! has a [`Seed`]; one that fails is printed with the command that runs it again, step by step the same.
 //!
-//! What is a step: every lock, event and wait of the simulated kernel and its models, every call of the registrar,
-//! every entry to and return from a driver's callback, and every atomic operation of the safe layer, of which the call
-//! guards are made.
+//! What is a step: every lock, event and wait of the simulated kernel and its models, every call of the registrar and
+//! every step inside it, every entry to and return from a driver's callback or a call between modules, and every call
+//! guard of the safe layer when it is entered ([`Point`](nt_sim::scheduler::Point) has the list). Each simulated thread
+//! has a processor of its own, so a guard counts on as many as there are threads. What lies between two atomic operations
+//! of a guard, and what weak memory adds, is for loom: `loom_rundown` of the safe layer, `loom_races` of the registrar's
+//! model.
 //!
 //! Rules for a subject:
 //! - threads are started by shuttle or by the machine, and all have ended when the body returns;
@@ -15,10 +18,12 @@
 //!   `shuttle::rand`;
 //! - it asserts the outcome of every schedule, and tells its [`Witness`] which situation the schedule was.
 
+mod chance;
 mod chooser;
 mod coverage;
 pub mod drivers;
 mod explore;
+pub mod guarded;
 pub mod platform;
 pub mod registrar;
 mod seed;
@@ -32,5 +37,8 @@ pub use witness::Witness;
 
 /// Everything that a soak runs.
 pub fn subjects() -> impl Iterator<Item = &'static Subject> {
-    registrar::SUBJECTS.iter().chain(drivers::SUBJECTS)
+    registrar::SUBJECTS
+        .iter()
+        .chain(guarded::SUBJECTS)
+        .chain(drivers::SUBJECTS)
 }

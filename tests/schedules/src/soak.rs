@@ -299,8 +299,12 @@ impl<'a> Soak<'a> {
     fn report(&self, elapsed: Duration) {
         let all = nmr_model::transitions::Transitions::default();
         let mut unreached = BTreeSet::new();
+        let mut decided: BTreeMap<_, u64> = BTreeMap::new();
         for (subject, _, witness) in &self.subjects {
             all.merge(&witness.transitions);
+            for (point, times) in witness.decided() {
+                *decided.entry(point).or_default() += times;
+            }
             let reached = witness.reached();
             unreached.extend(
                 subject
@@ -311,6 +315,14 @@ impl<'a> Soak<'a> {
             );
         }
         println!("{}", table(&all).0);
+        let decided: Vec<_> = decided
+            .iter()
+            .map(|(point, times)| {
+                let point = point.map_or_else(|| "others".to_owned(), |point| format!("{point:?}"));
+                format!("{point} {times}")
+            })
+            .collect();
+        println!("decisions by kind of step: {}", decided.join(", "));
         for situation in unreached {
             println!("not reached: {situation}");
         }

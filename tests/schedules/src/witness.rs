@@ -6,6 +6,7 @@ use std::{
 };
 
 use nmr_model::transitions::Transitions;
+use nt_sim::scheduler::Point;
 
 /// Sees many runs of a subject, or a single one in full.
 ///
@@ -14,6 +15,9 @@ use nmr_model::transitions::Transitions;
 pub struct Witness {
     reached: Mutex<BTreeMap<&'static str, u64>>,
     timeline: Option<Mutex<Vec<String>>>,
+    /// Where the running thread is, if the simulated kernel has said so.
+    at: Mutex<Option<Point>>,
+    decided: Mutex<BTreeMap<Option<Point>, u64>>,
     /// All transitions of registrars.
     pub transitions: Transitions,
 }
@@ -45,6 +49,28 @@ impl Witness {
     #[must_use]
     pub fn reached(&self) -> BTreeMap<&'static str, u64> {
         self.reached
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The running thread is about to ask the checker at `point`; nothing if it is past it.
+    pub(crate) fn arrive(&self, point: Option<Point>) {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = point;
+    }
+
+    /// The checker decides which thread runs next.
+    pub(crate) fn decide(&self) {
+        let at = self.at.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut decided = self.decided.lock().unwrap_or_else(PoisonError::into_inner);
+        *decided.entry(at).or_default() += 1;
+    }
+
+    /// How often the checker had more than one thread to choose from, by what the thread that ran was about to do:
+    /// nothing for one that waited, ended, or was at a step of its own.
+    #[must_use]
+    pub fn decided(&self) -> BTreeMap<Option<Point>, u64> {
+        self.decided
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use schedules::{Failure, Seed, Seeds, Subject, Witness, drivers, registrar, run};
+use schedules::{Failure, Seed, Seeds, Subject, Witness, drivers, guarded, registrar, run};
 
 /// Two threads that add without a lock: some schedules lose one addition.
 const BROKEN: Subject = Subject {
@@ -65,7 +65,7 @@ fn a_failure_is_found_and_its_seed_replays_it_step_by_step() {
 
 #[test]
 fn every_subject_runs_the_same_again_from_its_seed_and_otherwise_from_another() {
-    for subject in registrar::SUBJECTS {
+    for subject in registrar::SUBJECTS.iter().chain(guarded::SUBJECTS) {
         let mut timelines = Vec::new();
         for seed in Seeds::new(7).take(8) {
             let seed = seed.to_string().parse().expect("what is printed is read");

@@ -8,8 +8,7 @@
 //! Rules for a model:
 //! - a [`Lock`] is held for a closure only, and never across a callback, another platform call, or
 //!   anything that blocks;
-//! - whatever must wait, waits on an [`Event`], so that a controlled scheduler sees it;
-//! - loops that poll call [`Platform::yield_point`] in every round.
+//! - whatever must wait, waits on an [`Event`], so that a controlled scheduler sees it; nothing polls.
 //!
 //! [`nt`] spells the basic C types and constants of the kernel headers as bindgen does for the
 //! `wdk-sys` crate, so that models and simulator share one set of them.

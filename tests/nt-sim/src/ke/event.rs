@@ -2,7 +2,7 @@
 
 use crate::{
     _EVENT_TYPE::SynchronizationEvent, BOOLEAN, DISPATCHER_HEADER, EVENT_TYPE, KPRIORITY, LIST_ENTRY, LONG,
-    Machine, PRKEVENT, platform, thread::irql, verifier,
+    Machine, PRKEVENT, platform, scheduler::Point, thread::irql, verifier,
 };
 
 use super::wait::{INITIALISED, NOTIFICATION_EVENT, SYNCHRONIZATION_EVENT, Waitable};
@@ -38,7 +38,7 @@ pub unsafe fn KeSetEvent(event: PRKEVENT, _increment: KPRIORITY, wait: BOOLEAN) 
     const CALL: &str = "KeSetEvent";
     let limit = if wait == 0 { irql::DISPATCH } else { irql::APC };
     verifier::require_irql_at_most(CALL, limit);
-    platform::preemption_point();
+    platform::preemption_point(Point::Event);
     // SAFETY: the caller vouches for the event.
     unsafe { Waitable::at(CALL, event.cast()) }.map_or(0, |event| event.signal(&Machine::current()))
 }
@@ -51,6 +51,7 @@ pub unsafe fn KeSetEvent(event: PRKEVENT, _increment: KPRIORITY, wait: BOOLEAN) 
 pub unsafe fn KeClearEvent(event: PRKEVENT) {
     const CALL: &str = "KeClearEvent";
     verifier::require_irql_at_most(CALL, irql::DISPATCH);
+    platform::preemption_point(Point::Event);
     // SAFETY: the caller vouches for the event.
     if let Some(event) = unsafe { Waitable::at(CALL, event.cast()) } {
         event.clear(&Machine::current());
@@ -65,6 +66,7 @@ pub unsafe fn KeClearEvent(event: PRKEVENT) {
 pub unsafe fn KeResetEvent(event: PRKEVENT) -> LONG {
     const CALL: &str = "KeResetEvent";
     verifier::require_irql_at_most(CALL, irql::DISPATCH);
+    platform::preemption_point(Point::Event);
     // SAFETY: the caller vouches for the event.
     unsafe { Waitable::at(CALL, event.cast()) }.map_or(0, |event| event.clear(&Machine::current()))
 }
@@ -77,6 +79,7 @@ pub unsafe fn KeResetEvent(event: PRKEVENT) -> LONG {
 pub unsafe fn KeReadStateEvent(event: PRKEVENT) -> LONG {
     const CALL: &str = "KeReadStateEvent";
     verifier::require_irql_at_most(CALL, irql::DISPATCH);
+    platform::preemption_point(Point::Event);
     // SAFETY: the caller vouches for the event.
     unsafe { Waitable::at(CALL, event.cast()) }.map_or(0, |event| event.state())
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{
     KIRQL, Machine, PKSPIN_LOCK, bugcheck, nmr, platform,
+    scheduler::Point,
     thread::{self, HeldLock, irql},
     verifier::{self, Rule},
 };
@@ -81,7 +82,7 @@ fn acquire(call: &'static str, word: &AtomicU64, address: usize) {
             &format!("{call} was called for the spin lock at {address:#x}, which this thread holds"),
         );
     }
-    platform::preemption_point();
+    platform::preemption_point(Point::Lock);
     while word
         .compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed)
         .is_err()
@@ -121,6 +122,7 @@ pub unsafe fn KeReleaseSpinLock(lock: PKSPIN_LOCK, before: KIRQL) {
     // SAFETY: the caller vouches for the lock.
     release(CALL, unsafe { word(lock) }, lock.addr());
     thread::with(|current| current.state.irql.set(before));
+    platform::preemption_point(Point::Unlock);
 }
 
 /// Takes a spin lock at `DISPATCH_LEVEL`. IRQL: `DISPATCH_LEVEL`.
@@ -145,6 +147,7 @@ pub unsafe fn KeReleaseSpinLockFromDpcLevel(lock: PKSPIN_LOCK) {
     require_dispatch(CALL);
     // SAFETY: the caller vouches for the lock.
     release(CALL, unsafe { word(lock) }, lock.addr());
+    platform::preemption_point(Point::Unlock);
 }
 
 fn require_dispatch(call: &'static str) {

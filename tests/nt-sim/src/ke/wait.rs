@@ -12,7 +12,7 @@ use std::{
 use crate::{
     BOOLEAN, DISPATCHER_HEADER, KPROCESSOR_MODE, KWAIT_REASON, LONG, Machine, NTSTATUS, PLARGE_INTEGER,
     PVOID, STATUS_SUCCESS, STATUS_TIMEOUT, platform,
-    scheduler::SchedulerEvent,
+    scheduler::{Point, SchedulerEvent},
     sync::StateLock,
     thread::irql,
     verifier::{self, Rule},
@@ -298,7 +298,7 @@ pub unsafe fn KeWaitForSingleObject(
         irql::APC
     };
     verifier::require_irql_at_most(CALL, limit);
-    platform::preemption_point();
+    platform::preemption_point(Point::Event);
     // SAFETY: the caller vouches for the object.
     let Some(object) = (unsafe { Waitable::at(CALL, object) }) else {
         return STATUS_SUCCESS;

@@ -8,7 +8,9 @@
 //!
 //! What is judged, by who calls, on which binding, when, and with which context:
 //!
-//! - a call before the attach has succeeded, or from the provider while the client was not ready for it;
+//! - a call before the attach has succeeded, or from the provider while the client was not ready for it. A
+//!   provider's attach callback may let other threads call as its last act, and nobody can tell a call between
+//!   that and its return from a later one; so such a call is reported if the callback does not accept the client;
 //! - a new call after the caller's own detach callback was entered. A call that was let in before may
 //!   still be about to be made, which only its driver knows; so this is reported where it is certain: the
 //!   call stands in the detach callback itself, or belongs to an operation (a callback, a thread) that
@@ -32,7 +34,7 @@ use std::{
 
 pub use ::nmr::Guid;
 pub use nmr_model::Role;
-use nmr_model::{BindingInfo, Callback, CallbackKind, Event, Rule};
+use nmr_model::{BindingInfo, Callback, Event, Rule};
 
 pub use slots::{SLOTS, Slot};
 pub use tables::{Entry, Shadow};
@@ -115,9 +117,7 @@ pub(super) unsafe fn pass(
 /// A callback of a binding runs.
 pub(super) fn around<R>(machine: &Machine, callback: &Callback, run: impl FnOnce() -> R) -> R {
     let tap = tap(machine, &callback.binding);
-    let Some(tap) = tap.filter(|_| callback.kind != CallbackKind::Attach) else {
-        return run();
-    };
+    let Some(tap) = tap else { return run() };
     tap.entered(callback.role, callback.kind);
     let result = run();
     tap.returned(callback.role, callback.kind);

@@ -33,7 +33,7 @@ impl Observer for Watch {
         }
         let run = || probe::around(&machine, callback, run);
         let Some(driver) = machine.nmr_state().driver(callback.module().owner) else {
-            return run();
+            return frames::between_points(run);
         };
         // A peer may deregister, or complete its detach, at DISPATCH_LEVEL.
         let contract = match callback.kind {

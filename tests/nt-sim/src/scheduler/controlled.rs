@@ -26,7 +26,7 @@ use shuttle::{
     thread,
 };
 
-use super::{Scheduler, SchedulerEvent, Slot};
+use super::{Point, Scheduler, SchedulerEvent, Slot};
 
 /// The shuttle checker as a scheduler.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ impl Scheduler for Controlled {
         thread::yield_now();
     }
 
-    fn preemption_point(&self) {
+    fn preemption_point(&self, _at: Point) {
         self.step.load(Ordering::SeqCst);
     }
 

@@ -20,7 +20,7 @@ use nt_sim::{
     trace::Kind,
 };
 
-use crate::fixture::{Context, Lab, Module, PENDING, Side, in_driver, nmr};
+use crate::fixture::{Context, Lab, Module, NOINTERFACE, PENDING, Side, in_driver, nmr};
 
 /// Runs what the caller gives it, and says that it did.
 type Run = unsafe extern "system" fn(binding: *mut c_void, work: *const Work) -> u32;
@@ -208,6 +208,39 @@ fn rule_15_nobody_is_called_before_the_attach_has_succeeded() {
     client.leave();
     provider.leave();
     lab.expect([nmr(15)]);
+}
+
+#[test]
+fn rule_15_a_client_that_is_not_accepted_is_not_called_on_another_thread_either() {
+    for accepts in [false, true] {
+        let lab = lab();
+        let machine = lab.machine.clone();
+        let provider = provider(move |module| {
+            module.attach = Box::new(move |offer| {
+                let (driver, machine) = (offer.module.driver.clone(), machine.clone());
+                let [context, dispatch] =
+                    [offer.peer_context.addr(), offer.peer_dispatch.expose_provenance()];
+                let caller = std::thread::spawn(move || {
+                    let _entered = machine.enter();
+                    let client = Peer {
+                        context: ptr::without_provenance_mut(context),
+                        dispatch: ptr::with_exposed_provenance(dispatch),
+                    };
+                    in_driver(&driver, "system thread", || client.tell());
+                });
+                caller.join().unwrap();
+                if accepts { offer.accept() } else { NOINTERFACE }
+            });
+        });
+        let client = client(|_| {});
+        client.leave();
+        provider.leave();
+        if accepts {
+            lab.expect([]);
+        } else {
+            lab.expect([nmr(15)]);
+        }
+    }
 }
 
 #[test]

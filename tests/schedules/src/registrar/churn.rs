@@ -9,10 +9,14 @@ use nmr_model::Event;
 
 use super::{
     modules::{Module, PENDING, Plan, SUCCESS},
-    scene::{Scene, Workers, draw, every_policy},
+    scene::{Scene, Workers},
     trail::{Call, What},
 };
-use crate::{Subject, Witness, platform::step};
+use crate::{
+    Subject, Witness,
+    chance::{draw, every_policy},
+    platform::step,
+};
 
 /// Two clients and two providers, one of which comes twice.
 pub const CHURN: Subject = Subject {

@@ -12,10 +12,14 @@ use nmr_model::{
 
 use super::{
     modules::{Module, Plan},
-    scene::{Scene, any_policy, coin, draw},
+    scene::Scene,
     trail::{Call, Trail, What},
 };
-use crate::{Subject, Witness, platform::step};
+use crate::{
+    Subject, Witness,
+    chance::{any_policy, coin, draw},
+    platform::step,
+};
 
 /// A module leaves beside an offer that has not begun.
 pub const LEAVING_BESIDE_AN_OFFER: Subject = Subject {

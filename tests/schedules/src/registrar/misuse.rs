@@ -9,9 +9,12 @@ use nmr_model::{Policy, Role};
 
 use super::{
     modules::{Module, NOINTERFACE, PENDING, Plan, SUCCESS},
-    scene::{Scene, any_policy, coin, draw},
+    scene::Scene,
 };
-use crate::{Subject, Witness};
+use crate::{
+    Subject, Witness,
+    chance::{any_policy, coin, draw},
+};
 
 /// What schedules of correct modules never do.
 pub const MISUSE: Subject = Subject {

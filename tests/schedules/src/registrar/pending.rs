@@ -10,10 +10,14 @@ use nmr_model::{
 
 use super::{
     modules::{Module, PENDING, Plan, SUCCESS},
-    scene::{Scene, Workers, any_policy, coin, draw},
+    scene::{Scene, Workers},
     trail::{Call, What},
 };
-use crate::{Subject, Witness, platform::step};
+use crate::{
+    Subject, Witness,
+    chance::{any_policy, coin, draw},
+    platform::step,
+};
 
 /// Answers `STATUS_PENDING`; a thread that the callback starts completes, when it gets to run: before the callback
 /// returns, or after.

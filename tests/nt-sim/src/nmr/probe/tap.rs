@@ -2,6 +2,7 @@
 
 use std::{
     ffi::c_void,
+    mem,
     sync::{Arc, Weak, atomic::Ordering::Relaxed},
 };
 
@@ -14,7 +15,7 @@ use super::{
     slots::{self, Slot},
     tables::Shadow,
 };
-use crate::{Machine, sync::StateLock, thread, verifier};
+use crate::{Machine, platform, scheduler::Point, sync::StateLock, thread, verifier};
 
 /// A binding that is watched.
 #[derive(Debug)]
@@ -27,11 +28,24 @@ pub(crate) struct Tap {
     state: StateLock<State>,
 }
 
+/// How far a binding has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    #[default]
+    Offered,
+    /// By the provider.
+    Accepted,
+    Attached,
+    Gone,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    accepted: bool,
-    attached: bool,
-    gone: bool,
+    /// The thread that the provider's attach callback is on.
+    in_attach: Option<ThreadId>,
+    /// The provider has called the client on another thread, and has not been seen to accept it.
+    called_early: bool,
+    stage: Stage,
     client: Side,
     provider: Side,
 }
@@ -103,7 +117,7 @@ impl Tap {
 
     /// Whether the slot may be used for another binding.
     pub(super) fn is_gone(&self) -> bool {
-        self.machine.strong_count() == 0 || self.state.with(|state| state.gone)
+        self.machine.strong_count() == 0 || self.state.with(|state| state.stage == Stage::Gone)
     }
 
     /// The table that the peer of `whose` gets.
@@ -120,6 +134,10 @@ impl Tap {
         // SAFETY: the caller vouches for the table.
         let shadow = unsafe { self.probe.shadow(whose, self.slot, dispatch) };
         let pointer = shadow.as_ptr();
+        if whose == Role::Client {
+            // It tries again, as the provider has declined it.
+            self.judge_early_call();
+        }
         self.state.with(|state| {
             let side = state.side(whose);
             let before = side.table.replace(Table {
@@ -133,25 +151,44 @@ impl Tap {
     }
 
     pub(super) fn accepted(&self) {
-        self.state.with(|state| state.accepted = true);
+        self.state.with(|state| {
+            state.stage = state.stage.max(Stage::Accepted);
+            state.called_early = false;
+        });
     }
 
     pub(super) fn attached(&self) {
-        self.state.with(|state| state.attached = true);
+        self.state
+            .with(|state| state.stage = state.stage.max(Stage::Attached));
     }
 
     pub(super) fn gone(&self) {
-        self.state.with(|state| state.gone = true);
+        self.judge_early_call();
+        self.state.with(|state| state.stage = Stage::Gone);
+    }
+
+    /// The attach, if it was still under way, has come to nothing.
+    fn judge_early_call(&self) {
+        if self.state.with(|state| mem::take(&mut state.called_early)) {
+            Breach::new(
+                Rule::CallBeforeAttached,
+                (self.binding, Role::Provider),
+                "the provider called the client while its attach callback ran, which then did not accept it",
+            )
+            .since(Moment::Attached(self.binding.id, Role::Client))
+            .report();
+        }
     }
 
     pub(super) fn entered(&self, role: Role, kind: CallbackKind) {
         let thread = thread::current_thread();
         self.state.with(|state| {
             let side = state.side(role);
-            if kind == CallbackKind::Cleanup {
-                side.in_cleanup = thread;
-            } else {
-                side.in_detach = thread;
+            match kind {
+                CallbackKind::Cleanup => side.in_cleanup = thread,
+                CallbackKind::Detach => side.in_detach = thread,
+                CallbackKind::Attach if role == Role::Provider => state.in_attach = thread,
+                CallbackKind::Attach => {}
             }
         });
     }
@@ -159,12 +196,15 @@ impl Tap {
     pub(super) fn returned(&self, role: Role, kind: CallbackKind) {
         self.state.with(|state| {
             let side = state.side(role);
-            if kind == CallbackKind::Cleanup {
-                side.in_cleanup = None;
-            } else {
-                side.in_detach = None;
-                side.detach_returned = Some(thread::now());
-                side.idle_on_return = side.in_flight == 0;
+            match kind {
+                CallbackKind::Cleanup => side.in_cleanup = None,
+                CallbackKind::Detach => {
+                    side.in_detach = None;
+                    side.detach_returned = Some(thread::now());
+                    side.idle_on_return = side.in_flight == 0;
+                }
+                CallbackKind::Attach if role == Role::Provider => state.in_attach = None,
+                CallbackKind::Attach => {}
             }
         });
     }
@@ -210,7 +250,11 @@ impl Tap {
                 return (None, None);
             };
             let (expected, dispatch) = (table.context, table.dispatch);
-            let (accepted, gone) = (state.accepted, state.gone);
+            let (offered, gone) = (state.stage == Stage::Offered, state.stage == Stage::Gone);
+            // On another thread, a provider may call as soon as its callback has done all but return, which nobody
+            // else can tell from having returned.
+            let early = caller == Role::Provider && offered && state.in_attach != thread;
+            state.called_early |= early;
             let side = state.side(caller);
             let id = self.binding.id;
             let fault = if side.in_cleanup.is_some() && side.in_cleanup == thread {
@@ -234,7 +278,7 @@ impl Tap {
                     since: Some(Moment::Completed(id, caller)),
                     goes_on: false,
                 })
-            } else if !accepted || gone {
+            } else if offered && !early || gone {
                 Some(Fault {
                     rule: Rule::CallBeforeAttached,
                     what: "the attach has not succeeded yet, or has failed",
@@ -308,9 +352,10 @@ impl Call {
         }
         machine.nmr_state().calls.fetch_add(1, Relaxed);
         let caller = whose.peer();
-        let early = caller == Role::Provider && tap.state.with(|state| state.accepted && !state.attached);
+        let early = caller == Role::Provider && tap.state.with(|state| state.stage < Stage::Attached);
         let dispatch = tap.enter(&machine, caller, entry, context.addr())?;
         let attaching = early.then(|| machine.verifier_state().of_thread(thread::current_thread()));
+        platform::preemption_point(Point::Call);
         Some(Self {
             tap,
             caller,
@@ -328,6 +373,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
+        platform::preemption_point(Point::Call);
         self.tap
             .state
             .with(|state| state.side(self.caller).in_flight -= 1);

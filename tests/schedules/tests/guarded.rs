@@ -1,0 +1,40 @@
+//! The races through the safe layer: each is reached, and has the right outcome in every schedule.
+
+use schedules::{Subject, check, guarded};
+
+/// Enough for every situation by a wide margin.
+const SCHEDULES: u32 = 200;
+
+fn subject(name: &str) -> &'static Subject {
+    guarded::SUBJECTS
+        .iter()
+        .find(|subject| subject.name == name)
+        .expect("a subject of that name")
+}
+
+macro_rules! races {
+    ($($test:ident = $name:literal;)*) => {
+        $(#[test]
+        fn $test() {
+            check(subject($name), SCHEDULES);
+        })*
+
+        #[test]
+        fn every_race_has_a_test() {
+            let tested = [$($name),*];
+            for subject in guarded::SUBJECTS {
+                assert!(tested.contains(&subject.name), "no test: {}", subject.name);
+            }
+        }
+    };
+}
+
+races! {
+    a_module_that_leaves_beside_an_attach_is_left_alone_or_detached = "guarded-attach-beside-leaving";
+    modules_that_leave_at_once_are_detached_and_cleaned_up_once = "guarded-both-leave";
+    an_attach_that_is_abandoned_beside_its_detach_is_cleaned_up_once = "guarded-abandon-beside-detach";
+    no_end_of_a_call_is_lost_to_the_return_of_the_detach = "guarded-completion-beside-return";
+    no_call_outlives_the_detach_of_its_binding = "guarded-calls-beside-detach";
+    a_client_may_be_called_as_soon_as_its_provider_has_accepted = "guarded-early-calls";
+    references_may_be_kept_longer_than_the_binding = "guarded-kept-references";
+}
