@@ -40,6 +40,7 @@ pub mod ps;
 pub mod random;
 pub mod registry;
 pub mod rtl;
+mod sanitizer;
 pub mod scheduler;
 pub mod scm;
 pub mod sync;

@@ -98,9 +98,9 @@ impl MachineBuilder {
         self
     }
 
-    /// Gives freed pool back to the host at once, for a run under `AddressSanitizer`, which then sees every use
-    /// of it. Without this it is kept for a while, and the verifier sees writes to it. The default is what the
-    /// environment variable `NT_SIM_SANITIZER` says: 1 or nothing.
+    /// Gives freed pool back to the host at once, and puts no guard behind blocks: `AddressSanitizer` then sees every
+    /// use of freed pool, and every access past the end of a block. Without this it is kept for a while, and the
+    /// verifier sees writes to it. On by default in a build for `AddressSanitizer` (`--cfg address_sanitizer`).
     pub const fn sanitizer(mut self, on: bool) -> Self {
         self.0.sanitizer = on;
         self
@@ -190,7 +190,7 @@ impl Machine {
             record_disk: false,
             scheduler: scheduler::native(),
             verifier: true,
-            sanitizer: std::env::var_os("NT_SIM_SANITIZER").is_some_and(|value| value == "1"),
+            sanitizer: cfg!(address_sanitizer),
             seed: None,
             nmr_policy: nmr_model::Policy::default(),
             probes: Vec::new(),
@@ -362,6 +362,7 @@ impl Machine {
             unchecked: nmr::unchecked(self),
             dropped: self.0.verifier.dropped(),
         };
+        ob::shutdown(self);
         drop(entered);
         thread::forget(self);
         report

@@ -91,6 +91,17 @@ pub(crate) fn open_handles(machine: &Machine, driver: &DriverName) -> Vec<(usize
     })
 }
 
+/// Closes all handles and forgets all pointers: what they name may hold the machine.
+pub(crate) fn shutdown(machine: &Machine) {
+    let left = machine.ob_state().0.with(|tables| {
+        (
+            std::mem::take(&mut tables.handles),
+            std::mem::take(&mut tables.references),
+        )
+    });
+    drop(left);
+}
+
 /// Counts a pointer that a driver now holds.
 fn reference(machine: &Machine, object: Arc<dyn Object>, body: PVOID) {
     machine.ob_state().0.with(|tables| {

@@ -3,8 +3,9 @@
 //! With the verifier on, each block is known by its address: who allocated it, under which tag and
 //! where, and whether it is live or was freed. A guard behind the block shows overruns. A freed block
 //! is filled with a pattern and kept back for a while; if the pattern has changed by the time it is
-//! given back to the host, someone wrote to freed memory. With the verifier off a block costs a small
-//! header in front of it and nothing else.
+//! given back to the host, someone wrote to freed memory. A build for `AddressSanitizer` has neither: the
+//! host gets a block back at once, so that reads of it are seen as well. With the verifier off a block
+//! costs a small header in front of it and nothing else.
 //!
 //! Pool belongs to the driver whose tag prefix it carries, whoever's code happens to run; pool under
 //! any other tag belongs to the driver whose callback allocated it.

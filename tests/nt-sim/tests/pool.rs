@@ -19,7 +19,11 @@ const unsafe extern "system" fn entry(_: *mut DRIVER_OBJECT, _: PCUNICODE_STRING
 
 /// A machine that knows one driver, `test.sys`, whose tags begin with `Tst`.
 fn machine() -> (Machine, DriverName) {
-    let machine = Machine::builder().build().expect("a machine in memory");
+    // Tests look at memory that is gone, on purpose.
+    let machine = Machine::builder()
+        .sanitizer(false)
+        .build()
+        .expect("a machine in memory");
     machine.add_image(DriverImage {
         file_name: "test.sys".to_owned(),
         entry,

@@ -239,7 +239,7 @@ fn a_handle_that_a_driver_leaves_open_is_a_finding() {
     let machine = machine_with(leaking);
     machine.start("Test").unwrap();
     machine.stop("Test").unwrap();
-    let findings = machine.report();
+    let findings = machine.shutdown().findings;
     let [file] = findings.as_slice() else {
         panic!("{findings:?}")
     };
@@ -248,6 +248,21 @@ fn a_handle_that_a_driver_leaves_open_is_a_finding() {
         "{file}"
     );
     assert_eq!(file.driver, Some(driver()));
+}
+
+#[test]
+fn a_machine_that_was_shut_down_is_gone_although_a_driver_left_a_handle_open() {
+    let machine = machine_with(leaking);
+    let subscribed = Arc::new(());
+    let held = Arc::clone(&subscribed);
+    machine.trace().subscribe(Arc::new(move |_| {
+        let _ = &held;
+    }));
+    machine.start("Test").unwrap();
+    machine.stop("Test").unwrap();
+    assert_eq!(machine.shutdown().findings.len(), 1);
+    drop(machine);
+    assert_eq!(Arc::strong_count(&subscribed), 1, "the machine is there");
 }
 
 #[test]

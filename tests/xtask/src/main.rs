@@ -1,12 +1,14 @@
 //! Tasks of this repository that are more than one cargo command: `cargo xtask <task>`.
 //!
 //! `wine build` makes the real driver images on Linux, from the published WDK crates and without the WDK, and
-//! what they need to run under Wine. `wine check` holds the images against the rules for drivers.
+//! what they need to run under Wine. `wine check` holds the images against the rules for drivers. `sanitize` runs the
+//! tests in a build that watches them.
 
 mod command;
 mod files;
 mod image;
 mod paths;
+mod sanitize;
 mod wine;
 
 use std::process::ExitCode;
@@ -29,6 +31,15 @@ enum Task {
     /// The real driver images on Linux
     #[command(subcommand)]
     Wine(WineTask),
+    /// Run the tests in a build that watches them (on Linux, with a toolchain of rustup)
+    Sanitize {
+        /// What watches
+        #[arg(value_enum)]
+        sanitizer: sanitize::Sanitizer,
+        /// Arguments of `cargo test` instead of all tests
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -89,5 +100,6 @@ fn run(task: &Task) -> Result<()> {
             }
             wine::run::run(&paths, filter.as_deref())
         }
+        Task::Sanitize { sanitizer, arguments } => sanitize::run(&paths, *sanitizer, arguments),
     }
 }

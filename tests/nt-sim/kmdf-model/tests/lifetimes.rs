@@ -130,6 +130,7 @@ fn a_handle_is_of_no_use_after_its_object_is_destroyed() {
         kind: Kind::Object,
     };
     assert_eq!(world.violations(), [gone]);
+    wdf!(world, WdfObjectDelete, second);
 }
 
 #[test]

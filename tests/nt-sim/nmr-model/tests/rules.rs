@@ -128,8 +128,8 @@ fn a_module_that_deregisters_during_attach_is_attached_and_at_once_detached() {
         for leaver in [Role::Client, Role::Provider] {
             let nmr = registrar(policy);
             // Whoever leaves has registered first, so that it holds its handle.
-            let client: &'static Module = Box::leak(Box::new(Module::new(nmr, Role::Client)));
-            let provider: &'static Module = Box::leak(Box::new(Module::new(nmr, Role::Provider)));
+            let client = Module::new(nmr, Role::Client).keep();
+            let provider = Module::new(nmr, Role::Provider).keep();
             let (first, second) = match leaver {
                 Role::Client => (client, provider),
                 Role::Provider => (provider, client),

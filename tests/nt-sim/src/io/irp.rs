@@ -10,6 +10,7 @@ use super::{
 use crate::{
     Finding, Machine, Rule,
     ntstatus::NtStatus,
+    sanitizer,
     scheduler::SchedulerEvent,
     sync::StateLock,
     thread,
@@ -61,7 +62,8 @@ pub struct Completion {
 /// A request on its way through a driver.
 ///
 /// It is completed exactly once, by [`Irp::complete`], from any thread and at up to DISPATCH_LEVEL.
-/// The system buffer may be touched until then and not after: it is filled with a pattern.
+/// The system buffer may be touched until then and not after: it is filled with a pattern, and out of bounds for
+/// `AddressSanitizer`.
 #[derive(Debug)]
 pub struct Irp {
     id: IrpId,
@@ -100,7 +102,7 @@ impl Irp {
             major,
             input_length: input.len(),
             output_length,
-            buffer: SystemBuffer::new(input, output_length),
+            buffer: SystemBuffer::new(input, output_length, machine.config().sanitizer),
             state: StateLock::default(),
         })
     }
@@ -278,6 +280,8 @@ impl Irp {
 struct SystemBuffer {
     /// Whole blocks, so that the memory is aligned as pool is.
     blocks: Box<[UnsafeCell<Block>]>,
+    /// Whether `AddressSanitizer` is told what a driver may touch.
+    sanitizer: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -291,7 +295,7 @@ unsafe impl Send for SystemBuffer {}
 unsafe impl Sync for SystemBuffer {}
 
 impl SystemBuffer {
-    fn new(input: &[u8], output_length: usize) -> Self {
+    fn new(input: &[u8], output_length: usize, sanitizer: bool) -> Self {
         let length = input.len().max(output_length);
         let mut blocks = vec![Block([0; 16]); length.div_ceil(16)];
         for (block, chunk) in blocks.iter_mut().zip(input.chunks(16)) {
@@ -299,9 +303,21 @@ impl SystemBuffer {
                 place.copy_from_slice(chunk);
             }
         }
-        Self {
+        let buffer = Self {
             blocks: blocks.into_iter().map(UnsafeCell::new).collect(),
+            sanitizer,
+        };
+        if sanitizer && length > 0 {
+            // SAFETY: the last block has bytes behind the length, or ends there.
+            let rest = unsafe { buffer.pointer().add(length) };
+            // SAFETY: as above; nobody needs them.
+            unsafe { sanitizer::close(rest, buffer.size() - length) };
         }
+        buffer
+    }
+
+    const fn size(&self) -> usize {
+        self.blocks.len() * size_of::<Block>()
     }
 
     const fn pointer(&self) -> *mut u8 {
@@ -313,15 +329,21 @@ impl SystemBuffer {
 
     /// Copies the output and spoils the memory. Called once, when the driver has given it up.
     fn retire(&self, length: usize) -> Vec<u8> {
-        let size = self.blocks.len() * size_of::<Block>();
+        let size = self.size();
         if size == 0 {
             return Vec::new();
         }
+        // SAFETY: these are all bytes of the allocation.
+        unsafe { sanitizer::open(self.pointer(), size) };
         // SAFETY: the blocks are one run of `size` initialised bytes in interior-mutable memory; a
         // driver that has completed its request has no more business with them.
         let bytes = unsafe { core::slice::from_raw_parts_mut(self.pointer(), size) };
         let data = bytes.get(..length).unwrap_or(bytes).to_vec();
         bytes.fill(DEAD);
+        if self.sanitizer {
+            // SAFETY: as above; nobody touches them before they are freed.
+            unsafe { sanitizer::close(self.pointer(), size) };
+        }
         data
     }
 }

@@ -1,13 +1,16 @@
 //! The memory of one block.
 //!
 //! The bytes around a block are laid out as `header | user bytes | guard`. All three come from one
-//! allocation of the host, aligned to [`ALIGN`].
+//! allocation of the host, aligned to [`ALIGN`]. Under `AddressSanitizer` there is no guard but its own,
+//! and it is told that the header is out of bounds.
 
 use std::{
     alloc::{Layout, alloc, dealloc},
     fmt,
     ptr::NonNull,
 };
+
+use crate::sanitizer;
 
 /// What the pool of 64-bit Windows aligns blocks to.
 pub(super) const ALIGN: usize = 16;
@@ -65,14 +68,15 @@ const MAGIC: u32 = 0x4C4F_4F50;
 
 const _: () = assert!(size_of::<Header>() == HEADER);
 
-fn layout(size: usize) -> Option<Layout> {
-    let size = size.checked_add(HEADER + GUARD)?;
+fn layout(size: usize, guard: bool) -> Option<Layout> {
+    let around = if guard { HEADER + GUARD } else { HEADER };
+    let size = size.checked_add(around)?;
     Layout::from_size_align(size, ALIGN).ok()
 }
 
 /// Takes memory for a block from the host; gives the address of its user bytes.
 pub(super) fn take(size: usize, tag: u32, zero: bool, guard: bool) -> Option<NonNull<u8>> {
-    let layout = layout(size)?;
+    let layout = layout(size, guard)?;
     // SAFETY: the size is not zero, as it has room for the header.
     let base = NonNull::new(unsafe { alloc(layout) })?;
     let header = Header {
@@ -82,6 +86,8 @@ pub(super) fn take(size: usize, tag: u32, zero: bool, guard: bool) -> Option<Non
     };
     // SAFETY: the allocation begins with room for a header and is aligned for it.
     unsafe { base.cast::<Header>().write(header) };
+    // SAFETY: as above.
+    unsafe { sanitizer::close(base.as_ptr(), HEADER) };
     // SAFETY: the header lies inside the allocation.
     let user = unsafe { base.add(HEADER) };
     if zero {
@@ -105,11 +111,16 @@ pub(super) fn take(size: usize, tag: u32, zero: bool, guard: bool) -> Option<Non
 /// # Safety
 ///
 /// `user` came from [`take`] and was not given back.
-pub(super) const unsafe fn header(user: NonNull<u8>) -> Header {
+pub(super) unsafe fn header(user: NonNull<u8>) -> Header {
     // SAFETY: a header lies in front of the user bytes.
-    let header = unsafe { user.sub(HEADER) };
+    let base = unsafe { user.sub(HEADER) };
+    // SAFETY: as above.
+    unsafe { sanitizer::open(base.as_ptr(), HEADER) };
     // SAFETY: as above; it was written by `take`.
-    unsafe { header.cast::<Header>().read() }
+    let header = unsafe { base.cast::<Header>().read() };
+    // SAFETY: as above.
+    unsafe { sanitizer::close(base.as_ptr(), HEADER) };
+    header
 }
 
 impl Header {
@@ -123,11 +134,15 @@ impl Header {
 ///
 /// # Safety
 ///
-/// `user` came from [`take`] with this size, and nobody uses it again.
-pub(super) unsafe fn give_back(user: NonNull<u8>, size: usize) {
-    let Some(layout) = layout(size) else { return };
+/// `user` came from [`take`] with this size, with a guard or without one, and nobody uses it again.
+pub(super) unsafe fn give_back(user: NonNull<u8>, size: usize, guard: bool) {
+    let Some(layout) = layout(size, guard) else {
+        return;
+    };
     // SAFETY: a header lies in front of the user bytes.
     let base = unsafe { user.sub(HEADER) };
+    // SAFETY: as above.
+    unsafe { sanitizer::open(base.as_ptr(), HEADER) };
     // SAFETY: forgets what a second free could mistake for a header.
     unsafe { base.write_bytes(0, HEADER) };
     // SAFETY: `take` allocated it with this layout.

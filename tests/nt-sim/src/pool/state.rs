@@ -87,8 +87,9 @@ struct Blocks {
 #[derive(Debug)]
 pub(crate) struct State {
     verifier: bool,
-    /// How many freed blocks are kept back.
-    kept_blocks: usize,
+    /// Whether blocks have guards, and freed ones are kept back: the verifier is on, and there is no
+    /// `AddressSanitizer` that sees more than that shows.
+    guards: bool,
     bytes: AtomicUsize,
     count: AtomicUsize,
     blocks: StateLock<Blocks>,
@@ -108,7 +109,7 @@ impl State {
     pub(crate) fn new(verifier: bool, sanitizer: bool) -> Self {
         Self {
             verifier,
-            kept_blocks: if sanitizer { 0 } else { QUARANTINE_BLOCKS },
+            guards: verifier && !sanitizer,
             bytes: AtomicUsize::new(0),
             count: AtomicUsize::new(0),
             blocks: StateLock::default(),
@@ -153,7 +154,7 @@ impl State {
             zero,
             paged,
         } = request;
-        let user = block::take(size, tag, zero, self.verifier)?;
+        let user = block::take(size, tag, zero, self.guards)?;
         self.bytes.fetch_add(size, Ordering::Relaxed);
         self.count.fetch_add(1, Ordering::Relaxed);
         if self.verifier {
@@ -199,8 +200,8 @@ impl State {
             "{call} was called with {user:p}, which is no live pool block"
         );
         self.uncount(header.size);
-        // SAFETY: as above; the size is that of the allocation.
-        unsafe { block::give_back(user, header.size) };
+        // SAFETY: as above; the size is that of the allocation, which has no guard.
+        unsafe { block::give_back(user, header.size, false) };
     }
 
     fn uncount(&self, size: usize) {
@@ -229,6 +230,11 @@ impl State {
                 "free a block under the tag under which it was allocated",
             );
         }
+        if !self.guards {
+            // SAFETY: the block was live until this thread took it off the list, and has no guard.
+            unsafe { block::give_back(user, live.size, false) };
+            return;
+        }
         // SAFETY: the block was live, with a guard, until this thread took it off the list.
         if !unsafe { block::guard_is_whole(user, live.size) } {
             report_overrun(call, address, &live);
@@ -250,7 +256,7 @@ impl State {
             blocks.quarantined += freed.live.size;
             blocks.quarantine.push_back(freed);
             let mut evicted = Vec::new();
-            while blocks.quarantine.len() > self.kept_blocks || blocks.quarantined > QUARANTINE_BYTES {
+            while blocks.quarantine.len() > QUARANTINE_BLOCKS || blocks.quarantined > QUARANTINE_BYTES {
                 let Some(oldest) = blocks.quarantine.pop_front() else {
                     break;
                 };
@@ -408,6 +414,14 @@ impl Drop for State {
             for freed in blocks.quarantine.drain(..) {
                 release(&freed);
             }
+            // What drivers did not free goes with the machine.
+            for (address, live) in std::mem::take(&mut blocks.live) {
+                if let Some(user) = at(address) {
+                    // SAFETY: the block comes from `take`, as it was asked for here; nothing runs on the machine
+                    // any more that could use it.
+                    unsafe { block::give_back(user, live.size, self.guards) };
+                }
+            }
         });
     }
 }
@@ -426,8 +440,8 @@ const fn at(address: usize) -> Option<NonNull<u8>> {
 /// Gives a block that was kept back to the host.
 fn release(freed: &Freed) {
     if let Some(user) = at(freed.address) {
-        // SAFETY: the block was taken off the list of freed blocks, and comes from `take`.
-        unsafe { block::give_back(user, freed.live.size) };
+        // SAFETY: the block was taken off the list of freed blocks, and comes from `take`, with a guard.
+        unsafe { block::give_back(user, freed.live.size, true) };
     }
 }
 

@@ -1,6 +1,7 @@
 //! A driver against the raw functions of the framework; its device does what the control code says.
 
 use std::{
+    hint::black_box,
     ptr,
     sync::{Arc, Mutex},
 };
@@ -39,6 +40,10 @@ pub const PEND_AND_READ_REGISTRY: u32 = code(0x805);
 pub const WRONG_HANDLE: u32 = code(0x806);
 /// Takes a reference on the file object and never gives it back.
 pub const LEAK_REFERENCE: u32 = code(0x807);
+/// Reads a byte more than came in.
+pub const READ_TOO_MUCH: u32 = code(0x809);
+/// Reads what came in after it was answered.
+pub const READ_TOO_LATE: u32 = code(0x80A);
 
 macro_rules! wdf {
     ($($call:tt)*) => {{
@@ -238,8 +243,35 @@ extern "C" fn evt_device_control(
             );
             wdf!(WdfRequestComplete, request, STATUS_SUCCESS);
         }
+        READ_TOO_MUCH => {
+            // SAFETY: wrong on purpose: the input ends there.
+            let end = unsafe { input(request).add(input_length) };
+            // SAFETY: as above.
+            black_box(unsafe { end.read_volatile() });
+            wdf!(WdfRequestComplete, request, STATUS_SUCCESS);
+        }
+        READ_TOO_LATE => {
+            let input = input(request);
+            wdf!(WdfRequestComplete, request, STATUS_SUCCESS);
+            // SAFETY: wrong on purpose: the buffer went with the request.
+            black_box(unsafe { input.read_volatile() });
+        }
         _ => wdf!(WdfRequestComplete, request, nt_sim::STATUS_INVALID_DEVICE_REQUEST),
     }
+}
+
+/// The first byte of what came in.
+fn input(request: WDFREQUEST) -> *const u8 {
+    let (mut buffer, mut length) = (ptr::null_mut(), 0);
+    let status = wdf!(
+        WdfRequestRetrieveInputBuffer,
+        request,
+        1,
+        &raw mut buffer,
+        &raw mut length
+    );
+    assert_eq!(status, STATUS_SUCCESS);
+    buffer.cast()
 }
 
 fn mark(request: WDFREQUEST, callback: unsafe extern "C" fn(WDFREQUEST)) {

@@ -2,6 +2,11 @@
 #![allow(missing_docs, clippy::missing_panics_doc, reason = "test code")]
 
 mod driver;
+#[cfg(address_sanitizer)]
+mod sanitized;
+#[cfg(address_sanitizer)]
+#[path = "../support/sanitized.rs"]
+mod sanitized_process;
 #[path = "../support/schedules.rs"]
 mod schedules;
 

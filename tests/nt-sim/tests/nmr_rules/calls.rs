@@ -4,6 +4,7 @@ use std::{
     ffi::c_void,
     mem::MaybeUninit,
     ptr,
+    rc::Rc,
     sync::{
         Arc,
         atomic::{AtomicPtr, Ordering::SeqCst},
@@ -248,7 +249,8 @@ fn rule_16_a_client_is_ready_when_it_attaches() {
     let lab = lab();
     let room: &'static mut MaybeUninit<KEVENT> = Box::leak(Box::new(MaybeUninit::zeroed()));
     EVENT.store(room.as_mut_ptr(), SeqCst);
-    let provider: &'static Module = Box::leak(provider(|_| {}));
+    let provider = Arc::new(provider(|_| {}));
+    let calling = Arc::clone(&provider);
     // A provider that calls at once: as soon as it has accepted, on another thread, and before
     // NmrClientAttachProvider returns.
     let (go, accepted) = mpsc::channel::<()>();
@@ -257,7 +259,7 @@ fn rule_16_a_client_is_ready_when_it_attaches() {
     let caller = std::thread::spawn(move || {
         accepted.recv().unwrap();
         let entered = machine.enter();
-        in_driver(&provider.driver, "system thread", || Peer::of(provider).tell());
+        in_driver(&calling.driver, "system thread", || Peer::of(&calling).tell());
         drop(entered);
         report.send(()).unwrap();
     });
@@ -336,10 +338,11 @@ fn rule_24_no_call_after_the_detach_was_reported() {
 #[test]
 fn rule_25_a_detach_is_not_reported_with_own_calls_in_flight() {
     let lab = lab();
-    let provider: &'static Module = Box::leak(provider(|_| {}));
+    let provider = Rc::new(provider(|_| {}));
     let client = client(|_| {});
+    let called = Rc::clone(&provider);
     let reached = Peer::of(&client).run(move || {
-        provider.deregister();
+        called.deregister();
     });
     assert!(reached);
     provider.wait();
@@ -350,10 +353,11 @@ fn rule_25_a_detach_is_not_reported_with_own_calls_in_flight() {
 #[test]
 fn rule_25_a_call_in_flight_makes_the_detach_pending() {
     let lab = lab();
-    let provider: &'static Module = Box::leak(provider(|_| {}));
+    let provider = Rc::new(provider(|_| {}));
     let client = client(|module| module.detach = Box::new(|_| PENDING));
+    let called = Rc::clone(&provider);
     Peer::of(&client).run(move || {
-        provider.deregister();
+        called.deregister();
     });
     client.complete();
     provider.wait();

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write, fs, path::Path};
 
-use nmr_model::Rule;
+use nmr_model::{Class, Rule};
 
 const SOURCES: [&str; 5] = [
     include_str!("registration.rs"),
@@ -12,10 +12,13 @@ const SOURCES: [&str; 5] = [
     include_str!("unload.rs"),
 ];
 
-/// The tests of a rule, by their names.
-fn tests_of(rule: Rule) -> Vec<&'static str> {
+/// Those that need `AddressSanitizer`.
+const SANITIZED: &str = include_str!("sanitized.rs");
+
+/// The tests of a rule in some sources, by their names.
+fn tests_of(rule: Rule, sources: &[&'static str]) -> Vec<&'static str> {
     let start = format!("fn rule_{:02}_", rule.number());
-    let lines = SOURCES.iter().flat_map(|source| source.lines());
+    let lines = sources.iter().flat_map(|source| source.lines());
     let names = lines.filter_map(|line| {
         let name = line.starts_with(&start).then(|| line.trim_start_matches("fn "))?;
         name.split('(').next()
@@ -35,7 +38,8 @@ fn document() -> String {
          against the documentation and often survives; a *lint* is tolerated. **Class**: *simulator*: every\n\
          breach that happens is seen; *probe*: seen for an NPI that gives the machine its shadow dispatch\n\
          tables (`MachineBuilder::probe`); *sanitizer*: the simulator sees writes to dead memory, reads only\n\
-         with AddressSanitizer; *advisory*: nobody can be certain, so facts are reported that hint at it.\n\
+         AddressSanitizer (`cargo xtask sanitize address`), in whose build freed memory is not kept back;\n\
+         *advisory*: nobody can be certain, so facts are reported that hint at it.\n\
          Lints and advisory rules are listed as advice and do not fail a run; a report says which rules were\n\
          not checked.\n\
          \n\
@@ -56,7 +60,13 @@ fn document() -> String {
     }
     text.push_str("\n## Tests\n\nIn `tests/nmr_rules`, each with a module that breaks the rule:\n\n");
     for rule in Rule::ALL {
-        for test in tests_of(*rule) {
+        for test in tests_of(*rule, &SOURCES) {
+            writeln!(text, "- `{test}`").unwrap();
+        }
+    }
+    text.push_str("\nIn the same folder, in a build for AddressSanitizer, which is what reports them:\n\n");
+    for rule in Rule::ALL {
+        for test in tests_of(*rule, &[SANITIZED]) {
             writeln!(text, "- `{test}`").unwrap();
         }
     }
@@ -67,10 +77,18 @@ fn document() -> String {
 fn every_rule_has_a_test() {
     let without: Vec<u8> = Rule::ALL
         .iter()
-        .filter(|rule| tests_of(**rule).is_empty())
+        .filter(|rule| tests_of(**rule, &SOURCES).is_empty())
         .map(|rule| rule.number())
         .collect();
     assert!(without.is_empty(), "rules without a test: {without:?}");
+    for rule in Rule::ALL {
+        let sanitized = rule.class() != Class::AddressSanitizer || !tests_of(*rule, &[SANITIZED]).is_empty();
+        assert!(
+            sanitized,
+            "rule {} has no test for AddressSanitizer",
+            rule.number()
+        );
+    }
 }
 
 #[test]

@@ -7,4 +7,9 @@ mod detach;
 mod documented;
 mod fixture;
 mod registration;
+#[cfg(address_sanitizer)]
+mod sanitized;
+#[cfg(address_sanitizer)]
+#[path = "../support/sanitized.rs"]
+mod sanitized_process;
 mod unload;
