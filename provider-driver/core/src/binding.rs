@@ -1,5 +1,6 @@
 //! What a module keeps for one client: its sessions and open look-ups. The calls of NSPv2, without the peer's memory.
 
+use nmr::sync::processor;
 use nsemail_contract::codes::WsaCode;
 use nsemail_contract::fault::WriteError;
 use nsemail_contract::flags::LookupFlags;
@@ -156,7 +157,7 @@ impl Binding {
             return Err(WsaCode::WSAEINVAL);
         }
         let found = match Query::from_query(query, flags)? {
-            Some(query) => service.store().read(passive).select(&query).map_err(no_memory)?,
+            Some(query) => service.finder().select(processor(), &query).map_err(no_memory)?,
             None => self.preferred().map_err(no_memory)?,
         };
         let lookup = Lookup::try_new(

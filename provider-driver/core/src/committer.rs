@@ -72,38 +72,46 @@ fn failed(service: &Service, error: LoadError<NtStatus>, passive: Passive<'_>) {
             format_args!("the journal was not loaded: {error}"),
         );
     }
+    // What was loaded before the failure is nothing to be counted or listed.
+    {
+        let mut store = service.store().write(passive);
+        store.clear();
+        store.collect();
+    }
     // After the event, so that whoever sees the state finds the reason.
     service.set_state(HostedState::Failed);
     service.close(passive);
     service.common().wake_host();
 }
 
-/// The store while it is being loaded.
+/// Fills the store, which others count and list meanwhile.
 struct Loading<'s> {
-    store: Store<Records>,
     service: &'s Service,
+    passive: Passive<'s>,
 }
 
 impl Receiver for Loading<'_> {
     fn clear(&mut self) {
-        self.store.clear();
+        self.service.store().write(self.passive).clear();
     }
 
     fn receive(&mut self, record: format::Record<'_>) -> Result<(), Refused> {
         if self.service.is_stopping() {
             return Err(Refused::Stop);
         }
+        let store = self.service.store();
         match record.kind {
             Kind::Put => {
                 let record = Record::try_from_bytes_in(record.content, Records::default());
                 let record = record
                     .map_err(|_| Refused::OutOfMemory)?
                     .ok_or(Refused::Malformed)?;
-                self.store.load_put(record).map_err(|_| Refused::OutOfMemory)
+                let loaded = store.write(self.passive).load_put(record);
+                loaded.map_err(|OutOfMemory| Refused::OutOfMemory)
             }
             Kind::Remove => {
                 let key = RecordRef::parse(record.content).ok_or(Refused::Malformed)?;
-                self.store.load_remove(&Key::of(&key));
+                store.write(self.passive).load_remove(&Key::of(&key));
                 Ok(())
             }
             Kind::SnapshotEnd => Ok(()),
@@ -117,11 +125,7 @@ fn load<'p>(
     passive: Passive<'p>,
 ) -> Result<Journal<Files<'p>>, LoadError<NtStatus>> {
     let [salt, _] = random::seed(passive).map_err(LoadError::File)?;
-    let empty = service.store().read(passive).emptied();
-    let mut loading = Loading {
-        store: empty,
-        service,
-    };
+    let mut loading = Loading { service, passive };
     let provider = service.provider().to_bytes();
     let (journal, loaded) = Journal::open(files, provider, salt, &Calls::default(), &mut loading)?;
     if loaded.cut > 0 {
@@ -132,10 +136,9 @@ fn load<'p>(
         );
         service.event(EventKind::LOG_CUT, [offset, 0], text);
     }
-    let store = loading.store;
-    let text = format_args!("{} records made {} objects", loaded.records, store.len());
-    service.event(EventKind::LOADED, [store.len() as u64, 0], text);
-    *service.store().write(passive) = store;
+    let objects = service.store().read(passive).len();
+    let text = format_args!("{} records made {objects} objects", loaded.records);
+    service.event(EventKind::LOADED, [objects as u64, 0], text);
     Ok(journal)
 }
 
@@ -190,6 +193,8 @@ impl<'p> Committer<'p> {
             } else {
                 self.compact();
                 if self.compaction.is_none() {
+                    // Nobody waits now. What is left, as a look-up still has it, is freed with later changes.
+                    self.service.store().write(self.passive).collect();
                     self.service.wait(self.passive);
                 }
             }
@@ -244,13 +249,13 @@ impl<'p> Committer<'p> {
         let reserved = store.write(self.passive).reserve(&self.batch);
         reserved.map_err(|OutOfMemory| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
         let common = self.service.common();
-        match self.journal.append(&mut self.frame, common.settings().durable) {
-            Ok(()) => {}
-            Err(AppendError::OutOfMemory) => return Err(WsaCode::WSA_NOT_ENOUGH_MEMORY),
-            Err(AppendError::File(status)) => {
-                self.report(status, "could not be written");
-                return Err(WsaCode::WSASYSCALLFAILURE);
-            }
+        if let Err(error) = self.journal.append(&mut self.frame, common.settings().durable) {
+            store.write(self.passive).unreserve(&self.batch);
+            let AppendError::File(status) = error else {
+                return Err(WsaCode::WSA_NOT_ENOUGH_MEMORY);
+            };
+            self.report(status, "could not be written");
+            return Err(WsaCode::WSASYSCALLFAILURE);
         }
         if common.settings().durable {
             common.counters().add(CounterKind::LOG_FLUSHES, 1);
@@ -258,7 +263,7 @@ impl<'p> Committer<'p> {
         common
             .counters()
             .add(CounterKind::LOG_RECORDS, self.frame.records().into());
-        store.write(self.passive).publish(&mut self.batch);
+        store.write(self.passive).publish(&self.batch);
         if let Some(compacting) = &mut self.compaction
             && compacting.next.follow(&self.frame).is_err()
         {

@@ -16,7 +16,7 @@ const ALL: LookupFlags = LookupFlags::RETURN_ALL;
 
 /// A store where bob has an object in each context, with as many addresses as its place says.
 fn store(contexts: &[&str], addresses: usize) -> Store<Global> {
-    let mut store = Store::new_in(HashKey::new([1, 2]), Limits::DEFAULT, Global);
+    let mut store = Store::try_new_in(HashKey::new([1, 2]), Limits::DEFAULT, Global).unwrap();
     for context in contexts {
         let sockets: StdVec<_> = (0..addresses)
             .map(|n| SockAddr::from_socket_addr(std::format!("[2001:db8::{n}]:{}", n + 1).parse().unwrap()))
@@ -46,7 +46,7 @@ fn store(contexts: &[&str], addresses: usize) -> Store<Global> {
         let mut batch = Batch::new_in(Global);
         batch.stage(&store, &change).unwrap();
         store.reserve(&batch).unwrap();
-        store.publish(&mut batch);
+        store.publish(&batch);
     }
     store
 }
@@ -62,7 +62,7 @@ fn open(store: &Store<Global>, name: &str, flags: LookupFlags, protocols: &[Prot
         PROVIDER,
         flags,
         asked.protocols,
-        store.select(&query).unwrap(),
+        store.finder().select(0, &query).unwrap(),
         Global,
     )
     .unwrap()

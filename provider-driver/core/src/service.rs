@@ -21,13 +21,15 @@ use crate::memory::{Calls, Memory, Records};
 use crate::module::Module;
 use crate::parameters::Entry;
 use crate::store::record::{AddressSet, Fields};
-use crate::store::{Change, HashKey, Record, State, Store};
+use crate::store::{Change, Finder, HashKey, Record, State, Store};
 
 /// A hosted namespace provider.
 pub struct Service {
     common: Arc<Common, Memory>,
     entry: Entry,
     preferred: Option<Record<Records>>,
+    /// What look-ups go through.
+    finder: Finder<Records>,
     /// Changed by the journal thread only.
     store: PushLock<Store<Records>>,
     queue: PushLock<Queue>,
@@ -76,11 +78,12 @@ impl Service {
             Some(name) => Some(published(name)?),
             None => None,
         };
-        let store = Store::new_in(key, common.settings().store, Records::default());
+        let store = Store::try_new_in(key, common.settings().store, Records::default())?;
         Ok(Self {
             common,
             entry,
             preferred,
+            finder: store.finder().clone(),
             store: PushLock::new(store),
             queue: PushLock::new(Queue {
                 calls: Vec::new_in(Calls::default()),
@@ -118,6 +121,11 @@ impl Service {
     /// The record of the address that it publishes as its own.
     pub const fn preferred(&self) -> Option<&Record<Records>> {
         self.preferred.as_ref()
+    }
+
+    /// What finds its objects, without a lock.
+    pub const fn finder(&self) -> &Finder<Records> {
+        &self.finder
     }
 
     /// Its store.

@@ -25,7 +25,8 @@ struct Bucket {
 #[cfg(all(not(loom), target_pointer_width = "64"))]
 const _: () = assert!(size_of::<Bucket>() == LINE);
 
-const LINE: usize = 64;
+/// Bytes of a cache line.
+pub const LINE: usize = 64;
 /// The alignment that the pool gives.
 const ALIGN: usize = 16;
 /// The highest bit of each fingerprint.
@@ -197,15 +198,20 @@ impl Array {
         prefetch(ptr::from_ref(self.bucket(hash as usize)).cast());
     }
 
-    /// The entries of a bucket.
-    pub fn entries(self, bucket: usize) -> impl Iterator<Item = NonNull<()>> {
-        let entries = self.bucket(bucket).entries.iter();
-        entries.filter_map(|entry| NonNull::new(entry.load(Ordering::SeqCst)))
+    /// Places for entries, see [`Self::at`].
+    pub const fn places(self) -> usize {
+        self.buckets().saturating_mul(SLOTS)
+    }
+
+    /// The entry at a place.
+    pub fn at(self, place: usize) -> Option<NonNull<()>> {
+        let entry = self.entry(place / SLOTS, place % SLOTS)?;
+        NonNull::new(entry.load(Ordering::SeqCst))
     }
 
     /// All entries.
     pub fn all(self) -> impl Iterator<Item = NonNull<()>> {
-        (0..self.buckets()).flat_map(move |bucket| self.entries(bucket))
+        (0..self.places()).filter_map(move |place| self.at(place))
     }
 
     /// Puts an entry in, for which there is room. By the one writer only.

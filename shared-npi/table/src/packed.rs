@@ -35,7 +35,7 @@ pub struct Packed<A: Allocator> {
 /// Borrowed [`Packed`].
 pub struct PackedRef<'a, A: Allocator> {
     head: NonNull<Head<A>>,
-    owner: PhantomData<&'a Packed<A>>,
+    owner: PhantomData<&'a ()>,
 }
 
 // SAFETY: the bytes are immutable, the count and the hash atomic; the last owner frees with an allocator that may be
@@ -101,8 +101,8 @@ impl<A: Allocator> Packed<A> {
 
 impl<'a, A: Allocator> PackedRef<'a, A> {
     #[inline]
-    const fn head(self) -> &'a Head<A> {
-        // SAFETY: an owner keeps the block for `'a`, and the head is only read, or atomic.
+    const fn head(&self) -> &Head<A> {
+        // SAFETY: an owner keeps the block for `'a`, which outlives this borrow, and the head is only read, or atomic.
         unsafe { self.head.as_ref() }
     }
 
@@ -141,7 +141,8 @@ impl<A: Allocator> Clone for Packed<A> {
 
 impl<A: Allocator> Drop for Packed<A> {
     fn drop(&mut self) {
-        let Head { count, length, .. } = self.borrowed().head();
+        let borrowed = self.borrowed();
+        let Head { count, length, .. } = borrowed.head();
         if count.load(Ordering::Relaxed) >= SATURATED {
             return;
         }
@@ -178,10 +179,7 @@ impl<A: Allocator> fmt::Debug for Packed<A> {
 
 // SAFETY: the pointer is that of the block, which stays while an owner is there, and `into_raw` gives up none.
 unsafe impl<A: Allocator> Thin for Packed<A> {
-    type Ref<'a>
-        = PackedRef<'a, A>
-    where
-        A: 'a;
+    type Ref<'a> = PackedRef<'a, A>;
 
     fn into_raw(self) -> NonNull<()> {
         core::mem::ManuallyDrop::new(self).head.cast()
@@ -195,10 +193,7 @@ unsafe impl<A: Allocator> Thin for Packed<A> {
     }
 
     #[inline]
-    unsafe fn borrow<'a>(raw: NonNull<()>) -> PackedRef<'a, A>
-    where
-        A: 'a,
-    {
+    unsafe fn borrow<'a>(raw: NonNull<()>) -> PackedRef<'a, A> {
         PackedRef {
             head: raw.cast(),
             owner: PhantomData,
@@ -224,7 +219,8 @@ mod tests {
         let bytes = Packed::try_new_in(&[7], Global).map_err(|_| ());
         let bytes =
             core::mem::ManuallyDrop::new(bytes.unwrap_or_else(|()| unreachable!("the test has memory")));
-        let count = &bytes.borrowed().head().count;
+        let borrowed = bytes.borrowed();
+        let count = &borrowed.head().count;
         count.store(SATURATED - 1, Ordering::Relaxed);
         let owners = [(*bytes).clone(), (*bytes).clone(), (*bytes).clone()];
         drop(owners);

@@ -121,8 +121,8 @@ proptest! {
         let mut all: Vec<_> = writer.iter().map(numbers).collect();
         all.sort_unstable();
         prop_assert_eq!(&all, &map.into_iter().collect::<Vec<_>>());
-        let by_bucket = (0..writer.buckets()).flat_map(|bucket| writer.bucket(bucket)).count();
-        prop_assert_eq!(by_bucket, all.len());
+        let by_place = (0..writer.places()).filter_map(|place| writer.at(place)).count();
+        prop_assert_eq!(by_place, all.len());
         drop(writer);
         for (number, value) in all {
             prop_assert_eq!(get(&reader, number), Some(value), "the writer's end does not end the table");

@@ -21,7 +21,7 @@ pub struct Batch<A: Allocator> {
 /// What an object becomes.
 #[derive(Debug)]
 pub(super) struct Entry<A: Allocator> {
-    pub(super) hash: u64,
+    pub(super) hash: u32,
     /// The hash of the name's domain.
     pub(super) domain: u64,
     /// The new version; of an object that is removed, its key.
@@ -105,7 +105,7 @@ impl<A: Allocator + Clone> Batch<A> {
     pub fn stage(&mut self, store: &Store<A>, change: &Change<A>) -> Result<Staged<'_>, Refusal> {
         let key = change.key();
         let hash = key.hash(&store.key);
-        let old = self.latest(store, hash, &key).cloned();
+        let old = self.latest(store, hash, &key);
         let view = old.as_ref().map(Record::view);
         let outcome = change.apply(view, &store.limits, &store.alloc)?;
         let counts = outcome.counts;
@@ -170,14 +170,14 @@ impl<A: Allocator + Clone> Batch<A> {
         }
     }
 
-    /// Forgets all changes. Used after publishing, it frees what they replaced.
+    /// Forgets all changes.
     pub fn clear(&mut self) {
         self.entries.clear();
         (self.records, self.bytes) = (0, 0);
     }
 
-    pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry<A>> {
-        self.entries.iter_mut()
+    pub(super) fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry<A>> {
+        self.entries.iter()
     }
 
     /// The hashes of the domains of objects that do not exist yet.
@@ -187,30 +187,30 @@ impl<A: Allocator + Clone> Batch<A> {
     }
 
     /// The version of an object that is on top.
-    fn latest<'s>(&'s self, store: &'s Store<A>, hash: u64, key: &Key<'_>) -> Option<&'s Record<A>> {
+    fn latest(&self, store: &Store<A>, hash: u32, key: &Key<'_>) -> Option<Record<A>> {
         let staged = self
             .staged(hash)
             .rev()
             .find(|entry| Key::of(&entry.record.view()).same_object(key));
         staged.map_or_else(
             || store.find(key),
-            |entry| (!entry.removed).then_some(&entry.record),
+            |entry| (!entry.removed).then(|| entry.record.clone()),
         )
     }
 
     /// Whether the name may have one more context.
-    fn check_contexts(&self, store: &Store<A>, hash: u64, key: &Key<'_>) -> Result<(), Refusal> {
+    fn check_contexts(&self, store: &Store<A>, hash: u32, key: &Key<'_>) -> Result<(), Refusal> {
         // What is staged counts whether it is new or not, but for removals: a name cannot get past its limit so, and
         // only comes up short of it when it is changed more than once in the same batch.
         let staged = self.staged(hash).filter(|entry| !entry.removed).count();
-        let contexts = store.contexts(key).count().saturating_add(staged);
+        let contexts = store.contexts(key).saturating_add(staged);
         if contexts as u64 >= u64::from(store.limits.contexts) {
             return Err(Refusal::full("a name has as many contexts as it may"));
         }
         Ok(())
     }
 
-    fn staged(&self, hash: u64) -> impl DoubleEndedIterator<Item = &Entry<A>> {
+    fn staged(&self, hash: u32) -> impl DoubleEndedIterator<Item = &Entry<A>> {
         self.entries.iter().filter(move |entry| entry.hash == hash)
     }
 }

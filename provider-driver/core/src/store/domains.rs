@@ -9,9 +9,8 @@ use pool_alloc::{Allocator, OutOfMemory};
 /// The domains of a store's names.
 #[derive(Debug)]
 pub(super) struct Domains<A: Allocator + Clone> {
+    /// One without names is there for as long as room is reserved in it, and until it is swept.
     table: HashTable<Domain<A>, A>,
-    /// Domains without names: room was reserved for them and not used yet.
-    empty: usize,
     alloc: A,
 }
 
@@ -27,15 +26,14 @@ struct Domain<A: Allocator> {
 #[derive(Debug)]
 enum Names<A: Allocator> {
     /// Most domains have one name, which needs no table.
-    One(u64),
-    Many(HashTable<u64, A>),
+    One(u32),
+    Many(HashTable<u32, A>),
 }
 
 impl<A: Allocator + Clone> Domains<A> {
     pub(super) fn new_in(alloc: A) -> Self {
         Self {
             table: HashTable::new_in(alloc.clone()),
-            empty: 0,
             alloc,
         }
     }
@@ -43,16 +41,12 @@ impl<A: Allocator + Clone> Domains<A> {
     /// Number of domains that have names.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.table.len() - self.empty
+        self.table.len()
     }
 
     /// Sees to it that a name of each of these domains, some of which may be the same, can be inserted without
-    /// memory. What was reserved before and not used is given up.
+    /// memory. For a domain that gets none, [`Self::sweep`] gives that up.
     pub(super) fn reserve(&mut self, domains: impl Iterator<Item = u64> + Clone) -> Result<(), OutOfMemory> {
-        if self.empty > 0 {
-            self.table.retain(|domain| !domain.names.is_empty());
-            self.empty = 0;
-        }
         for hash in domains.clone() {
             if let Some(domain) = self.find_mut(hash) {
                 domain.promised = 0;
@@ -67,7 +61,6 @@ impl<A: Allocator + Clone> Domains<A> {
                 names: Names::Many(HashTable::new_in(self.alloc.clone())),
             };
             self.table.insert_unique(hash, domain, |domain| domain.hash);
-            self.empty = self.empty.saturating_add(1);
         }
         let alloc = self.alloc.clone();
         for hash in domains {
@@ -80,26 +73,19 @@ impl<A: Allocator + Clone> Domains<A> {
     }
 
     /// A name of the domain is there, for which room was reserved unless it was there before.
-    pub(super) fn insert(&mut self, domain: u64, name: u64) {
-        let Some(domain) = self.find_mut(domain) else {
-            return;
-        };
-        let was_empty = domain.names.is_empty();
-        domain.names.insert(name);
-        self.empty = self.empty.saturating_sub(usize::from(was_empty));
+    pub(super) fn insert(&mut self, domain: u64, name: u32) {
+        if let Some(domain) = self.find_mut(domain) {
+            domain.names.insert(name);
+        }
     }
 
     /// No name of the domain with that hash is there any more. A domain without names stays until it is swept, as
     /// the room in it may be reserved.
-    pub(super) fn remove(&mut self, domain: u64, name: u64) {
+    pub(super) fn remove(&mut self, domain: u64, name: u32) {
         let alloc = self.alloc.clone();
-        let Some(domain) = self.find_mut(domain) else {
-            return;
-        };
-        let had_names = !domain.names.is_empty();
-        domain.names.remove(name, alloc);
-        let emptied = had_names && domain.names.is_empty();
-        self.empty = self.empty.saturating_add(usize::from(emptied));
+        if let Some(domain) = self.find_mut(domain) {
+            domain.names.remove(name, alloc);
+        }
     }
 
     /// Forgets the domain if it has no names.
@@ -109,12 +95,11 @@ impl<A: Allocator + Clone> Domains<A> {
             && occupied.get().names.is_empty()
         {
             drop(occupied.remove());
-            self.empty = self.empty.saturating_sub(1);
         }
     }
 
     /// The hashes of the domain's names, each once, in no order.
-    pub(super) fn names(&self, domain: u64) -> impl Iterator<Item = u64> {
+    pub(super) fn names(&self, domain: u64) -> impl Iterator<Item = u32> {
         let found = self.table.find(domain, |present| present.hash == domain);
         let (one, many) = match found.map(|domain| &domain.names) {
             None => (None, None),
@@ -126,7 +111,6 @@ impl<A: Allocator + Clone> Domains<A> {
 
     pub(super) fn clear(&mut self) {
         self.table.clear();
-        self.empty = 0;
     }
 
     fn find_mut(&mut self, hash: u64) -> Option<&mut Domain<A>> {
@@ -150,7 +134,7 @@ impl<A: Allocator + Clone> Names<A> {
                 names
                     .try_reserve(more.saturating_add(1), rehash)
                     .map_err(|_| OutOfMemory)?;
-                names.insert_unique(*name, *name, rehash);
+                names.insert_unique(rehash(name), *name, rehash);
                 *self = Self::Many(names);
                 Ok(())
             }
@@ -160,12 +144,12 @@ impl<A: Allocator + Clone> Names<A> {
         }
     }
 
-    fn insert(&mut self, name: u64) {
+    fn insert(&mut self, name: u32) {
         match self {
             Self::Many(names) if names.capacity() == 0 => *self = Self::One(name),
             Self::Many(names) => {
-                if names.find(name, |present| *present == name).is_none() {
-                    names.insert_unique(name, name, rehash);
+                if names.find(rehash(&name), |present| *present == name).is_none() {
+                    names.insert_unique(rehash(&name), name, rehash);
                 }
             }
             // Room for another one would have made a table.
@@ -173,12 +157,12 @@ impl<A: Allocator + Clone> Names<A> {
         }
     }
 
-    fn remove(&mut self, name: u64, alloc: A) {
+    fn remove(&mut self, name: u32, alloc: A) {
         match self {
             Self::One(present) if *present == name => *self = Self::Many(HashTable::new_in(alloc)),
             Self::One(_) => {}
             Self::Many(names) => {
-                if let Ok(occupied) = names.find_entry(name, |present| *present == name) {
+                if let Ok(occupied) = names.find_entry(rehash(&name), |present| *present == name) {
                     occupied.remove();
                 }
             }
@@ -186,8 +170,9 @@ impl<A: Allocator + Clone> Names<A> {
     }
 }
 
-/// What is kept is hashes already.
+/// What is kept is hashes already, of which a table uses all bits of its word.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "tables hand out references")]
-const fn rehash(name: &u64) -> u64 {
-    *name
+const fn rehash(name: &u32) -> u64 {
+    let hash = *name as u64;
+    hash << 32 | hash
 }

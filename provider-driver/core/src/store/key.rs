@@ -74,8 +74,8 @@ impl<'a> Key<'a> {
 
     /// The hash of the name. All contexts of a name share it, so that they are found together.
     #[must_use]
-    pub fn hash(&self, key: &HashKey) -> u64 {
-        key.hash(self.name.folded_units())
+    pub fn hash(&self, key: &HashKey) -> u32 {
+        narrowed(key.hash(self.name.folded_units()))
     }
 
     /// The hash of the name's domain, as [`HashKey::domain`] gives it.
@@ -88,6 +88,16 @@ impl<'a> Key<'a> {
     #[must_use]
     pub fn is_of(&self, domain: Domain<'_>) -> bool {
         self.domain().folded_units().eq(domain.key_units())
+    }
+
+    /// Whether that packed record is of an object of the name.
+    pub(super) fn is_of_name(&self, record: &[u8]) -> bool {
+        RecordRef::read(record).is_some_and(|view| Key::of(&view).same_name(self))
+    }
+
+    /// Whether that packed record is of the object.
+    pub(super) fn is_of_object(&self, record: &[u8]) -> bool {
+        RecordRef::read(record).is_some_and(|view| Key::of(&view).same_object(self))
     }
 
     /// What stands after the last `@`.
@@ -108,6 +118,12 @@ impl<'a> Key<'a> {
     pub fn same_object(&self, other: &Key<'_>) -> bool {
         self.same_name(other) && self.context.eq_folded(&other.context)
     }
+}
+
+/// Half of a hash: what the table keeps of it.
+#[expect(clippy::cast_possible_truncation, reason = "half of it is meant")]
+const fn narrowed(hash: u64) -> u32 {
+    hash as u32
 }
 
 /// A domain may end in a dot that means nothing.
@@ -166,7 +182,7 @@ mod tests {
 
         #[test]
         fn names_that_differ_hash_differently(names in prop::collection::hash_set("[a-z]{1,40}@x", 2..50)) {
-            let mut hashes: Vec<u64> = names.iter().map(|name: &String| key(name, "").hash(&KEY)).collect();
+            let mut hashes: Vec<u64> = names.iter().map(|name: &String| KEY.hash(text(name).folded_units())).collect();
             hashes.sort_unstable();
             hashes.dedup();
             prop_assert_eq!(hashes.len(), names.len());

@@ -6,8 +6,8 @@ use nsemail_contract::flags::{Comparator, LookupFlags};
 use nsemail_contract::ids;
 use nsemail_contract::queryset::{Protocols, QuerySet};
 use pool_alloc::{Allocator, OutOfMemory, Vec};
+use pool_table::PackedRef;
 
-use super::Store;
 use super::key::Key;
 use super::record::{Record, RecordRef, State};
 
@@ -83,6 +83,20 @@ impl<'a> Query<'a> {
         }))
     }
 
+    /// The name, and the context if not all are asked for.
+    pub(super) const fn key(&self) -> &Key<'a> {
+        &self.key
+    }
+
+    /// Whether that record is of an object that is asked for.
+    fn asks_for(&self, record: &[u8]) -> bool {
+        if self.deep {
+            self.key.is_of_name(record)
+        } else {
+            self.key.is_of_object(record)
+        }
+    }
+
     fn matches(&self, record: &RecordRef<'_>) -> bool {
         let version = record.fields().version.unwrap_or(0);
         record.state() == State::Registered
@@ -93,35 +107,30 @@ impl<'a> Query<'a> {
     }
 }
 
-impl<A: Allocator + Clone> Store<A> {
-    /// Answers a question.
-    ///
-    /// # Errors
-    ///
-    /// No memory.
-    pub fn select(&self, query: &Query<'_>) -> Result<Found<A>, OutOfMemory> {
-        let mut found = Found {
-            records: Vec::new_in(self.alloc.clone()),
+impl<A: Allocator + Clone> Found<A> {
+    /// What a question finds among those entries.
+    pub(super) fn try_collect_in<'e>(
+        query: &Query<'_>,
+        entries: impl Iterator<Item = PackedRef<'e, A>>,
+        alloc: A,
+    ) -> Result<Self, OutOfMemory> {
+        let mut found = Self {
+            records: Vec::new_in(alloc),
             known: false,
         };
-        if query.deep {
-            for record in self.contexts(&query.key) {
-                found.consider(query, record)?;
+        for entry in entries {
+            if !query.asks_for(entry.bytes()) {
+                continue;
             }
-            found.records.sort_unstable_by(Record::cmp_context);
-        } else if let Some(record) = self.find(&query.key) {
-            found.consider(query, record)?;
+            found.known = true;
+            if RecordRef::read(entry.bytes()).is_some_and(|view| query.matches(&view)) {
+                found.records.try_push(Record::shared(entry))?;
+            }
+            if !query.deep {
+                break;
+            }
         }
+        found.records.sort_unstable_by(Record::cmp_context);
         Ok(found)
-    }
-}
-
-impl<A: Allocator + Clone> Found<A> {
-    fn consider(&mut self, query: &Query<'_>, record: &Record<A>) -> Result<(), OutOfMemory> {
-        self.known = true;
-        if query.matches(&record.view()) {
-            self.records.try_push(record.clone())?;
-        }
-        Ok(())
     }
 }

@@ -23,7 +23,8 @@ use nsemail_contract::limits;
 use nsemail_contract::queryset::{Addresses, pack_address};
 use nsemail_contract::sockaddr::{CsAddr, NormalCsAddr};
 use nsemail_contract::text::Text;
-use pool_alloc::{Allocator, Arc, OutOfMemory, Vec};
+use pool_alloc::{Allocator, OutOfMemory, Vec};
+use pool_table::{Packed, PackedRef};
 
 use super::key::without_dot;
 
@@ -65,10 +66,10 @@ pub struct Fields<'a> {
 /// An immutable version of an object. Clones share it.
 #[derive(Debug)]
 pub struct Record<A: Allocator> {
-    bytes: Arc<[u8], A>,
+    bytes: Packed<A>,
 }
 
-impl<A: Allocator + Clone> Clone for Record<A> {
+impl<A: Allocator> Clone for Record<A> {
     fn clone(&self) -> Self {
         Self {
             bytes: self.bytes.clone(),
@@ -133,7 +134,7 @@ impl<A: Allocator + Clone> Record<A> {
         bytes.try_extend_from_slice(blob)?;
         bytes.try_extend_from_slice(&addresses.bytes)?;
         Ok(Self {
-            bytes: Arc::try_from_slice_in(&bytes, alloc)?,
+            bytes: Packed::try_new_in(&bytes, alloc)?,
         })
     }
 
@@ -147,12 +148,22 @@ impl<A: Allocator + Clone> Record<A> {
             return Ok(None);
         }
         Ok(Some(Self {
-            bytes: Arc::try_from_slice_in(bytes, alloc)?,
+            bytes: Packed::try_new_in(bytes, alloc)?,
         }))
     }
 }
 
 impl<A: Allocator> Record<A> {
+    /// A further owner of a version in a table.
+    pub(super) fn shared(entry: PackedRef<'_, A>) -> Self {
+        Self { bytes: entry.share() }
+    }
+
+    /// The version as a table holds it.
+    pub(super) fn into_packed(self) -> Packed<A> {
+        self.bytes
+    }
+
     /// The packed bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -234,7 +245,7 @@ impl<'a> RecordRef<'a> {
     }
 
     /// Takes apart bytes that were packed here.
-    fn read(bytes: &'a [u8]) -> Option<Self> {
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let flags = u16_at(bytes, 0)?;
         if flags & !(DEREGISTERED | VERSION | COMMENT | BLOB) != 0 || u16_at(bytes, 10)? != 0 {
             return None;

@@ -8,6 +8,7 @@ mod scans;
 mod table;
 
 use allocator_api2::alloc::Global;
+use nsemail_contract::address::Domain;
 use nsemail_contract::codes::WsaCode;
 use nsemail_contract::dispatch::SetInformation;
 use nsemail_contract::flags::LookupFlags;
@@ -69,7 +70,7 @@ impl Fixture {
 
     fn with(limits: Limits) -> Self {
         Self {
-            store: Store::new_in(HashKey::new([1, 2]), limits, Global),
+            store: Store::try_new_in(HashKey::new([1, 2]), limits, Global).unwrap(),
             batch: Batch::new_in(Global),
         }
     }
@@ -119,7 +120,7 @@ impl Fixture {
 
     fn publish(&mut self) {
         self.store.reserve(&self.batch).unwrap();
-        self.store.publish(&mut self.batch);
+        self.store.publish(&self.batch);
         self.batch.clear();
     }
 
@@ -167,7 +168,7 @@ fn look_up(
     flags: LookupFlags,
 ) -> Result<Vec<(String, String)>, WsaCode> {
     let query = Query::from_query(query, flags)?.unwrap();
-    let found = fixture.store.select(&query).unwrap();
+    let found = fixture.store.finder().select(0, &query).unwrap();
     if found.records.is_empty() {
         return Err(if found.known {
             WsaCode::WSANO_DATA

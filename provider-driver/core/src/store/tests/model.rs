@@ -54,7 +54,7 @@ fn look_up(store: &Store<Global>, asked: &Question) -> Result<Vec<Object>, Code>
     asked.with(&[], |query| {
         let code = |code: WsaCode| code.0;
         let parsed = Query::from_query(&query, flags).map_err(code)?.unwrap();
-        let found = store.select(&parsed).unwrap();
+        let found = store.finder().select(0, &parsed).unwrap();
         let mut lookup = Lookup::try_new(Guid::NIL, flags, query.protocols, found, Global).unwrap();
         let mut objects = Vec::new();
         loop {
@@ -142,7 +142,7 @@ proptest! {
             if stage(&mut fixture, call).is_err() {
                 continue;
             }
-            let change = fixture.batch.entries_mut().last().map(|entry| (entry.removed, entry.record.clone()));
+            let change = fixture.batch.entries().next_back().map(|entry| (entry.removed, entry.record.clone()));
             match change {
                 Some((true, record)) => again.store.load_remove(&Key::of(&record.view())),
                 Some((false, record)) => {
@@ -175,6 +175,7 @@ proptest! {
         }
         if reserved {
             fixture.store.reserve(&fixture.batch).unwrap();
+            fixture.store.unreserve(&fixture.batch);
         }
         fixture.batch.clear();
         prop_assert_eq!(contents(&fixture.store), contents_before);

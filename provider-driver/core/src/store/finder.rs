@@ -1,0 +1,53 @@
+//! Look-ups: what finds objects while the store changes.
+
+use pool_alloc::{Allocator, OutOfMemory};
+use pool_table::{Packed, PackedRef, Reader};
+
+use super::key::{HashKey, Key};
+use super::query::{Found, Query};
+
+/// Finds objects of a store, wherever the store is. It never waits.
+///
+/// Each function takes the number of the processor that it runs on, or any other number: it spreads look-ups over
+/// counters, so that they do not write to one cache line.
+///
+/// # IRQL
+/// Up to `DISPATCH_LEVEL`, as far as the allocator goes.
+#[derive(Clone)]
+pub struct Finder<A: Allocator + Clone> {
+    table: Reader<Packed<A>, A>,
+    key: HashKey,
+    alloc: A,
+}
+
+impl<A: Allocator + Clone> Finder<A> {
+    pub(super) const fn new(table: Reader<Packed<A>, A>, key: HashKey, alloc: A) -> Self {
+        Self { table, key, alloc }
+    }
+
+    /// Shows the packed bytes of the present version of an object; `None` if there is no such object. What they are
+    /// needed for should not take long, as memory that is replaced meanwhile is not freed before.
+    pub fn find<R>(&self, processor: usize, key: &Key<'_>, show: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let hash = key.hash(&self.key);
+        let section = self.table.enter(processor);
+        let found = section.find(hash, |entry: PackedRef<'_, A>| key.is_of_object(entry.bytes()))?;
+        Some(show(found.bytes()))
+    }
+
+    /// Answers a question.
+    ///
+    /// # Errors
+    ///
+    /// No memory.
+    pub fn select(&self, processor: usize, query: &Query<'_>) -> Result<Found<A>, OutOfMemory> {
+        let hash = query.key().hash(&self.key);
+        let section = self.table.enter(processor);
+        Found::try_collect_in(query, section.candidates(hash), self.alloc.clone())
+    }
+}
+
+impl<A: Allocator + Clone> core::fmt::Debug for Finder<A> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Finder")
+    }
+}
