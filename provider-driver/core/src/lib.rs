@@ -30,7 +30,8 @@
 //!
 //! # Locks, in the order in which they are taken
 //!
-//! a binding's sessions and look-ups, then one look-up's position or a service's queue; a service's store alone.
+//! a binding's sessions and look-ups, then one look-up's position or a service's queue; a service's store alone, which
+//! the journal thread changes and the device counts and lists. Finding objects takes none; see `store`.
 #![no_std]
 #![deny(
     clippy::unwrap_used,

@@ -6,11 +6,12 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use allocator_api2::alloc::Global;
 use fastrand::Rng;
+use nmr::sync::processor;
 use nsemail_benches::names::Names;
 use nsemail_contract::sockaddr::{CsAddr, SOCK_DGRAM, SOCK_STREAM, SockAddr};
 use nsemail_contract::text::{Text, fold};
 use nsemail_provider_core::store::record::{AddressSet, Fields, State};
-use nsemail_provider_core::store::{HashKey, Key, Limits, Record, Store};
+use nsemail_provider_core::store::{Finder, HashKey, Key, Limits, Record, Store};
 use siphasher::sip::SipHasher13;
 
 use super::measured;
@@ -107,19 +108,23 @@ fn copy(record: &[u8], out: &mut [u8]) -> Option<usize> {
 
 /// The store, as the provider driver uses it.
 struct Ours {
-    store: RwLock<Store<Global>>,
+    finder: Finder<Global>,
+    /// One thread at a time changes it, which is the journal's in the driver.
+    store: Mutex<Store<Global>>,
     names: Names,
 }
 
 impl Ours {
     fn new(names: Names) -> Self {
-        let [k0, k1] = SECRET;
-        let mut store = Store::new_in(HashKey::new([k0, k1]), Limits::DEFAULT, Global);
+        let store = Store::try_new_in(HashKey::new(SECRET), Limits::DEFAULT, Global);
+        let mut store = store.expect("there is memory");
         for number in 0..names.count {
             store.load_put(record(names, number)).expect("there is memory");
         }
+        assert!(store.collect(), "nobody reads");
         Self {
-            store: RwLock::new(store),
+            finder: store.finder().clone(),
+            store: Mutex::new(store),
             names,
         }
     }
@@ -128,20 +133,21 @@ impl Ours {
 impl Map for Ours {
     fn look_up(&self, units: &[u16], out: &mut [u8]) -> Option<usize> {
         let key = Key::new(Text::from_stored_units(units), Text::EMPTY);
-        let store = self.store.read().unwrap_or_else(PoisonError::into_inner);
-        store.find(&key).and_then(|record| copy(record.as_bytes(), out))
+        self.finder
+            .find(processor(), &key, |record| copy(record, out))
+            .flatten()
     }
 
     fn register(&self, number: usize) {
         let record = record(self.names, number);
-        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         store.load_put(record).expect("there is memory");
     }
 
     fn delete(&self, number: usize) {
         let name = self.names.name(number);
         let name = Text::from_str(&name).expect("a valid name");
-        let mut store = self.store.write().unwrap_or_else(PoisonError::into_inner);
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         store.load_remove(&Key::new(name, Text::EMPTY));
     }
 }
