@@ -111,8 +111,8 @@ impl Receiver for Loading<'_> {
             }
             Kind::Remove => {
                 let key = RecordRef::parse(record.content).ok_or(Refused::Malformed)?;
-                store.write(self.passive).load_remove(&Key::of(&key));
-                Ok(())
+                let loaded = store.write(self.passive).load_remove(&Key::of(&key));
+                loaded.map_err(|OutOfMemory| Refused::OutOfMemory)
             }
             Kind::SnapshotEnd => Ok(()),
         }

@@ -308,8 +308,9 @@ impl<T: Thin, A: Allocator> Writer<T, A> {
     }
 
     fn retire(&mut self, retired: Retired) {
-        // Room was reserved. If it was not, what was taken out is never freed, which harms nobody.
-        let _ = self.pending().retired.push_within_capacity(retired);
+        let pushed = self.pending().retired.push_within_capacity(retired);
+        // Without room, what was taken out is never freed, which harms nobody but the memory.
+        debug_assert!(pushed.is_ok(), "room was reserved");
     }
 
     /// Puts an entry in, beside others of its hash. Room for it was reserved; without, it is given back.
@@ -326,7 +327,7 @@ impl<T: Thin, A: Allocator> Writer<T, A> {
         Ok(())
     }
 
-    /// Puts an entry in the place of the one of that hash that is looked for.
+    /// Puts an entry in the place of the one of that hash that is looked for. It is a change that was reserved.
     ///
     /// # Errors
     /// There is none: the entry is given back.
@@ -340,7 +341,8 @@ impl<T: Thin, A: Allocator> Writer<T, A> {
         Ok(())
     }
 
-    /// Takes out the entry of that hash that is looked for; answers whether there was one.
+    /// Takes out the entry of that hash that is looked for; answers whether there was one. It is a change that was
+    /// reserved.
     pub fn remove(&mut self, hash: u32, is: impl FnMut(T::Ref<'_>) -> bool) -> bool {
         let Some((array, place)) = self.place(hash, is) else {
             return false;

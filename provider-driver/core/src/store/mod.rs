@@ -215,10 +215,16 @@ impl<A: Allocator + Clone> Store<A> {
     }
 
     /// Removes an object, as a journal said that was read back.
-    pub fn load_remove(&mut self, key: &Key<'_>) {
+    ///
+    /// # Errors
+    ///
+    /// No memory.
+    pub fn load_remove(&mut self, key: &Key<'_>) -> Result<(), OutOfMemory> {
+        self.table.reserve(1)?;
         let domain = key.domain_hash(&self.key);
         self.take(key.hash(&self.key), domain, key);
         self.domains.sweep(domain);
+        Ok(())
     }
 
     /// Forgets all objects.

@@ -144,7 +144,7 @@ proptest! {
             }
             let change = fixture.batch.entries().next_back().map(|entry| (entry.removed, entry.record.clone()));
             match change {
-                Some((true, record)) => again.store.load_remove(&Key::of(&record.view())),
+                Some((true, record)) => again.store.load_remove(&Key::of(&record.view())).unwrap(),
                 Some((false, record)) => {
                     let copy = Record::try_from_bytes_in(record.as_bytes(), Global).unwrap().unwrap();
                     again.store.load_put(copy).unwrap();

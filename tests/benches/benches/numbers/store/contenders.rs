@@ -148,7 +148,8 @@ impl Map for Ours {
         let name = self.names.name(number);
         let name = Text::from_str(&name).expect("a valid name");
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        store.load_remove(&Key::new(name, Text::EMPTY));
+        let removed = store.load_remove(&Key::new(name, Text::EMPTY));
+        removed.expect("there is memory");
     }
 }
 
