@@ -1,7 +1,7 @@
 //! Text: borrowed, well-formed UTF-16 without NUL, wherever its units stand.
 //!
-//! A text may stand as 16-bit units (in the kernel), as little-endian bytes (in a message), or as
-//! UTF-8 (in the tool). Texts compare by their units, so that it makes no difference where they
+//! A text may stand as 16-bit units (in the kernel), as little-endian bytes (in a message), as ASCII
+//! (in a store), or as UTF-8 (in the tool). Texts compare by their units, so that it makes no difference where they
 //! stand.
 //!
 //! # Folding
@@ -10,6 +10,10 @@
 //! locale, no normalisation, never a change of length. A unit is upcased if its upper-case form is
 //! one unit that maps back to it. That leaves alone what only looks like a cased letter, such as
 //! the dotless i or the long s: no letter outside ASCII ever folds into ASCII.
+
+mod ascii;
+
+pub use ascii::folds_to;
 
 use core::cmp::Ordering;
 use core::fmt::{self, Write as _};
@@ -58,6 +62,8 @@ enum Repr<'a> {
     Units(&'a [u16]),
     /// Always an even number of bytes.
     Bytes(&'a [u8]),
+    /// A byte for each unit.
+    Narrow(&'a [u8]),
     Utf8(&'a str),
 }
 
@@ -148,6 +154,15 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// Like [`Self::from_stored_units`] for a text that is all ASCII, and stands as one byte for each unit.
+    #[must_use]
+    pub const fn from_stored_ascii(characters: &'a [u8]) -> Self {
+        Self {
+            repr: Repr::Narrow(characters),
+            length: characters.len(),
+        }
+    }
+
     fn validated(self) -> Result<Self, TextFault> {
         let mut high = None;
         for (unit, value) in self.units().enumerate() {
@@ -203,6 +218,7 @@ impl<'a> Text<'a> {
         let source = match self.repr {
             Repr::Units(units) => Source::Units(units.iter()),
             Repr::Bytes(bytes) => Source::Bytes(bytes.chunks_exact(2)),
+            Repr::Narrow(characters) => Source::Narrow(characters.iter()),
             Repr::Utf8(text) => Source::Utf8(text.encode_utf16()),
         };
         Units {
@@ -230,7 +246,7 @@ impl<'a> Text<'a> {
     /// Whether the texts are equal without regard to case.
     #[must_use]
     pub fn eq_folded(&self, other: &Self) -> bool {
-        self.length == other.length && self.folded_units().eq(other.folded_units())
+        self.length == other.length && (self.length == 0 || self.folded_units().eq(other.folded_units()))
     }
 
     /// Copies the units to the front of `out`; answers how many, or `None` if they do not fit.
@@ -256,6 +272,7 @@ impl<'a> Text<'a> {
         let index = match self.repr {
             Repr::Units(units) => units.iter().rposition(|unit| *unit == u16::from(separator))?,
             Repr::Bytes(bytes) => bytes.chunks_exact(2).rposition(|unit| unit == [separator, 0])?,
+            Repr::Narrow(characters) => characters.iter().rposition(|unit| *unit == separator)?,
             Repr::Utf8(text) => {
                 let (before, after) = text.rsplit_once(char::from(separator))?;
                 let tail = after.encode_utf16().count();
@@ -279,23 +296,29 @@ impl<'a> Text<'a> {
     }
 
     /// The text without the ASCII character `suffix` at its end, if it ends so.
+    #[inline]
     #[must_use]
     pub fn strip_suffix(&self, suffix: u8) -> Option<Self> {
         let length = self.length.checked_sub(1)?;
-        match self.repr {
-            Repr::Utf8(text) => text.strip_suffix(char::from(suffix)).map(|rest| Self {
-                repr: Repr::Utf8(rest),
-                length,
-            }),
-            _ if self.units().last() == Some(u16::from(suffix)) => self.part(0, length),
-            _ => None,
-        }
+        let ends = match self.repr {
+            Repr::Units(units) => units.last() == Some(&u16::from(suffix)),
+            Repr::Bytes(bytes) => bytes.last_chunk() == Some(&[suffix, 0]),
+            Repr::Narrow(characters) => characters.last() == Some(&suffix),
+            Repr::Utf8(text) => {
+                return text.strip_suffix(char::from(suffix)).map(|rest| Self {
+                    repr: Repr::Utf8(rest),
+                    length,
+                });
+            }
+        };
+        if ends { self.part(0, length) } else { None }
     }
 
     fn part(&self, start: usize, end: usize) -> Option<Self> {
         let repr = match self.repr {
             Repr::Units(units) => Repr::Units(units.get(start..end)?),
             Repr::Bytes(bytes) => Repr::Bytes(bytes.get(start.checked_mul(2)?..end.checked_mul(2)?)?),
+            Repr::Narrow(characters) => Repr::Narrow(characters.get(start..end)?),
             Repr::Utf8(_) => return None,
         };
         Some(Self {
@@ -375,6 +398,7 @@ pub struct Units<'a> {
 enum Source<'a> {
     Units(core::slice::Iter<'a, u16>),
     Bytes(core::slice::ChunksExact<'a, u8>),
+    Narrow(core::slice::Iter<'a, u8>),
     Utf8(core::str::EncodeUtf16<'a>),
 }
 
@@ -388,6 +412,7 @@ impl Iterator for Units<'_> {
                 .next()
                 .and_then(|pair| pair.try_into().ok())
                 .map(u16::from_le_bytes),
+            Source::Narrow(characters) => characters.next().copied().map(u16::from),
             Source::Utf8(units) => units.next(),
         };
         self.left = self.left.saturating_sub(1);

@@ -306,7 +306,6 @@ pub struct Probe {
 impl Iterator for Probe {
     type Item = Place;
 
-    #[inline]
     fn next(&mut self) -> Option<Place> {
         loop {
             while self.matches != 0 {

@@ -25,10 +25,12 @@
 )]
 
 mod array;
+mod hash;
 mod packed;
 mod readers;
 pub mod sync;
 mod table;
 
+pub use hash::keyed_hash;
 pub use packed::{Packed, PackedRef};
 pub use table::{Ends, Reader, Section, Thin, Writer, new_in};

@@ -3,7 +3,7 @@
 use pool_alloc::{Allocator, OutOfMemory};
 use pool_table::{Packed, PackedRef, Reader};
 
-use super::key::{HashKey, Key};
+use super::key::{BUFFER, HashKey, Key};
 use super::query::{Found, Query};
 
 /// Finds objects of a store, wherever the store is. It never waits.
@@ -28,6 +28,8 @@ impl<A: Allocator + Clone> Finder<A> {
     /// Shows the packed bytes of the present version of an object; `None` if there is no such object. What they are
     /// needed for should not take long, as memory that is replaced meanwhile is not freed before.
     pub fn find<R>(&self, processor: usize, key: &Key<'_>, show: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let mut buffer = BUFFER;
+        let key = key.folded(&mut buffer);
         let hash = key.hash(&self.key);
         let section = self.table.enter(processor);
         let found = section.find(hash, |entry: PackedRef<'_, A>| key.is_of_object(entry.bytes()))?;
@@ -40,9 +42,11 @@ impl<A: Allocator + Clone> Finder<A> {
     ///
     /// No memory.
     pub fn select(&self, processor: usize, query: &Query<'_>) -> Result<Found<A>, OutOfMemory> {
-        let hash = query.key().hash(&self.key);
+        let mut buffer = BUFFER;
+        let key = query.key().folded(&mut buffer);
+        let hash = key.hash(&self.key);
         let section = self.table.enter(processor);
-        Found::try_collect_in(query, section.candidates(hash), self.alloc.clone())
+        Found::try_collect_in(query, key, section.candidates(hash), self.alloc.clone())
     }
 }
 

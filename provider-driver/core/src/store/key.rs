@@ -3,10 +3,12 @@
 use core::hash::Hasher as _;
 
 use nsemail_contract::address::Domain;
-use nsemail_contract::text::Text;
+use nsemail_contract::limits;
+use nsemail_contract::text::{Text, folds_to};
+use pool_table::keyed_hash;
 use siphasher::sip::SipHasher13;
 
-use super::record::RecordRef;
+use super::record::{PackedKey, RecordRef};
 
 /// The secret that names are hashed with. Names are chosen by others, who must not be able to choose colliding ones.
 #[derive(Clone, Copy)]
@@ -22,24 +24,7 @@ impl HashKey {
     /// The hash of a domain. It is that of no name, as no domain has an `@`.
     #[must_use]
     pub fn domain(&self, domain: Domain<'_>) -> u64 {
-        self.hash(domain.key_units())
-    }
-
-    fn hash(&self, units: impl Iterator<Item = u16>) -> u64 {
-        let Self([k0, k1]) = *self;
-        let mut hasher = SipHasher13::new_with_keys(k0, k1);
-        // Four units make a word: hashing unit by unit would cost more than the look-up.
-        let (mut word, mut filled) = (0_u64, 0_u32);
-        for unit in units {
-            word |= u64::from(unit).wrapping_shl(filled);
-            filled = filled.saturating_add(16);
-            if filled == 64 {
-                hasher.write_u64(word);
-                (word, filled) = (0, 0);
-            }
-        }
-        hasher.write_u64(word);
-        hasher.finish()
+        Folded::new(domain.text(), &mut { BUFFER }).hash(self)
     }
 }
 
@@ -58,6 +43,7 @@ pub struct Key<'a> {
 
 impl<'a> Key<'a> {
     /// The key of the object with that name, which is a valid mail address, and context.
+    #[inline]
     #[must_use]
     pub fn new(name: Text<'a>, context: Text<'a>) -> Self {
         Self {
@@ -72,39 +58,27 @@ impl<'a> Key<'a> {
         Self::new(record.name(), record.context())
     }
 
+    /// The key as it is looked for.
+    pub(super) fn folded<'b>(&self, buffer: &'b mut Buffer) -> FoldedKey<'b>
+    where
+        'a: 'b,
+    {
+        FoldedKey {
+            name: Folded::new(self.name, buffer),
+            context: self.context,
+        }
+    }
+
     /// The hash of the name. All contexts of a name share it, so that they are found together.
     #[must_use]
     pub fn hash(&self, key: &HashKey) -> u32 {
-        narrowed(key.hash(self.name.folded_units()))
+        self.folded(&mut { BUFFER }).hash(key)
     }
 
     /// The hash of the name's domain, as [`HashKey::domain`] gives it.
     #[must_use]
     pub fn domain_hash(&self, key: &HashKey) -> u64 {
-        key.hash(self.domain().folded_units())
-    }
-
-    /// Whether the name belongs to a domain.
-    #[must_use]
-    pub fn is_of(&self, domain: Domain<'_>) -> bool {
-        self.domain().folded_units().eq(domain.key_units())
-    }
-
-    /// Whether that packed record is of an object of the name.
-    pub(super) fn is_of_name(&self, record: &[u8]) -> bool {
-        RecordRef::read(record).is_some_and(|view| Key::of(&view).same_name(self))
-    }
-
-    /// Whether that packed record is of the object.
-    pub(super) fn is_of_object(&self, record: &[u8]) -> bool {
-        RecordRef::read(record).is_some_and(|view| Key::of(&view).same_object(self))
-    }
-
-    /// What stands after the last `@`.
-    fn domain(&self) -> Text<'a> {
-        self.name
-            .rsplit_once(b'@')
-            .map_or(Text::EMPTY, |(_, domain)| domain)
+        Folded::new(domain_of(self.name), &mut { BUFFER }).hash(key)
     }
 
     /// Whether both are contexts of the same name.
@@ -120,6 +94,96 @@ impl<'a> Key<'a> {
     }
 }
 
+/// What stands after the last `@` of a name.
+pub(super) fn domain_of(name: Text<'_>) -> Text<'_> {
+    name.rsplit_once(b'@').map_or(Text::EMPTY, |(_, domain)| domain)
+}
+
+/// Where a name is folded.
+pub(super) type Buffer = [u8; limits::NAME];
+/// A buffer to fold in.
+pub(super) const BUFFER: Buffer = [0; limits::NAME];
+
+/// A name or a domain that is folded once, to be hashed and compared with many.
+#[derive(Clone, Copy)]
+pub(super) enum Folded<'b> {
+    /// A byte for each unit. Nearly all are.
+    Ascii(&'b [u8]),
+    /// As it was given.
+    Other(Text<'b>),
+}
+
+impl<'b> Folded<'b> {
+    /// Folds a text, into the buffer if it is ASCII.
+    pub(super) fn new(text: Text<'b>, buffer: &'b mut Buffer) -> Self {
+        text.fold_ascii(buffer).map_or(Self::Other(text), Self::Ascii)
+    }
+
+    fn hash(self, key: &HashKey) -> u64 {
+        match self {
+            Self::Ascii(characters) => keyed_hash(key.0, characters),
+            Self::Other(text) => {
+                let [k0, k1] = key.0;
+                let mut hasher = SipHasher13::new_with_keys(k0, k1);
+                text.folded_units().for_each(|unit| hasher.write_u16(unit));
+                hasher.finish()
+            }
+        }
+    }
+
+    /// Whether the record's name is the same without regard to case.
+    #[inline]
+    fn is_packed(self, key: PackedKey<'_>) -> bool {
+        match self {
+            // As nearly all are, and so without a text made of it.
+            Self::Ascii(characters) if key.narrow => {
+                folds_to(key.name.strip_suffix(b".").unwrap_or(key.name), characters)
+            }
+            _ => self.is(&key.key().name),
+        }
+    }
+
+    /// Whether the text is the same without regard to case.
+    pub(super) fn is(self, other: &Text<'_>) -> bool {
+        match self {
+            Self::Ascii(characters) => other.folds_to_ascii(characters),
+            Self::Other(text) => text.eq_folded(other),
+        }
+    }
+}
+
+/// A key, folded.
+#[derive(Clone, Copy)]
+pub(super) struct FoldedKey<'b> {
+    name: Folded<'b>,
+    context: Text<'b>,
+}
+
+impl FoldedKey<'_> {
+    /// See [`Key::hash`].
+    pub(super) fn hash(&self, key: &HashKey) -> u32 {
+        narrowed(self.name.hash(key))
+    }
+
+    /// Whether that packed record is of an object of the name.
+    pub(super) fn is_of_name(&self, record: &[u8]) -> bool {
+        RecordRef::key(record).is_some_and(|key| self.name.is_packed(key))
+    }
+
+    /// Whether that packed record is of the object.
+    pub(super) fn is_of_object(&self, record: &[u8]) -> bool {
+        RecordRef::key(record).is_some_and(|key| self.name.is_packed(key) && self.is_context(key))
+    }
+
+    fn is_context(&self, key: PackedKey<'_>) -> bool {
+        // Most have none.
+        if key.context.is_empty() {
+            return self.context.is_empty();
+        }
+        key.key().context.eq_folded(&self.context)
+    }
+}
+
 /// Half of a hash: what the table keeps of it.
 #[expect(clippy::cast_possible_truncation, reason = "half of it is meant")]
 const fn narrowed(hash: u64) -> u32 {
@@ -127,6 +191,7 @@ const fn narrowed(hash: u64) -> u32 {
 }
 
 /// A domain may end in a dot that means nothing.
+#[inline]
 pub(super) fn without_dot(name: Text<'_>) -> Text<'_> {
     name.strip_suffix(b'.').unwrap_or(name)
 }
@@ -182,7 +247,7 @@ mod tests {
 
         #[test]
         fn names_that_differ_hash_differently(names in prop::collection::hash_set("[a-z]{1,40}@x", 2..50)) {
-            let mut hashes: Vec<u64> = names.iter().map(|name: &String| KEY.hash(text(name).folded_units())).collect();
+            let mut hashes: Vec<u64> = names.iter().map(|name: &String| Folded::new(text(name), &mut { BUFFER }).hash(&KEY)).collect();
             hashes.sort_unstable();
             hashes.dedup();
             prop_assert_eq!(hashes.len(), names.len());

@@ -5,7 +5,7 @@ use pool_alloc::{Allocator, OutOfMemory, Vec};
 use pool_table::PackedRef;
 
 use super::Store;
-use super::key::Key;
+use super::key::{BUFFER, Folded, domain_of, without_dot};
 use super::record::{Record, RecordRef};
 
 /// How far a pass over all objects has come; see [`Store::scan`].
@@ -51,6 +51,8 @@ impl<A: Allocator + Clone> Store<A> {
     ) -> Result<Vec<Record<A>, A>, OutOfMemory> {
         let mut records = Vec::new_in(self.alloc.clone());
         let names = || self.domains.names(self.key.domain(domain));
+        let mut buffer = BUFFER;
+        let wanted = Folded::new(domain.text(), &mut buffer);
         // What a name needs is asked for early enough to be there when it is its turn.
         let mut places = names();
         let mut entries = names();
@@ -71,7 +73,7 @@ impl<A: Allocator + Clone> Store<A> {
             }
             for entry in self.hashed(hash) {
                 if let Some(view) = RecordRef::read(entry.bytes())
-                    && Key::of(&view).is_of(domain)
+                    && wanted.is(&domain_of(without_dot(view.name())))
                     && keep(&view)
                 {
                     records.try_push(Record::shared(entry))?;

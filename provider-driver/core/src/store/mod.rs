@@ -42,6 +42,7 @@ pub use query::{Found, Query};
 pub use record::{Record, RecordRef, State};
 
 use domains::Domains;
+use key::BUFFER;
 use pool_alloc::{Allocator, OutOfMemory};
 use pool_table::{Packed, PackedRef, Thin as _, Writer};
 
@@ -125,8 +126,9 @@ impl<A: Allocator + Clone> Store<A> {
     /// The present version of an object.
     #[must_use]
     pub fn find(&self, key: &Key<'_>) -> Option<Record<A>> {
-        let hash = key.hash(&self.key);
-        let mut candidates = self.table.candidates(hash);
+        let mut buffer = BUFFER;
+        let key = key.folded(&mut buffer);
+        let mut candidates = self.table.candidates(key.hash(&self.key));
         candidates
             .find(|entry| key.is_of_object(entry.bytes()))
             .map(Record::shared)
@@ -134,9 +136,10 @@ impl<A: Allocator + Clone> Store<A> {
 
     /// How many contexts a name has.
     fn contexts(&self, key: &Key<'_>) -> usize {
-        let hash = key.hash(&self.key);
+        let mut buffer = BUFFER;
+        let key = key.folded(&mut buffer);
         let of_name = |entry: &PackedRef<'_, A>| key.is_of_name(entry.bytes());
-        self.table.candidates(hash).filter(of_name).count()
+        self.table.candidates(key.hash(&self.key)).filter(of_name).count()
     }
 
     /// The present versions of all objects with that hash.
@@ -200,7 +203,10 @@ impl<A: Allocator + Clone> Store<A> {
         let (hash, domain) = {
             let view = record.view();
             let key = Key::of(&view);
-            let (hash, domain) = (key.hash(&self.key), key.domain_hash(&self.key));
+            let domain = key.domain_hash(&self.key);
+            let mut buffer = BUFFER;
+            let key = key.folded(&mut buffer);
+            let hash = key.hash(&self.key);
             let mut others = self.table.candidates(hash);
             if others.all(|entry| !key.is_of_object(entry.bytes()))
                 && self.domains.reserve(core::iter::once(domain)).is_err()
@@ -241,7 +247,8 @@ impl<A: Allocator + Clone> Store<A> {
         let mut replaced = Size::default();
         let same = record.clone();
         let view = same.view();
-        let key = Key::of(&view);
+        let mut buffer = BUFFER;
+        let key = Key::of(&view).folded(&mut buffer);
         let is = |old: PackedRef<'_, A>| replaced.is_of_match(key.is_of_object(old.bytes()), old.bytes());
         match self.table.replace(hash, record.into_packed(), is) {
             Ok(()) => self.discount(replaced),
@@ -256,6 +263,8 @@ impl<A: Allocator + Clone> Store<A> {
 
     fn take(&mut self, hash: u32, domain: u64, key: &Key<'_>) {
         let mut removed = Size::default();
+        let mut buffer = BUFFER;
+        let key = key.folded(&mut buffer);
         let is = |old: PackedRef<'_, A>| removed.is_of_match(key.is_of_object(old.bytes()), old.bytes());
         if self.table.remove(hash, is) {
             self.discount(removed);
@@ -266,7 +275,7 @@ impl<A: Allocator + Clone> Store<A> {
     /// Takes a name out of its domain, unless there is still an object that is found by the same hashes.
     fn forget_name(&mut self, hash: u32, domain: u64) {
         let same_domain = |entry: PackedRef<'_, A>| {
-            RecordRef::read(entry.bytes()).is_some_and(|view| Key::of(&view).domain_hash(&self.key) == domain)
+            RecordRef::key(entry.bytes()).is_some_and(|key| key.key().domain_hash(&self.key) == domain)
         };
         if !self.hashed(hash).any(same_domain) {
             self.domains.remove(domain, hash);

@@ -8,7 +8,7 @@ use nsemail_contract::queryset::{Protocols, QuerySet};
 use pool_alloc::{Allocator, OutOfMemory, Vec};
 use pool_table::PackedRef;
 
-use super::key::Key;
+use super::key::{FoldedKey, Key};
 use super::record::{Record, RecordRef, State};
 
 /// A valid question for objects of one name.
@@ -88,15 +88,6 @@ impl<'a> Query<'a> {
         &self.key
     }
 
-    /// Whether that record is of an object that is asked for.
-    fn asks_for(&self, record: &[u8]) -> bool {
-        if self.deep {
-            self.key.is_of_name(record)
-        } else {
-            self.key.is_of_object(record)
-        }
-    }
-
     fn matches(&self, record: &RecordRef<'_>) -> bool {
         let version = record.fields().version.unwrap_or(0);
         record.state() == State::Registered
@@ -111,6 +102,7 @@ impl<A: Allocator + Clone> Found<A> {
     /// What a question finds among those entries.
     pub(super) fn try_collect_in<'e>(
         query: &Query<'_>,
+        key: FoldedKey<'_>,
         entries: impl Iterator<Item = PackedRef<'e, A>>,
         alloc: A,
     ) -> Result<Self, OutOfMemory> {
@@ -119,7 +111,12 @@ impl<A: Allocator + Clone> Found<A> {
             known: false,
         };
         for entry in entries {
-            if !query.asks_for(entry.bytes()) {
+            let asked_for = if query.deep {
+                key.is_of_name(entry.bytes())
+            } else {
+                key.is_of_object(entry.bytes())
+            };
+            if !asked_for {
                 continue;
             }
             found.known = true;

@@ -4,7 +4,7 @@
 //!
 //! | size | field |
 //! |---|---|
-//! | 2 | flags: 1 deregistered, 2 version, 4 comment, 8 blob |
+//! | 2 | flags: 1 deregistered, 2 version, 4 comment, 8 blob, 16 narrow |
 //! | 2 | UTF-16 units of the name |
 //! | 2 | units of the context |
 //! | 2 | units of the comment |
@@ -14,6 +14,9 @@
 //! | 4 | the version, only with its flag |
 //! | | name, context, comment, blob |
 //! | | addresses in normal form, each as [`pack_address`] writes it |
+//!
+//! In a narrow record all texts are ASCII, and have one byte for each unit; otherwise they have two. What is packed
+//! here is narrow if it can be.
 
 use core::cmp::Ordering;
 
@@ -26,7 +29,7 @@ use nsemail_contract::text::Text;
 use pool_alloc::{Allocator, OutOfMemory, Vec};
 use pool_table::{Packed, PackedRef};
 
-use super::key::without_dot;
+use super::key::{Key, without_dot};
 
 const FIXED: usize = 16;
 /// Bytes of the longest packed address.
@@ -36,6 +39,23 @@ const DEREGISTERED: u16 = 1;
 const VERSION: u16 = 2;
 const COMMENT: u16 = 4;
 const BLOB: u16 = 8;
+const NARROW: u16 = 16;
+
+/// Bytes of a text.
+#[inline]
+fn size_of(flags: u16, units: u16) -> usize {
+    usize::from(units).wrapping_mul(if flags & NARROW == 0 { 2 } else { 1 })
+}
+
+/// A text as it stands in a record.
+#[inline]
+fn stored(flags: u16, bytes: &[u8]) -> Text<'_> {
+    if flags & NARROW == 0 {
+        Text::from_stored_bytes(bytes)
+    } else {
+        Text::from_stored_ascii(bytes)
+    }
+}
 
 /// Whether an object has been taken out of service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,10 +122,11 @@ impl<A: Allocator + Clone> Record<A> {
         let comment = fields.comment.unwrap_or_default();
         let blob = fields.blob.unwrap_or_default();
         let texts = [fields.name, fields.context, comment];
+        let narrow = texts.iter().all(|text| text.units().all(|unit| unit < 0x80));
         let size = texts
             .iter()
             .fold(addresses.bytes.len().saturating_add(blob.len()), |size, text| {
-                size.saturating_add(text.len().saturating_mul(2))
+                size.saturating_add(text.len().saturating_mul(if narrow { 1 } else { 2 }))
             });
         let mut bytes = Vec::try_with_capacity_in(size.saturating_add(FIXED + 4), alloc.clone())?;
 
@@ -113,7 +134,8 @@ impl<A: Allocator + Clone> Record<A> {
         let flags = flag(fields.state == State::Deregistered, DEREGISTERED)
             | flag(fields.version.is_some(), VERSION)
             | flag(fields.comment.is_some(), COMMENT)
-            | flag(fields.blob.is_some(), BLOB);
+            | flag(fields.blob.is_some(), BLOB)
+            | flag(narrow, NARROW);
         bytes.try_extend_from_slice(&flags.to_le_bytes())?;
         for text in texts {
             let units = u16::try_from(text.len()).map_err(|_| EncodeError::TooLong)?;
@@ -128,7 +150,8 @@ impl<A: Allocator + Clone> Record<A> {
         }
         for text in texts {
             for unit in text.units() {
-                bytes.try_extend_from_slice(&unit.to_le_bytes())?;
+                let unit = unit.to_le_bytes();
+                bytes.try_extend_from_slice(unit.get(..if narrow { 1 } else { 2 }).unwrap_or(&unit))?;
             }
         }
         bytes.try_extend_from_slice(blob)?;
@@ -195,6 +218,23 @@ impl<A: Allocator> Record<A> {
     }
 }
 
+/// A record's key, as it stands there.
+#[derive(Clone, Copy)]
+pub(super) struct PackedKey<'a> {
+    /// One byte for each unit, not two.
+    pub(super) narrow: bool,
+    pub(super) name: &'a [u8],
+    pub(super) context: &'a [u8],
+}
+
+impl<'a> PackedKey<'a> {
+    /// The key, for all but comparing.
+    pub(super) fn key(self) -> Key<'a> {
+        let flags = if self.narrow { NARROW } else { 0 };
+        Key::new(stored(flags, self.name), stored(flags, self.context))
+    }
+}
+
 /// A record's bytes, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordRef<'a> {
@@ -221,11 +261,15 @@ impl<'a> RecordRef<'a> {
     #[must_use]
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let view = Self::read(bytes)?;
+        let narrow = u16_at(bytes, 0)? & NARROW != 0;
         for text in [
             view.name(),
             view.context(),
             view.fields.comment.unwrap_or_default(),
         ] {
+            if narrow && text.units().any(|unit| unit >= 0x80) {
+                return None;
+            }
             let letters = char::decode_utf16(text.units());
             if !letters
                 .into_iter()
@@ -244,10 +288,27 @@ impl<'a> RecordRef<'a> {
         (addresses.len() == usize::from(view.count) && addresses.iter().all(normal)).then_some(view)
     }
 
+    /// The key of a record that was packed here: a look-up needs no more of those that it passes.
+    #[inline]
+    pub(super) fn key(bytes: &'a [u8]) -> Option<PackedKey<'a>> {
+        let flags = u16_at(bytes, 0)?;
+        let (name, context) = (
+            size_of(flags, u16_at(bytes, 2)?),
+            size_of(flags, u16_at(bytes, 4)?),
+        );
+        let rest = bytes.get(if flags & VERSION == 0 { FIXED } else { FIXED + 4 }..)?;
+        let (name, rest) = rest.split_at_checked(name)?;
+        Some(PackedKey {
+            narrow: flags & NARROW != 0,
+            name,
+            context: rest.get(..context)?,
+        })
+    }
+
     /// Takes apart bytes that were packed here.
     pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let flags = u16_at(bytes, 0)?;
-        if flags & !(DEREGISTERED | VERSION | COMMENT | BLOB) != 0 || u16_at(bytes, 10)? != 0 {
+        if flags & !(DEREGISTERED | VERSION | COMMENT | BLOB | NARROW) != 0 || u16_at(bytes, 10)? != 0 {
             return None;
         }
         let has = |flag: u16| flags & flag != 0;
@@ -263,10 +324,8 @@ impl<'a> RecordRef<'a> {
             at = at.checked_add(length)?;
             Some(taken)
         };
-        let mut text = |offset: usize| {
-            let units = usize::from(u16_at(bytes, offset)?);
-            take(units.checked_mul(2)?).map(Text::from_stored_bytes)
-        };
+        let mut text =
+            |offset: usize| take(size_of(flags, u16_at(bytes, offset)?)).map(|bytes| stored(flags, bytes));
         let (name, context, comment) = (text(2)?, text(4)?, text(6)?);
         let blob = take(usize::try_from(u32_at(bytes, 12)?).ok()?)?;
         if (!has(COMMENT) && !comment.is_empty()) || (!has(BLOB) && !blob.is_empty()) {

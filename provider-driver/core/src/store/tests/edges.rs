@@ -339,7 +339,7 @@ fn edge_31_a_name_has_a_limited_number_of_contexts() {
 #[test]
 fn edge_31_the_bytes_of_a_store_are_limited_also_within_a_batch() {
     let mut fixture = Fixture::with(Limits {
-        bytes: 160,
+        bytes: 120,
         ..Limits::DEFAULT
     });
     let named = |name: &str| Call {
@@ -353,14 +353,14 @@ fn edge_31_the_bytes_of_a_store_are_limited_also_within_a_batch() {
         Err(WsaCode::WSA_NOT_ENOUGH_MEMORY)
     );
     fixture.publish();
-    assert_eq!(fixture.store.bytes(), 2 * (16 + 34 + 26));
+    assert_eq!(fixture.store.bytes(), 2 * (16 + 17 + 26));
     fixture
         .set(&Call {
             name: "alice@example.com".to_string(),
             ..call(DELETE, 0, &[])
         })
         .unwrap();
-    assert_eq!(fixture.store.bytes(), 16 + 34 + 26);
+    assert_eq!(fixture.store.bytes(), 16 + 17 + 26);
     fixture.set(&named("carol@example.com")).unwrap();
 }
 
