@@ -146,10 +146,9 @@ impl Map for Ours {
 
     fn delete(&self, number: usize) {
         let name = self.names.name(number);
-        let name = Text::from_str(&name).expect("a valid name");
+        let key = Key::new(Text::from_str(&name).expect("a valid name"), Text::EMPTY);
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        let removed = store.load_remove(&Key::new(name, Text::EMPTY));
-        removed.expect("there is memory");
+        store.load_remove(&key).expect("there is memory");
     }
 }
 
