@@ -17,6 +17,7 @@
 //!   began after that one had returned;
 //! - a call after the caller reported the end of its detach, in its cleanup, or into a module that is gone;
 //! - a detach that is reported with calls of that side in flight, or that stays pending although none was;
+//! - a wait for the end of a module inside a call that its drain waits for, which is ended instead of hanging;
 //! - another context than the one that belongs to the table;
 //! - a call above the IRQL that the NPI allows.
 //!
@@ -34,7 +35,7 @@ use std::{
 
 pub use ::nmr::Guid;
 pub use nmr_model::Role;
-use nmr_model::{BindingInfo, Callback, Event, Rule};
+use nmr_model::{BindingInfo, Callback, Event, ModuleInfo, Moment, Rule};
 
 pub use slots::{SLOTS, Slot};
 pub use tables::{Entry, Shadow};
@@ -124,6 +125,31 @@ pub(super) fn around<R>(machine: &Machine, callback: &Callback, run: impl FnOnce
     result
 }
 
+/// Whether the calling thread, which is about to wait for the end of a module, is in a call that this waits for; then
+/// that is reported.
+pub(super) fn waits_in_call(machine: &Machine, module: ModuleInfo) -> bool {
+    let taps: Vec<_> = machine
+        .nmr_state()
+        .taps
+        .with(|taps| taps.values().cloned().collect());
+    let inside = taps.iter().find(|tap| {
+        let binding = tap.binding();
+        [binding.client.id, binding.provider.id].contains(&module.id) && tap.is_in_call()
+    });
+    let Some(tap) = inside else { return false };
+    Breach::new(
+        Rule::WaitInCallback,
+        module,
+        format!(
+            "the wait stands in a call between the modules of binding {}, which is over only when this call is",
+            tap.binding().id
+        ),
+    )
+    .since(Moment::Deregistered(module.id))
+    .report();
+    true
+}
+
 /// Something happened to a module or a binding.
 pub(super) fn event(machine: &Machine, event: &Event) {
     let (Event::Accepted(binding)
@@ -167,7 +193,7 @@ pub(crate) fn check_end(machine: &Machine) {
                     (tap.binding(), role),
                     "the detach callback returned STATUS_PENDING with no call in flight, and the detach was never completed",
                 )
-                .since(nmr_model::Moment::Detached(tap.binding().id, role))
+                .since(Moment::Detached(tap.binding().id, role))
                 .report();
             }
         }

@@ -97,7 +97,11 @@ impl Observer for Watch {
 
     fn waits(&self, module: ModuleInfo) -> bool {
         let machine = Machine::current();
-        !machine.verifier_is_on() || machine.nmr_state().locks.waiting(&machine, module)
+        if !machine.verifier_is_on() {
+            return true;
+        }
+        let in_call = probe::waits_in_call(&machine, module);
+        machine.nmr_state().locks.waiting(&machine, module) && !in_call
     }
 
     fn allocate(&self) -> bool {

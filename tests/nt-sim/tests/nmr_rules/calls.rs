@@ -12,16 +12,19 @@ use std::{
     },
 };
 
-use nmr_model::Event;
+use nmr_model::{Event, Role};
 use nt_sim::{
     _EVENT_TYPE::NotificationEvent,
     Finding, KEVENT, Machine, Rule,
+    nmr::probe::Guid,
     ntddk::{KeInitializeEvent, KeLowerIrql, KeRaiseIrqlToDpcLevel, KeSetEvent},
     thread::irql,
     trace::Kind,
 };
 
-use crate::fixture::{Context, Lab, Module, NOINTERFACE, PENDING, Side, in_driver, nmr};
+use crate::fixture::{
+    Context, Lab, Module, NOINTERFACE, PENDING, POSSIBLE_DEADLOCK, SUCCESS, Side, in_driver, nmr,
+};
 
 /// Runs what the caller gives it, and says that it did.
 type Run = unsafe extern "system" fn(binding: *mut c_void, work: *const Work) -> u32;
@@ -423,6 +426,51 @@ fn rule_39_a_cleanup_callback_does_not_call_the_peer() {
     client.leave();
     provider.leave();
     lab.expect([nmr(39)]);
+}
+
+/// In `unload.rs` is what is seen without a probe.
+#[test]
+fn rule_43_a_module_is_not_waited_for_in_a_call_that_its_drain_waits_for() {
+    for leaves in [Role::Client, Role::Provider] {
+        let lab = lab();
+        let provider: &'static Module = Box::leak(provider(|module| module.detach = Box::new(|_| SUCCESS)));
+        // The call is in flight when the client's detach begins, and is told the end of when it has returned.
+        let client: &'static Module = Box::leak(client(|module| module.detach = Box::new(|_| PENDING)));
+        let leaver = if leaves == Role::Client { client } else { provider };
+        in_driver(&client.driver, "EvtIoDeviceControl", || {
+            let reached = Peer::of(client).run(move || {
+                assert_eq!(leaver.deregister_here(), PENDING);
+                assert_eq!(leaver.wait_here(), POSSIBLE_DEADLOCK, "the wait is ended");
+            });
+            assert!(reached);
+            client.complete();
+        });
+        assert_eq!(leaver.wait(), SUCCESS, "out of the call");
+        let stays = if leaves == Role::Client { provider } else { client };
+        stays.leave();
+        lab.expect([nmr(43)]);
+    }
+}
+
+/// Only the calls of the module that is waited for matter.
+#[test]
+fn rule_43_another_module_may_be_waited_for_in_a_call() {
+    let lab = lab();
+    let provider = provider(|_| {});
+    let client = client(|_| {});
+    let other: &'static Module = Box::leak(Module::provider().registered(|module| {
+        // Of another interface, so that the client is not attached to it.
+        module.npi = Guid::new(0x6C0F_FEE1, 1, 2, [3; 8]);
+    }));
+    in_driver(&client.driver, "EvtIoDeviceControl", || {
+        assert!(Peer::of(&client).run(|| {
+            assert_eq!(other.deregister_here(), PENDING);
+            assert_eq!(other.wait_here(), SUCCESS);
+        }));
+    });
+    client.leave();
+    provider.leave();
+    lab.expect([]);
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn document() -> String {
          AddressSanitizer (`cargo xtask sanitize address`), in whose build freed memory is not kept back;\n\
          *advisory*: nobody can be certain, so facts are reported that hint at it.\n\
          Lints and advisory rules are listed as advice and do not fail a run; a report says which rules were\n\
-         not checked.\n\
+         not checked. That a wait stands in a call between modules (rule 43) takes a probe as well.\n\
          \n\
          | rule | severity | class | what is demanded | what is legal instead |\n\
          |---|---|---|---|---|\n",

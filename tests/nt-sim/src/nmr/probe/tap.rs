@@ -56,8 +56,8 @@ struct Side {
     table: Option<Table>,
     /// Tables of earlier attempts to attach in the same callback.
     earlier: Vec<Shadow>,
-    /// Its calls into the peer that have not returned.
-    in_flight: usize,
+    /// Its calls into the peer that have not returned, by the threads that they are on.
+    in_flight: Vec<Option<ThreadId>>,
     /// When its detach callback returned: its driver had the time to bar new calls by then.
     detach_returned: Option<u64>,
     /// The thread that its detach or cleanup callback is on.
@@ -201,7 +201,7 @@ impl Tap {
                 CallbackKind::Detach => {
                     side.in_detach = None;
                     side.detach_returned = Some(thread::now());
-                    side.idle_on_return = side.in_flight == 0;
+                    side.idle_on_return = side.in_flight.is_empty();
                 }
                 CallbackKind::Attach if role == Role::Provider => state.in_attach = None,
                 CallbackKind::Attach => {}
@@ -214,7 +214,7 @@ impl Tap {
         let in_flight = self.state.with(|state| {
             let side = state.side(role);
             side.reported = true;
-            side.in_flight
+            side.in_flight.len()
         });
         if in_flight > 0 {
             let calls = if in_flight == 1 { "a call is" } else { "calls are" };
@@ -228,11 +228,23 @@ impl Tap {
         }
     }
 
+    /// Whether the calling thread is in a call of one side into the other, for which the drains of both modules wait.
+    pub(super) fn is_in_call(&self) -> bool {
+        let thread = thread::current_thread();
+        self.state.with(|state| {
+            let mut calls = state.client.in_flight.iter().chain(&state.provider.in_flight);
+            calls.any(|on| *on == thread)
+        })
+    }
+
     /// Whether a side has been pending since its detach callback returned, with nothing in flight.
     pub(super) fn pends_for_nothing(&self, role: Role) -> bool {
         self.state.with(|state| {
             let side = state.side(role);
-            side.detach_returned.is_some() && !side.reported && side.idle_on_return && side.in_flight == 0
+            side.detach_returned.is_some()
+                && !side.reported
+                && side.idle_on_return
+                && side.in_flight.is_empty()
         })
     }
 
@@ -306,7 +318,7 @@ impl Tap {
             };
             let goes_on = fault.as_ref().is_none_or(|fault| fault.goes_on);
             if goes_on {
-                side.in_flight += 1;
+                side.in_flight.push(thread);
             }
             (fault, goes_on.then_some(dispatch))
         });
@@ -374,9 +386,13 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         platform::preemption_point(Point::Call);
-        self.tap
-            .state
-            .with(|state| state.side(self.caller).in_flight -= 1);
+        let thread = thread::current_thread();
+        self.tap.state.with(|state| {
+            let calls = &mut state.side(self.caller).in_flight;
+            // The innermost of this thread.
+            let place = calls.iter().rposition(|on| *on == thread);
+            calls.remove(place.unwrap_or(0));
+        });
         let Some((before, machine)) = self.attaching.zip(Machine::try_current()) else {
             return;
         };
