@@ -39,8 +39,8 @@ pub struct Log<F> {
     sequence: u64,
     /// Where the zeros behind `end` end: there the file does.
     reserved: u64,
-    /// Whether space is set aside when there is none left.
-    sets_aside: bool,
+    /// Space is set aside behind frames that end there or later.
+    ahead_from: u64,
     /// The file may hold something else than zeros beyond `end`.
     must_cut: bool,
     /// Frames that no flush has covered: the last so many.
@@ -52,7 +52,7 @@ pub struct Log<F> {
 pub struct Loaded {
     /// Records that were passed on.
     pub records: u64,
-    /// Bytes of a torn tail that were cut off.
+    /// Bytes of a torn tail that were cut off, without the zeros behind it.
     pub cut: u64,
     /// The file holds the mark that its first writing was finished; without it, it does not count.
     pub complete: bool,
@@ -127,7 +127,7 @@ impl<F: JournalFile> Log<F> {
             end: HEADER_SIZE as u64,
             sequence: 1,
             reserved: HEADER_SIZE as u64,
-            sets_aside: false,
+            ahead_from: u64::MAX,
             must_cut: false,
             unflushed: 0,
         })
@@ -151,7 +151,9 @@ impl<F: JournalFile> Log<F> {
             Ok(header) => header,
             Err(HeaderFault::Version(version)) => return Err(LoadError::Version(version)),
             // A file whose creation finished holds a frame.
-            Err(_) if window.zero_from(HEADER_SIZE as u64)? => return Err(LoadError::Unfinished),
+            Err(_) if window.end_of_content(HEADER_SIZE as u64)? <= HEADER_SIZE as u64 => {
+                return Err(LoadError::Unfinished);
+            }
             Err(_) => return Err(LoadError::Damaged(0)),
         };
         if header.provider != provider {
@@ -188,10 +190,8 @@ impl<F: JournalFile> Log<F> {
         if window.later_frame(header.salt, sequence, end)? {
             return Err(LoadError::Damaged(end));
         }
-        let torn = !window.zero_from(end)?;
-        if torn {
-            loaded.cut = size.saturating_sub(end);
-        }
+        loaded.cut = window.end_of_content(end)?.saturating_sub(end);
+        let torn = loaded.cut > 0;
         drop(window);
         let mut log = Self {
             file,
@@ -199,7 +199,7 @@ impl<F: JournalFile> Log<F> {
             end,
             sequence,
             reserved: size,
-            sets_aside: true,
+            ahead_from: 0,
             must_cut: torn,
             unflushed: 0,
         };
@@ -226,11 +226,27 @@ impl<F: JournalFile> Log<F> {
         self.cut().map_err(AppendError::File)?;
         let end = self.end.saturating_add(frame.size() as u64);
         let zeros = self.zeros_behind(end);
+        match self.write(frame, zeros, durable) {
+            Err(AppendError::File(_)) if zeros > 0 => {
+                // It may be the zeros that did not fit. They are tried again when what they would have held is full.
+                self.ahead_from = end.saturating_add(LEAST_AHEAD);
+                self.cut().map_err(AppendError::File)?;
+                self.write(frame, 0, durable)
+            }
+            appended => appended,
+        }
+    }
+
+    /// Writes a frame at the end, with so many zeros behind it.
+    fn write<A: Allocator>(
+        &mut self,
+        frame: &mut FrameBuilder<A>,
+        zeros: usize,
+        durable: bool,
+    ) -> Result<(), AppendError<F::Error>> {
+        let end = self.end.saturating_add(frame.size() as u64);
         let bytes = frame.finish(self.header.salt, self.sequence, self.unflushed, zeros)?;
         self.must_cut = true;
-        // If it was the zeros that did not fit: all attempts do without, until the next generation is in use.
-        let sets_aside = self.sets_aside;
-        self.sets_aside &= zeros == 0;
         self.file.write_at(self.end, bytes).map_err(AppendError::File)?;
         if durable {
             self.file.flush().map_err(AppendError::File)?;
@@ -238,7 +254,7 @@ impl<F: JournalFile> Log<F> {
         } else {
             self.unflushed = self.unflushed.saturating_add(1);
         }
-        (self.must_cut, self.sets_aside) = (false, sets_aside);
+        self.must_cut = false;
         self.reserved = self.reserved.max(self.end.saturating_add(bytes.len() as u64));
         self.end = end;
         self.sequence = self.sequence.saturating_add(1);
@@ -247,12 +263,12 @@ impl<F: JournalFile> Log<F> {
 
     /// Sets space aside from the next frame on.
     pub const fn use_from_now_on(&mut self) {
-        self.sets_aside = true;
+        self.ahead_from = 0;
     }
 
     /// How many zeros are written behind a frame that ends there.
     fn zeros_behind(&self, end: u64) -> usize {
-        if !self.sets_aside || end <= self.reserved {
+        if end < self.ahead_from || end <= self.reserved {
             return 0;
         }
         let reserved = end
@@ -388,16 +404,18 @@ impl<'f, F: JournalFile, A: Allocator> Window<'f, F, A> {
         (self.start, self.passed) = (offset, 0);
     }
 
-    /// Whether the file holds nothing but zeros from `offset` on.
-    fn zero_from(&mut self, offset: u64) -> Result<bool, LoadError<F::Error>> {
+    /// Where the zeros begin that the file ends with, at `offset` if it holds nothing else from there on.
+    fn end_of_content(&mut self, offset: u64) -> Result<u64, LoadError<F::Error>> {
+        let mut end = offset;
         self.restart(offset);
         loop {
             self.at_least(READ_SIZE)?;
-            if self.view().iter().any(|&byte| byte != 0) {
-                return Ok(false);
+            if let Some(last) = self.view().iter().rposition(|&byte| byte != 0) {
+                let within = self.passed.saturating_add(last).saturating_add(1);
+                end = self.start.saturating_add(within as u64);
             }
             if self.is_last() {
-                return Ok(true);
+                return Ok(end);
             }
             self.pass(usize::MAX);
         }

@@ -22,6 +22,12 @@ fn frame(contents: &[&[u8]]) -> FrameBuilder<Global> {
     frame
 }
 
+/// How many bytes there are without the zeros at the end.
+fn content(bytes: &[u8]) -> u64 {
+    let zeros = bytes.iter().rev().take_while(|&&byte| byte == 0).count();
+    (bytes.len() - zeros) as u64
+}
+
 type Reading = Result<(Vec<Vec<u8>>, Loaded), LoadError<Failed>>;
 
 fn read(medium: &Medium) -> Reading {
@@ -63,7 +69,7 @@ fn frames_that_need_not_be_durable_are_a_torn_tail_whichever_of_them_is_lost() {
     bytes[start..end].fill(0);
     let (contents, loaded) = read(&Medium::holding(&bytes)).unwrap();
     assert_eq!(contents, [b"alice"]);
-    assert_eq!(loaded.cut, (bytes.len() - start) as u64);
+    assert_eq!(loaded.cut, content(&bytes[start..]));
     // Once they are flushed, it is damage.
     log.flush().unwrap();
     log.append(&mut frame(&[b"dave"]), false).unwrap();
@@ -82,7 +88,7 @@ fn a_torn_tail_is_cut_at_every_length() {
         let medium = Medium::holding(&bytes[..length]);
         let (read, loaded) = read(&medium).unwrap();
         assert_eq!(read, contents[..2], "length {length}");
-        assert_eq!(loaded.cut, (length - starts[2]) as u64);
+        assert_eq!(loaded.cut, content(&bytes[starts[2]..length]));
         assert_eq!(
             medium.bytes(1).unwrap(),
             bytes[..starts[2]],
@@ -160,8 +166,8 @@ fn a_power_failure_in_space_set_aside_leaves_the_frame_or_a_torn_tail() {
             } else {
                 assert_eq!(contents, before);
             }
-            let torn = contents.len() == 2 && tail.iter().any(|&byte| byte != 0);
-            assert_eq!(loaded.cut, if torn { tail.len() as u64 } else { 0 });
+            let torn = if contents.len() == 2 { content(&tail) } else { 0 };
+            assert_eq!(loaded.cut, torn);
             // What was torn is gone, and what comes next stands in its place.
             let (mut log, _) = Log::open(crashed.file(1), PROVIDER, Global, |_| Ok(())).unwrap();
             log.append(&mut frame(&[b"dave"]), true).unwrap();
@@ -215,6 +221,38 @@ fn where_no_space_can_be_set_aside_frames_are_written_alone() {
     log.append(&mut frame(&[b"alice"]), true).unwrap();
     assert_eq!(medium.bytes(1).unwrap().len() as u64, log.size());
     assert_eq!(read(&medium).unwrap().0, [b"alice"]);
+}
+
+#[test]
+fn a_frame_is_written_although_the_space_behind_it_is_not_there() {
+    for torn in [0, 20, 2000] {
+        let (medium, mut log) = in_use();
+        let mut expected = std::vec![b"alice".to_vec(), b"bob".to_vec()];
+        let size = medium.bytes(1).unwrap().len();
+        while log.size() < size as u64 {
+            log.append(&mut frame(&[&[7; 200]]), true).unwrap();
+            expected.push(std::vec![7; 200]);
+        }
+        // Now there is space behind the frames again, which is used up next.
+        let size = medium.bytes(1).unwrap().len();
+        let rest = size - usize::try_from(log.size()).unwrap();
+        let carol = std::vec![0xC4; rest];
+        medium.torn.set(torn);
+        medium.room.set(Some(size + 200));
+        log.append(&mut frame(&[&carol]), true).unwrap();
+        expected.push(carol);
+        assert!(!log.is_suspended());
+        assert_eq!(medium.bytes(1).unwrap().len() as u64, log.size());
+        assert_eq!(read(&medium.crash(0)).unwrap().0, expected);
+        // Where there is room again, space is set aside again, by and by.
+        medium.room.set(None);
+        for _ in 0..LEAST_AHEAD / 200 {
+            log.append(&mut frame(&[&[9; 200]]), true).unwrap();
+            expected.push(std::vec![9; 200]);
+        }
+        assert!(medium.bytes(1).unwrap().len() as u64 > log.size());
+        assert_eq!(read(&medium.crash(0)).unwrap().0, expected);
+    }
 }
 
 #[test]

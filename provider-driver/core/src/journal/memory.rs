@@ -25,6 +25,8 @@ pub struct Medium {
     pub left: Rc<Cell<Option<usize>>>,
     /// A write that fails writes this many bytes first.
     pub torn: Rc<Cell<usize>>,
+    /// How long a file may become; as long as it likes while it is `None`.
+    pub room: Rc<Cell<Option<usize>>>,
 }
 
 /// One of the files.
@@ -140,7 +142,9 @@ impl JournalFile for MemoryFile {
     }
 
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Failed> {
-        let result = self.medium.step();
+        let end = usize::try_from(offset).unwrap() + bytes.len();
+        let fits = self.medium.room.get().is_none_or(|room| end <= room);
+        let result = self.medium.step().and(if fits { Ok(()) } else { Err(Failed) });
         let bytes = if result.is_ok() {
             bytes
         } else {
