@@ -11,6 +11,7 @@
 //! - A goal stands beside its result, reached or not.
 //! - Nothing is timed that only one of the contenders does.
 
+pub mod instructions;
 pub mod measure;
 pub mod names;
 pub mod options;

@@ -6,6 +6,7 @@ use clap::Parser;
 
 /// How the benches are run.
 #[derive(Clone, Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 #[command(about = "The project's numbers, beside those of its peers")]
 pub struct Options {
     /// Few rounds, small sizes: to see that all runs, not for numbers to be quoted
@@ -20,6 +21,15 @@ pub struct Options {
     /// Only the suites with this in their names
     #[arg(value_name = "SUITE")]
     pub only: Option<String>,
+    /// Keeps the counts of instructions as the figures that later ones are compared with
+    #[arg(long)]
+    pub keep: bool,
+    /// Does only one thing whose instructions are counted
+    #[arg(long, hide = true, requires = "times")]
+    pub probe: Option<String>,
+    /// How often
+    #[arg(long, hide = true)]
+    pub times: Option<usize>,
     /// What cargo tells benches
     #[arg(long, hide = true)]
     bench: bool,

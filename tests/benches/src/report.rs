@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use anyhow::{Result, ensure};
 use comfy_table::presets::{ASCII_MARKDOWN, UTF8_FULL_CONDENSED};
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
@@ -63,6 +64,8 @@ pub struct Row {
     pub floors: Vec<(&'static str, Sample)>,
     /// What is to be reached.
     pub goal: Goal,
+    /// Instructions that ours takes, as the figure that is kept has it.
+    pub instructions: Option<u64>,
 }
 
 impl Row {
@@ -89,7 +92,15 @@ impl Row {
             peers,
             floors,
             goal,
+            instructions: None,
         }
+    }
+
+    /// The same line with the instructions that ours takes.
+    #[must_use]
+    pub const fn instructions(mut self, instructions: Option<u64>) -> Self {
+        self.instructions = instructions;
+        self
     }
 
     /// Ours to that of the best peer.
@@ -106,6 +117,7 @@ impl Row {
 pub struct Report {
     rows: Vec<Row>,
     notes: Vec<String>,
+    failures: Vec<String>,
 }
 
 impl Report {
@@ -118,6 +130,21 @@ impl Report {
     /// Adds a remark that is printed below the table.
     pub fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
+    }
+
+    /// Says that something does not hold which must: the run fails, after everything was printed.
+    pub fn fail(&mut self, failure: impl Into<String>) {
+        self.failures.push(failure.into());
+    }
+
+    /// What does not hold.
+    ///
+    /// # Errors
+    ///
+    /// If there is any of it.
+    pub fn result(&self) -> Result<()> {
+        ensure!(self.failures.is_empty(), "{}", self.failures.join("\n"));
+        Ok(())
     }
 
     /// The lines so far.
@@ -146,7 +173,16 @@ fn table(rows: &[Row], preset: &str) -> Table {
     table
         .load_preset(preset)
         .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(["what", "ours", "peers", "floor", "ratio", "goal", "reached"]);
+        .set_header([
+            "what",
+            "ours",
+            "instructions",
+            "peers",
+            "floor",
+            "ratio",
+            "goal",
+            "reached",
+        ]);
     for row in rows {
         let value = |sample: &Sample| format!("{} ±{:.0} %", number(sample.median), sample.spread() * 100.0);
         let list = |samples: &[(&'static str, Sample)]| {
@@ -162,6 +198,7 @@ fn table(rows: &[Row], preset: &str) -> Table {
         table.add_row([
             row.what.clone(),
             format!("{} {}", value(&row.ours), row.unit),
+            row.instructions.map_or_else(String::new, grouped),
             list(&row.peers),
             list(&row.floors),
             ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}")),
@@ -171,7 +208,7 @@ fn table(rows: &[Row], preset: &str) -> Table {
                 .to_owned(),
         ]);
     }
-    for column in [4, 5] {
+    for column in [2, 5, 6] {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -182,20 +219,33 @@ fn table(rows: &[Row], preset: &str) -> Table {
 /// Three digits, as far as they are not whole ones.
 fn number(value: f64) -> String {
     match value {
-        value if value >= 100.0 => {
-            let digits = format!("{value:.0}");
-            let mut grouped = String::new();
-            for (index, digit) in digits.chars().enumerate() {
-                if index > 0 && (digits.len() - index).is_multiple_of(3) {
-                    grouped.push(',');
-                }
-                grouped.push(digit);
-            }
-            grouped
-        }
+        value if value >= 100.0 => grouped(format_args!("{value:.0}")),
         value if value >= 10.0 => format!("{value:.1}"),
         value => format!("{value:.2}"),
     }
+}
+
+/// Digits in groups of three.
+fn grouped(number: impl fmt::Display) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// The compiler that builds this, by its own word.
+#[must_use]
+pub fn compiler() -> String {
+    std::process::Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+        .arg("--version")
+        .output()
+        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        .unwrap_or_default()
 }
 
 /// Processor, number of processors that this process may use, system, compiler.
@@ -210,13 +260,17 @@ fn machine() -> String {
     let processor = field("model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned());
     let cache = field("cache size").map_or_else(String::new, |size| format!(", cache {size}"));
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let compiler = std::process::Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
-        .arg("--version")
-        .output()
-        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-        .unwrap_or_default();
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kilobytes = memory
+        .split_whitespace()
+        .nth(1)
+        .and_then(|size| size.parse().ok());
+    let memory = kilobytes.map_or_else(String::new, |size: u64| {
+        format!(", {} GiB of memory", size.div_ceil(1 << 20))
+    });
+    let compiler = compiler();
     format!(
-        "{processors} × {processor}{cache}, {}, {compiler}",
+        "{processors} × {processor}{cache}{memory}, {}, {compiler}",
         std::env::consts::OS
     )
 }

@@ -1,6 +1,12 @@
 //! Runs every suite and prints one table: `cargo bench -p nsemail-benches [-- --quick] [-- --markdown] [-- SUITE]`.
 
 mod counting;
+mod drivers;
+mod guard;
+mod instructions;
+mod ioctl;
+mod loading;
+mod registration;
 mod store;
 mod verifier;
 
@@ -13,10 +19,21 @@ static MEMORY: counting::Counting = counting::Counting;
 /// A suite's name and what runs it.
 type Suite = (&'static str, fn(&Options, &mut Report) -> Result<()>);
 
-const SUITES: &[Suite] = &[("store", store::run), ("verifier", verifier::run)];
+const SUITES: &[Suite] = &[
+    ("instructions", instructions::run),
+    ("store", store::run),
+    ("guard", guard::run),
+    ("ioctl", ioctl::run),
+    ("registration", registration::run),
+    ("loading", loading::run),
+    ("verifier", verifier::run),
+];
 
 fn main() -> Result<()> {
     let options = Options::from_command_line();
+    if let (Some(probe), Some(times)) = (&options.probe, options.times) {
+        return instructions::probe(probe, times);
+    }
     let mut report = Report::default();
     for (name, run) in SUITES {
         if options.wants(name) {
@@ -24,5 +41,5 @@ fn main() -> Result<()> {
         }
     }
     report.print(options.markdown);
-    Ok(())
+    report.result()
 }
