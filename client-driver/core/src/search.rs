@@ -6,7 +6,7 @@
 
 use nsemail_contract::fault::Fault;
 use nsemail_contract::wire::{EventKind, Record, Tier};
-use nsemail_contract::{Guid, LookupFlags, WsaCode, ids};
+use nsemail_contract::{Guid, LookupFlags, QuerySet, WsaCode, ids};
 use nsemail_kernel::irql::Passive;
 
 use crate::buffer::{Query, Room};
@@ -90,9 +90,16 @@ pub struct Found {
     provider: Guid,
     tier: Tier,
     room: Room,
+    size: usize,
 }
 
 impl Found {
+    /// Bytes of the record in a message.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.size
+    }
+
     /// The record. Who answered is always told, whatever the provider wrote there.
     ///
     /// # Errors
@@ -104,9 +111,14 @@ impl Found {
 
 fn record(room: &Room, provider: Guid, tier: Tier) -> Result<Record<'_>, WsaCode> {
     let mut record = room.read().map_err(|_: Fault| WsaCode::WSAEINVALIDPROVIDER)?;
+    tell(&mut record, provider);
+    Ok(Record { tier, record })
+}
+
+/// Who answered is always told, whatever the provider wrote there.
+const fn tell(record: &mut QuerySet<'_>, provider: Guid) {
     record.provider = Some(provider);
     record.namespace = ids::NS_EMAIL;
-    Ok(Record { tier, record })
 }
 
 /// A look-up at work. See the module's description.
@@ -127,6 +139,8 @@ pub struct Search {
     /// What is held was fetched for an earlier call. It has no member that that call did not ask for, also if this one
     /// does: the provider has moved on, and cannot be asked again.
     kept: bool,
+    /// Bytes that what is held takes in a message.
+    size: usize,
     needed: usize,
     /// How often the provider wanted more room for the record that is asked for.
     tries: u8,
@@ -147,6 +161,7 @@ impl Search {
             refused: false,
             asking: false,
             kept: false,
+            size: 0,
             needed: 0,
             tries: 0,
         }
@@ -310,10 +325,10 @@ impl Search {
             return;
         }
         let outcome = match code {
-            WsaCode::NO_ERROR => match self.room.read() {
-                Ok(_) => {
+            WsaCode::NO_ERROR => match self.measure() {
+                Ok(size) => {
                     self.held = self.machine.open_position();
-                    self.tries = 0;
+                    (self.size, self.tries) = (size, 0);
                     code
                 }
                 Err(fault) => {
@@ -339,6 +354,14 @@ impl Search {
             code => code,
         };
         self.machine.asked(Outcome::Code(outcome));
+    }
+
+    /// Bytes that the record in the room takes in a message.
+    fn measure(&self) -> Result<usize, Fault> {
+        let mut record = self.room.read()?;
+        tell(&mut record, Guid::NIL);
+        // What was read from a room can be expressed.
+        Ok(record.size().unwrap_or(usize::MAX))
     }
 
     /// The provider of the open query is not available any more, or the session was run down.
@@ -371,8 +394,14 @@ impl Search {
         let candidate = candidate.ok_or(WsaCode::WSAEINVALIDPROVIDER)?;
         let (provider, tier) = (candidate.entry.provider(), tier(candidate.reason));
         let room = core::mem::replace(&mut self.room, Room::none());
+        let size = self.size;
         self.taken();
-        Ok(Found { provider, tier, room })
+        Ok(Found {
+            provider,
+            tier,
+            room,
+            size,
+        })
     }
 
     /// The record has reached the caller, or the caller does not want it.

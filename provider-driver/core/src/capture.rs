@@ -215,16 +215,22 @@ unsafe fn copy_text<A: Allocator>(
     if pointer.is_null() {
         return Ok(None);
     }
-    let mut units = Vec::new_in(alloc);
     // One more than the cap, for the terminator.
-    for index in 0..=cap {
+    for length in 0..=cap {
         // SAFETY: no terminator was seen before this unit, so it can be read.
-        let unit: u16 = unsafe { element(pointer, index)?.read() };
+        let unit: u16 = unsafe { element(pointer, length)?.read() };
         if unit == 0 {
+            let mut units = Vec::new_in(alloc);
+            units.try_resize(length, 0).map_err(no_memory)?;
+            let source = pointer.cast_const().cast::<u8>();
+            let target = units.as_mut_ptr().cast::<u8>();
+            // SAFETY: each of these units was read just now; the copy is just that long, and its own memory. As bytes,
+            // since the peer's may be misaligned.
+            unsafe { core::ptr::copy_nonoverlapping(source, target, length.saturating_mul(2)) };
+            // Also if the peer has changed it meanwhile: the text is what was copied.
             Text::from_units(&units).map_err(|_| WsaCode::WSAEINVAL)?;
             return Ok(Some(units));
         }
-        units.try_push(unit).map_err(no_memory)?;
     }
     Err(WsaCode::WSAEINVAL)
 }

@@ -169,6 +169,13 @@ impl<'b> Writer<'b> {
         self.at
     }
 
+    /// Passes over so many bytes; gives them to be written if they fit.
+    pub fn place(&mut self, count: usize) -> Option<&mut [u8]> {
+        let start = self.at;
+        self.skip(count);
+        self.out.get_mut(start..start.checked_add(count)?)
+    }
+
     /// Writes bytes.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.put(self.at, bytes);

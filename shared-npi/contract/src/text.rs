@@ -24,6 +24,7 @@ use crate::bytes::Writer;
 use crate::fault::FaultKind;
 
 /// The upper-case form of a unit, or the unit itself. Applying it twice changes nothing more.
+#[inline]
 #[must_use]
 pub fn fold(unit: u16) -> u16 {
     if unit < 0x80 {
@@ -32,6 +33,10 @@ pub fn fold(unit: u16) -> u16 {
             _ => unit,
         };
     }
+    fold_beyond_ascii(unit)
+}
+
+fn fold_beyond_ascii(unit: u16) -> u16 {
     let Some(letter) = char::from_u32(u32::from(unit)) else {
         return unit;
     };
@@ -119,6 +124,12 @@ impl<'a> Text<'a> {
         reason = "the result borrows, which FromStr cannot express"
     )]
     pub fn from_str(text: &'a str) -> Result<Self, TextFault> {
+        if text.is_ascii() && !text.as_bytes().contains(&0) {
+            return Ok(Self {
+                repr: Repr::Utf8(text),
+                length: text.len(),
+            });
+        }
         let length = text.encode_utf16().count();
         if let Some(unit) = text.encode_utf16().position(|unit| unit == 0) {
             return Err(TextFault {
@@ -163,7 +174,20 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// Looks at all units at once: nearly every text has none that need a second look.
     fn validated(self) -> Result<Self, TextFault> {
+        let special = |unit: u16| unit == 0 || unit & 0xF800 == 0xD800;
+        let some = match self.repr {
+            Repr::Units(units) => units.iter().fold(false, |some, unit| some | special(*unit)),
+            Repr::Bytes(bytes) => pairs(bytes)
+                .iter()
+                .fold(false, |some, pair| some | special(u16::from_le_bytes(*pair))),
+            Repr::Narrow(_) | Repr::Utf8(_) => true,
+        };
+        if some { self.validated_by_unit() } else { Ok(self) }
+    }
+
+    fn validated_by_unit(self) -> Result<Self, TextFault> {
         let mut high = None;
         for (unit, value) in self.units().enumerate() {
             let pairs_up = matches!(value, 0xDC00..=0xDFFF);
@@ -215,16 +239,15 @@ impl<'a> Text<'a> {
     /// The UTF-16 units.
     #[must_use]
     pub fn units(&self) -> Units<'a> {
-        let source = match self.repr {
+        Units(match self.repr {
             Repr::Units(units) => Source::Units(units.iter()),
-            Repr::Bytes(bytes) => Source::Bytes(bytes.chunks_exact(2)),
+            Repr::Bytes(bytes) => Source::Bytes(pairs(bytes).iter()),
             Repr::Narrow(characters) => Source::Narrow(characters.iter()),
-            Repr::Utf8(text) => Source::Utf8(text.encode_utf16()),
-        };
-        Units {
-            source,
-            left: self.length,
-        }
+            Repr::Utf8(text) => Source::Utf8 {
+                units: text.encode_utf16(),
+                left: self.length,
+            },
+        })
     }
 
     /// The units, upcased as names are compared.
@@ -246,24 +269,62 @@ impl<'a> Text<'a> {
     /// Whether the texts are equal without regard to case.
     #[must_use]
     pub fn eq_folded(&self, other: &Self) -> bool {
-        self.length == other.length && (self.length == 0 || self.folded_units().eq(other.folded_units()))
+        let unit = |pair: &[u8; 2]| u16::from_le_bytes(*pair);
+        let wide = |character: &u8| u16::from(*character);
+        self.length == other.length
+            && match (self.repr, other.repr) {
+                _ if self.length == 0 => true,
+                (Repr::Units(left), Repr::Units(right)) => {
+                    same_folded(left.iter().copied().zip(right.iter().copied()))
+                }
+                (Repr::Units(units), Repr::Bytes(bytes)) | (Repr::Bytes(bytes), Repr::Units(units)) => {
+                    same_folded(units.iter().copied().zip(pairs(bytes).iter().map(unit)))
+                }
+                (Repr::Bytes(left), Repr::Bytes(right)) => {
+                    same_folded(pairs(left).iter().map(unit).zip(pairs(right).iter().map(unit)))
+                }
+                (Repr::Narrow(left), Repr::Units(right)) | (Repr::Units(right), Repr::Narrow(left)) => {
+                    same_folded(left.iter().map(wide).zip(right.iter().copied()))
+                }
+                (Repr::Narrow(left), Repr::Bytes(right)) | (Repr::Bytes(right), Repr::Narrow(left)) => {
+                    same_folded(left.iter().map(wide).zip(pairs(right).iter().map(unit)))
+                }
+                _ => self.folded_units().eq(other.folded_units()),
+            }
     }
 
     /// Copies the units to the front of `out`; answers how many, or `None` if they do not fit.
     pub fn copy_to(&self, out: &mut [u16]) -> Option<usize> {
         let place = out.get_mut(..self.length)?;
-        for (to, unit) in place.iter_mut().zip(self.units()) {
-            *to = unit;
+        if let Repr::Units(units) = self.repr {
+            place.copy_from_slice(units);
+        } else {
+            let mut places = place.iter_mut();
+            self.units().for_each(|unit| {
+                if let Some(to) = places.next() {
+                    *to = unit;
+                }
+            });
         }
         Some(self.length)
     }
 
     /// Writes the units as little-endian bytes, without terminator.
     pub fn write_to(&self, writer: &mut Writer<'_>) {
-        match self.repr {
-            Repr::Bytes(bytes) => writer.bytes(bytes),
-            _ => self.units().for_each(|unit| writer.u16(unit)),
+        if let Repr::Bytes(bytes) = self.repr {
+            return writer.bytes(bytes);
         }
+        // In one piece, if it fits; else it is only counted.
+        let Some(place) = writer.place(self.length.saturating_mul(2)) else {
+            return;
+        };
+        let (places, _) = place.as_chunks_mut();
+        let mut places = places.iter_mut();
+        self.units().for_each(|unit| {
+            if let Some(to) = places.next() {
+                *to = unit.to_le_bytes();
+            }
+        });
     }
 
     /// What stands before and after the last unit that is the ASCII character `separator`.
@@ -271,7 +332,7 @@ impl<'a> Text<'a> {
     pub fn rsplit_once(&self, separator: u8) -> Option<(Self, Self)> {
         let index = match self.repr {
             Repr::Units(units) => units.iter().rposition(|unit| *unit == u16::from(separator))?,
-            Repr::Bytes(bytes) => bytes.chunks_exact(2).rposition(|unit| unit == [separator, 0])?,
+            Repr::Bytes(bytes) => pairs(bytes).iter().rposition(|pair| *pair == [separator, 0])?,
             Repr::Narrow(characters) => characters.iter().rposition(|unit| *unit == separator)?,
             Repr::Utf8(text) => {
                 let (before, after) = text.rsplit_once(char::from(separator))?;
@@ -387,40 +448,74 @@ impl fmt::Debug for Text<'_> {
     }
 }
 
+/// Whether the units of each pair fold to the same. Nearly all that do are the same, or an ASCII letter in two cases,
+/// which is seen without a look at each by itself.
+#[expect(clippy::needless_bitwise_bool, reason = "a loop without branches")]
+fn same_folded(mut both: impl Iterator<Item = (u16, u16)> + Clone) -> bool {
+    let nearly = both.clone().fold(true, |so_far, (left, right)| {
+        let letter = matches!(left | 0x20, 0x61..=0x7A);
+        so_far & ((left == right) | ((left ^ right == 0x20) & letter))
+    });
+    nearly || both.all(|(left, right)| fold(left) == fold(right))
+}
+
+/// The units of a text that stands as bytes.
+const fn pairs(bytes: &[u8]) -> &[[u8; 2]] {
+    bytes.as_chunks().0
+}
+
 /// The units of a [`Text`].
 #[derive(Clone, Debug)]
-pub struct Units<'a> {
-    source: Source<'a>,
-    left: usize,
-}
+pub struct Units<'a>(Source<'a>);
 
 #[derive(Clone, Debug)]
 enum Source<'a> {
     Units(core::slice::Iter<'a, u16>),
-    Bytes(core::slice::ChunksExact<'a, u8>),
+    Bytes(core::slice::Iter<'a, [u8; 2]>),
     Narrow(core::slice::Iter<'a, u8>),
-    Utf8(core::str::EncodeUtf16<'a>),
+    Utf8 {
+        units: core::str::EncodeUtf16<'a>,
+        left: usize,
+    },
 }
 
 impl Iterator for Units<'_> {
     type Item = u16;
 
+    #[inline]
     fn next(&mut self) -> Option<u16> {
-        let unit = match &mut self.source {
+        match &mut self.0 {
             Source::Units(units) => units.next().copied(),
-            Source::Bytes(pairs) => pairs
-                .next()
-                .and_then(|pair| pair.try_into().ok())
-                .map(u16::from_le_bytes),
+            Source::Bytes(pairs) => pairs.next().map(|pair| u16::from_le_bytes(*pair)),
             Source::Narrow(characters) => characters.next().copied().map(u16::from),
-            Source::Utf8(units) => units.next(),
-        };
-        self.left = self.left.saturating_sub(1);
-        unit
+            Source::Utf8 { units, left } => {
+                *left = left.saturating_sub(1);
+                units.next()
+            }
+        }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
+        let left = match &self.0 {
+            Source::Units(units) => units.len(),
+            Source::Bytes(pairs) => pairs.len(),
+            Source::Narrow(characters) => characters.len(),
+            Source::Utf8 { left, .. } => *left,
+        };
+        (left, Some(left))
+    }
+
+    // Which kind of text it is, is asked once here, and not for every unit.
+    #[inline]
+    fn fold<B, F: FnMut(B, u16) -> B>(self, first: B, mut with: F) -> B {
+        match self.0 {
+            Source::Units(units) => units.fold(first, |so_far, unit| with(so_far, *unit)),
+            Source::Bytes(pairs) => pairs.fold(first, |so_far, pair| with(so_far, u16::from_le_bytes(*pair))),
+            Source::Narrow(characters) => {
+                characters.fold(first, |so_far, character| with(so_far, u16::from(*character)))
+            }
+            Source::Utf8 { units, .. } => units.fold(first, with),
+        }
     }
 }
 

@@ -42,6 +42,9 @@ pub const unsafe fn ExInitializePushLock(lock: PEX_PUSH_LOCK) {
 }
 
 fn check_acquire(call: &'static str, kind: &'static str, address: usize) {
+    if thread::is_unobserved() {
+        return;
+    }
     verifier::require_irql_at_most(call, irql::APC);
     let (on, unprotected) = thread::with(|current| {
         let state = &current.state;

@@ -169,10 +169,22 @@ impl State {
     ///
     /// # Errors
     /// How it is to fail.
+    #[inline]
     pub(crate) fn judge(&self, class: Class, function: &'static str) -> Result<(), Failure> {
-        if !self.active.load(Ordering::Relaxed) {
-            return Ok(());
+        if self.is_active() {
+            self.decide(class, function)
+        } else {
+            Ok(())
         }
+    }
+
+    /// Whether any call may be made to fail, or is recorded.
+    #[inline]
+    pub(crate) fn is_active(&self) -> bool {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    fn decide(&self, class: Class, function: &'static str) -> Result<(), Failure> {
         self.inner.with(|inner| {
             inner.calls += 1;
             let places = inner.recorded.is_some()

@@ -24,8 +24,19 @@ pub struct DriverImage {
 ///
 /// Each different name is kept once for the life of the process: names are copied with every callback,
 /// on many threads at once, and a count of users would be shared by all of them.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Eq, PartialOrd, Ord, Hash)]
+#[expect(
+    clippy::derived_hash_with_manual_eq,
+    reason = "equal names are one name, and so have one hash"
+)]
 pub struct DriverName(&'static str);
+
+impl PartialEq for DriverName {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.0, other.0)
+    }
+}
 
 impl DriverName {
     /// Makes the name of an image; names differ not by case.

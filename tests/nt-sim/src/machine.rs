@@ -381,6 +381,11 @@ impl Machine {
         self.0.controlled
     }
 
+    /// See [`thread::is_unobserved`].
+    pub(crate) fn is_unobserved(&self) -> bool {
+        !self.0.controlled && !self.0.config.verifier
+    }
+
     pub(crate) fn new_thread_id(&self) -> ThreadId {
         ThreadId(self.0.next_thread.fetch_add(1, Ordering::Relaxed))
     }

@@ -60,7 +60,14 @@ impl<T: Send> Lock<T> for SimLock<T> {
 /// Lets the scheduler of the calling thread's machine run another thread if it likes.
 ///
 /// The caller holds no lock of the simulator itself.
+#[inline]
 pub(crate) fn preemption_point(at: Point) {
+    if !thread::is_unobserved() {
+        maybe_switch(at);
+    }
+}
+
+fn maybe_switch(at: Point) {
     if let Some(machine) =
         thread::try_with(|current| current.machine.is_controlled().then(|| current.machine.clone())).flatten()
     {

@@ -9,8 +9,8 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
-    mem,
+    collections::BTreeMap,
+    mem, ptr,
     rc::Rc,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -115,21 +115,33 @@ pub(crate) struct Current {
 /// Names the task that runs, if one does.
 type CurrentTask = fn() -> Option<u64>;
 
-#[derive(Default)]
 struct Slots {
     /// Names the task that runs, once a scheduler has run several on this thread of the host.
     task: Cell<Option<CurrentTask>>,
-    tasks: RefCell<HashMap<u64, Rc<Current>>>,
+    tasks: RefCell<BTreeMap<u64, Rc<Current>>>,
     current: RefCell<Option<Rc<Current>>>,
     /// The context that this thread of the host entered last, to be used again.
     last: RefCell<Option<Rc<Current>>>,
 }
 
+// Nearly every function of the kernel comes here, so both are found without any set-up.
 thread_local! {
-    static SLOTS: Slots = Slots::default();
+    static SLOTS: Slots = const { Slots::new() };
+    /// The context that [`SLOTS`] has as the current one, if its machine is [unobserved](is_unobserved); else null.
+    static UNOBSERVED: Cell<*const Current> = const { Cell::new(ptr::null()) };
 }
 
 impl Slots {
+    const fn new() -> Self {
+        Self {
+            task: Cell::new(None),
+            tasks: RefCell::new(BTreeMap::new()),
+            current: RefCell::new(None),
+            last: RefCell::new(None),
+        }
+    }
+
+    #[inline]
     fn get(&self) -> Option<Rc<Current>> {
         self.task().map_or_else(
             || self.current.borrow().clone(),
@@ -143,11 +155,23 @@ impl Slots {
     }
 
     fn replace(&self, new: Option<Rc<Current>>) -> Option<Rc<Current>> {
-        match (self.task(), new) {
+        let task = self.task();
+        let unobserved = new
+            .as_ref()
+            .filter(|new| task.is_none() && new.machine.is_unobserved());
+        UNOBSERVED.set(unobserved.map_or(ptr::null(), Rc::as_ptr));
+        match (task, new) {
             (None, new) => self.current.replace(new),
             (Some(task), Some(new)) => self.tasks.borrow_mut().insert(task, new),
             (Some(task), None) => self.tasks.borrow_mut().remove(&task),
         }
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        // The end of the thread: what is pointed to goes with this.
+        UNOBSERVED.set(ptr::null());
     }
 }
 
@@ -156,6 +180,7 @@ pub(crate) fn adopt(scheduler: &dyn Scheduler) {
     if let Slot::Task(task) = scheduler.slot() {
         SLOTS.with(|slots| {
             slots.task.set(Some(task));
+            UNOBSERVED.set(ptr::null());
             // What an earlier run left behind, for example one that ended in the middle.
             let stale = mem::take(&mut *slots.tasks.borrow_mut());
             slots.last.take();
@@ -163,6 +188,26 @@ pub(crate) fn adopt(scheduler: &dyn Scheduler) {
         });
         ke::divide();
     }
+}
+
+/// Whether the calling thread is on a machine that neither checks rules nor decides about every step of its threads: then
+/// the points where it could do either are passed at once.
+#[inline]
+pub(crate) fn is_unobserved() -> bool {
+    !UNOBSERVED.get().is_null()
+}
+
+/// The context of the calling thread, if it is on a machine.
+#[inline]
+fn current() -> Option<Rc<Current>> {
+    let unobserved = UNOBSERVED.get();
+    if unobserved.is_null() {
+        return SLOTS.try_with(Slots::get).ok().flatten();
+    }
+    // SAFETY: it is a pointer that `Rc::as_ptr` gave, and the slot holds a reference for as long as it is there.
+    unsafe { Rc::increment_strong_count(unobserved) };
+    // SAFETY: as above; the reference is the one that was counted just now.
+    Some(unsafe { Rc::from_raw(unobserved) })
 }
 
 /// Forgets a machine that has ended, unless the calling thread is still on it.
@@ -179,9 +224,9 @@ pub(crate) fn forget(machine: &Machine) {
 }
 
 /// Runs `with` on the context of the calling thread, if it is on a machine.
+#[inline]
 pub(crate) fn try_with<R>(with: impl FnOnce(&Current) -> R) -> Option<R> {
-    let current = SLOTS.try_with(Slots::get).ok().flatten()?;
-    Some(with(&current))
+    Some(with(&*current()?))
 }
 
 /// Runs `with` on the context of the calling thread.
@@ -189,15 +234,20 @@ pub(crate) fn try_with<R>(with: impl FnOnce(&Current) -> R) -> Option<R> {
 /// # Panics
 ///
 /// If the thread is on no machine: a kernel function was called from outside.
+#[inline]
 #[track_caller]
 pub(crate) fn with<R>(with: impl FnOnce(&Current) -> R) -> R {
-    let Some(current) = SLOTS.try_with(Slots::get).ok().flatten() else {
-        panic!(
-            "a kernel function was called on a thread that is on no simulated machine; \
-             enter one by Machine::enter, or start the thread by PsCreateSystemThread"
-        )
-    };
+    let Some(current) = current() else { on_no_machine() };
     with(&current)
+}
+
+#[cold]
+#[track_caller]
+fn on_no_machine() -> ! {
+    panic!(
+        "a kernel function was called on a thread that is on no simulated machine; \
+         enter one by Machine::enter, or start the thread by PsCreateSystemThread"
+    )
 }
 
 /// What a thread was on before it entered a machine.

@@ -204,9 +204,15 @@ impl Trace {
         }
     }
 
+    /// Whether anybody keeps or sees events.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.on.load(Ordering::Relaxed)
+    }
+
     /// Adds an event; `kind` runs only if the timeline is kept.
+    #[inline]
     pub fn record(&self, kind: impl FnOnce() -> Kind) {
-        if self.on.load(Ordering::Relaxed) {
+        if self.is_kept() {
             self.add(kind());
         }
     }

@@ -286,7 +286,14 @@ pub fn report_finding(machine: &Machine, finding: Finding) {
 /// Checks the IRQL limit that a function documents.
 ///
 /// Inside a callback that may be called at a higher IRQL than now, that IRQL counts.
+#[inline]
 pub fn require_irql_at_most(call: &'static str, limit: KIRQL) {
+    if !thread::is_unobserved() {
+        check_irql(call, limit);
+    }
+}
+
+fn check_irql(call: &'static str, limit: KIRQL) {
     let too_high = thread::with(|current| {
         if !current.machine.verifier_is_on() {
             return None;

@@ -8,7 +8,7 @@ mod dispatch;
 pub mod functions;
 mod host;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use kmdf_model::{DriverId, IrpId, Kmdf};
 
@@ -17,7 +17,7 @@ use crate::{
     io::Irp,
     machine::Config,
     sync::StateLock,
-    thread,
+    thread::Current,
     types::{PWDF_DRIVER_GLOBALS, WDF_DRIVER_GLOBALS},
 };
 use host::SimHost;
@@ -28,7 +28,7 @@ pub(crate) struct State {
     kmdf: Kmdf<SimHost>,
     bound: StateLock<Bound>,
     /// Requests that the framework has.
-    irps: StateLock<HashMap<IrpId, Arc<Irp>>>,
+    irps: StateLock<BTreeMap<IrpId, Arc<Irp>>>,
     /// Full names of devices, by the I/O manager's number.
     devices: StateLock<HashMap<u64, String>>,
 }
@@ -74,18 +74,18 @@ impl State {
         })
     }
 
-    /// Returns the globals of the driver whose code runs on this thread; null if there is none.
-    fn current_globals(&self) -> *mut WDF_DRIVER_GLOBALS {
-        thread::current_driver()
-            .and_then(|driver| {
-                self.bound.with(|bound| {
-                    let mut drivers = bound.drivers.iter();
-                    drivers
-                        .find(|(name, ..)| *name == driver)
-                        .map(|(_, _, globals)| *globals)
-                })
+    /// Returns the globals of the driver whose code runs on a thread; null if there is none.
+    fn globals_of(&self, current: &Current) -> *mut WDF_DRIVER_GLOBALS {
+        let frames = current.state.frames.borrow();
+        let globals = frames.last().and_then(|frame| {
+            self.bound.with(|bound| {
+                let mut drivers = bound.drivers.iter();
+                drivers
+                    .find(|(name, ..)| *name == frame.driver)
+                    .map(|(_, _, globals)| *globals)
             })
-            .map_or(core::ptr::null_mut(), |globals| globals.0)
+        });
+        globals.map_or(core::ptr::null_mut(), |globals| globals.0)
     }
 }
 

@@ -81,8 +81,10 @@ impl<'a> Source<'a> {
             .get(offset..)
             .ok_or_else(|| Fault::new(FaultKind::OutOfBounds, slot.pointer))?;
         let length = rest
-            .chunks_exact(2)
-            .position(|unit| unit == [0, 0])
+            .as_chunks()
+            .0
+            .iter()
+            .position(|unit| *unit == [0, 0])
             .ok_or_else(|| Fault::new(FaultKind::Unterminated, offset))?;
         let bytes = self.elements(slot, offset, length, 2)?;
         Text::from_le_bytes(bytes)

@@ -116,7 +116,7 @@ fn count(what: &str, times: usize) -> Result<u64> {
 
 fn store(times: usize) -> Result<()> {
     let names = Names { count: 4_000 };
-    let mut store = Store::new_in(HashKey::new([1, 2]), Limits::DEFAULT, Global);
+    let mut store = Store::try_new_in(HashKey::new([1, 2]), Limits::DEFAULT, Global)?;
     for number in 0..names.count {
         store.load_put(Content::of(names, number).record()?)?;
     }
@@ -130,11 +130,13 @@ fn store(times: usize) -> Result<()> {
     let mut out = [0; 2048];
     for name in asked.iter().cycle().take(times) {
         let key = Key::new(Text::from_stored_units(name), Text::EMPTY);
-        let record = store.find(&key).context("every name is there")?;
-        let bytes = record.as_bytes();
-        out.get_mut(..bytes.len())
-            .context("records are short")?
-            .copy_from_slice(bytes);
+        let copied = store.finder().find(0, &key, |bytes| {
+            out.get_mut(..bytes.len())
+                .map(|place| place.copy_from_slice(bytes))
+        });
+        copied
+            .flatten()
+            .context("every name is there, and its record short")?;
         black_box(&out);
     }
     Ok(())
@@ -159,10 +161,7 @@ fn ioctl(times: usize, batch: usize) -> Result<()> {
     })?;
     drivers.fill(names)?;
     let device = Device::open(&drivers)?;
-    let questions = Questions::new(names, BATCH);
-    for _ in 0..times / BATCH {
-        questions.ask(&device, batch);
-    }
+    Questions::new(names, BATCH).ask(&device, batch, times / BATCH);
     drop(device);
     drivers.shutdown()
 }

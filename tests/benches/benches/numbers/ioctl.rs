@@ -38,8 +38,8 @@ pub fn run(options: &Options, report: &mut Report) -> Result<()> {
             ("batches of 64", BATCH, 1.3, "IOCTL look-up in a batch"),
         ] {
             let turns = vec![
-                Contender::new("both drivers", || questions.ask(&device, batch)),
-                Contender::new("RwLock<hashbrown>", || questions.ask(&map, batch)),
+                Contender::new("both drivers", || questions.ask(&device, batch, 1)),
+                Contender::new("RwLock<hashbrown>", || questions.ask(&map, batch, 1)),
             ];
             let samples = take_turns(options.rounds(), turns);
             let what = format!("IOCTL look-up, {size}, {what}");
@@ -68,8 +68,8 @@ fn verifier(options: &Options, report: &mut Report) -> Result<()> {
     };
     let (on, off) = (boot(true)?, boot(false)?);
     let turns = vec![
-        Contender::new("verifier on", || questions.ask(&on.1, 1)),
-        Contender::new("verifier off", || questions.ask(&off.1, 1)),
+        Contender::new("verifier on", || questions.ask(&on.1, 1, 1)),
+        Contender::new("verifier off", || questions.ask(&off.1, 1, 1)),
     ];
     let samples = take_turns(options.rounds(), turns);
     let what = "IOCTL look-up, 4 k, one by one, verifier on";

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     Finding, Machine, Rule,
+    machine::Config,
     ntstatus::NtStatus,
     sanitizer,
     scheduler::SchedulerEvent,
@@ -62,8 +63,8 @@ pub struct Completion {
 /// A request on its way through a driver.
 ///
 /// It is completed exactly once, by [`Irp::complete`], from any thread and at up to DISPATCH_LEVEL.
-/// The system buffer may be touched until then and not after: it is filled with a pattern, and out of bounds for
-/// `AddressSanitizer`.
+/// The system buffer may be touched until then and not after: with the verifier on it is filled with a pattern, and it is
+/// out of bounds for `AddressSanitizer`.
 #[derive(Debug)]
 pub struct Irp {
     id: IrpId,
@@ -102,7 +103,7 @@ impl Irp {
             major,
             input_length: input.len(),
             output_length,
-            buffer: SystemBuffer::new(input, output_length, machine.config().sanitizer),
+            buffer: SystemBuffer::new(input, output_length, machine.config()),
             state: StateLock::default(),
         })
     }
@@ -280,13 +281,16 @@ impl Irp {
 struct SystemBuffer {
     /// Whole blocks, so that the memory is aligned as pool is.
     blocks: Box<[UnsafeCell<Block>]>,
+    /// Whether the memory is spoiled in the end.
+    spoil: bool,
     /// Whether `AddressSanitizer` is told what a driver may touch.
     sanitizer: bool,
 }
 
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(16))]
-struct Block([u8; 16]);
+/// As much as pool is aligned to.
+type Block = u128;
+
+const _: () = assert!(align_of::<Block>() == 16);
 
 // SAFETY: the memory is handed out as a raw pointer only. Who dereferences it answers for that, as
 // in the kernel: the driver until it completes the request, and this module before and after.
@@ -295,19 +299,19 @@ unsafe impl Send for SystemBuffer {}
 unsafe impl Sync for SystemBuffer {}
 
 impl SystemBuffer {
-    fn new(input: &[u8], output_length: usize, sanitizer: bool) -> Self {
+    fn new(input: &[u8], output_length: usize, config: &Config) -> Self {
         let length = input.len().max(output_length);
-        let mut blocks = vec![Block([0; 16]); length.div_ceil(16)];
-        for (block, chunk) in blocks.iter_mut().zip(input.chunks(16)) {
-            if let Some(place) = block.0.get_mut(..chunk.len()) {
-                place.copy_from_slice(chunk);
-            }
-        }
+        let blocks: Vec<Block> = vec![0; length.div_ceil(size_of::<Block>())];
         let buffer = Self {
             blocks: blocks.into_iter().map(UnsafeCell::new).collect(),
-            sanitizer,
+            spoil: config.verifier,
+            sanitizer: config.sanitizer,
         };
-        if sanitizer && length > 0 {
+        if !input.is_empty() {
+            // SAFETY: the blocks have at least as many bytes as the input, and nobody else knows of them yet.
+            unsafe { core::ptr::copy_nonoverlapping(input.as_ptr(), buffer.pointer(), input.len()) };
+        }
+        if config.sanitizer && length > 0 {
             // SAFETY: the last block has bytes behind the length, or ends there.
             let rest = unsafe { buffer.pointer().add(length) };
             // SAFETY: as above; nobody needs them.
@@ -327,7 +331,7 @@ impl SystemBuffer {
         self.blocks.as_ptr().cast_mut().cast()
     }
 
-    /// Copies the output and spoils the memory. Called once, when the driver has given it up.
+    /// Copies the output, and spoils the memory if rules are checked. Called once, when the driver has given it up.
     fn retire(&self, length: usize) -> Vec<u8> {
         let size = self.size();
         if size == 0 {
@@ -339,7 +343,9 @@ impl SystemBuffer {
         // driver that has completed its request has no more business with them.
         let bytes = unsafe { core::slice::from_raw_parts_mut(self.pointer(), size) };
         let data = bytes.get(..length).unwrap_or(bytes).to_vec();
-        bytes.fill(DEAD);
+        if self.spoil {
+            bytes.fill(DEAD);
+        }
         if self.sanitizer {
             // SAFETY: as above; nobody touches them before they are freed.
             unsafe { sanitizer::close(self.pointer(), size) };
@@ -363,6 +369,9 @@ impl Irp {
 
     /// Puts the end of the request into the timeline.
     pub(super) fn trace_done(&self) {
+        if !self.machine.trace().is_kept() {
+            return;
+        }
         let completed = self.state.with(|state| {
             let completion = state.completion.as_ref()?;
             Some(RequestEvent::Completed {

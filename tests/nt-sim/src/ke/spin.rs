@@ -14,6 +14,9 @@ use crate::{
 
 /// Remembers that the calling thread holds a lock; tells whether it held it already.
 pub(crate) fn remember_lock(kind: &'static str, address: usize) -> bool {
+    if thread::is_unobserved() {
+        return false;
+    }
     thread::with(|current| {
         if !current.machine.verifier_is_on() {
             return false;
@@ -37,6 +40,9 @@ pub(crate) fn remember_lock(kind: &'static str, address: usize) -> bool {
 
 /// Forgets that the calling thread holds a lock, and reports if it does not.
 pub(crate) fn forget_lock(call: &'static str, kind: &'static str, address: usize) {
+    if thread::is_unobserved() {
+        return;
+    }
     let held = thread::with(|current| {
         if !current.machine.verifier_is_on() {
             return true;
@@ -151,6 +157,9 @@ pub unsafe fn KeReleaseSpinLockFromDpcLevel(lock: PKSPIN_LOCK) {
 }
 
 fn require_dispatch(call: &'static str) {
+    if thread::is_unobserved() {
+        return;
+    }
     let now = thread::current_irql();
     if now != irql::DISPATCH {
         verifier::report(

@@ -39,15 +39,17 @@ pub unsafe fn ExAllocatePool2(flags: POOL_FLAGS, number_of_bytes: SIZE_T, tag: U
         );
         return ptr::null_mut();
     }
-    let callback = thread::with(|current| {
-        let frames = current.state.frames.borrow();
-        frames
-            .last()
-            .and_then(|frame| frame.nmr)
-            .filter(|_| current.machine.verifier_is_on())
-    });
-    if let Some(callback) = callback {
-        nmr::allocating(CALL, &callback);
+    if !thread::is_unobserved() {
+        let callback = thread::with(|current| {
+            let frames = current.state.frames.borrow();
+            frames
+                .last()
+                .and_then(|frame| frame.nmr)
+                .filter(|_| current.machine.verifier_is_on())
+        });
+        if let Some(callback) = callback {
+            nmr::allocating(CALL, &callback);
+        }
     }
     let Ok(size) = usize::try_from(number_of_bytes) else {
         return ptr::null_mut();

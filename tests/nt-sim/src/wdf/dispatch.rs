@@ -8,6 +8,7 @@ use crate::{
     KPROCESSOR_MODE, Machine,
     io::{Dispatch, Irp, Major},
     ntstatus::NtStatus,
+    thread,
 };
 
 /// A device of the framework, as the I/O manager sees it.
@@ -35,10 +36,10 @@ const REQUESTOR: Requestor = Requestor {
 /// Hands a request over to the framework until [`super::host::SimHost`] completes it.
 fn hand_over(irp: &Arc<Irp>) -> IrpId {
     let id = irp_id(irp);
-    Machine::current()
-        .wdf_state()
-        .irps
-        .with(|irps| irps.insert(id, Arc::clone(irp)));
+    thread::with(|current| {
+        let irps = &current.machine.wdf_state().irps;
+        irps.with(|irps| irps.insert(id, Arc::clone(irp)));
+    });
     id
 }
 
@@ -71,18 +72,16 @@ impl Dispatch for FrameworkDevice {
             irp.complete(NtStatus::INVALID_DEVICE_REQUEST, 0);
             return;
         };
-        Machine::current().wdf_state().kmdf.device_control(
-            self.0,
-            &DeviceControlIrp {
-                irp: hand_over(irp),
-                file: file_id(irp),
-                code,
-                buffer: irp.system_buffer().cast(),
-                input_length: irp.input_length(),
-                output_length: irp.output_length(),
-                requestor: REQUESTOR,
-            },
-        );
+        let control = DeviceControlIrp {
+            irp: hand_over(irp),
+            file: file_id(irp),
+            code,
+            buffer: irp.system_buffer().cast(),
+            input_length: irp.input_length(),
+            output_length: irp.output_length(),
+            requestor: REQUESTOR,
+        };
+        thread::with(|current| current.machine.wdf_state().kmdf.device_control(self.0, &control));
     }
 
     fn cancel(&self, irp: &Arc<Irp>) {

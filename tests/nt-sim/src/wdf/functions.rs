@@ -9,18 +9,16 @@ use sim_platform::nt::*;
 
 use super::host::SimHost;
 use crate::{
-    Machine,
-    faults::{self, Class},
+    faults::Class,
     ntstatus::NtStatus,
-    thread::irql,
+    thread::{self, Current, irql},
     verifier,
 };
 
 /// Runs a call of the driver on this thread.
-fn with<R>(call: impl FnOnce(&Kmdf<SimHost>, PWDF_DRIVER_GLOBALS) -> R) -> R {
-    let machine = Machine::current();
-    let state = machine.wdf_state();
-    call(&state.kmdf, state.current_globals())
+fn with<R>(current: &Current, call: impl FnOnce(&Kmdf<SimHost>, PWDF_DRIVER_GLOBALS) -> R) -> R {
+    let state = current.machine.wdf_state();
+    call(&state.kmdf, state.globals_of(current))
 }
 
 /// The functions that may fail for want of something, and of what.
@@ -92,10 +90,14 @@ macro_rules! never_refused {
 never_refused!(i8, u8, u32, u64);
 
 /// Tells how a function fails now, if it is to.
-fn refused<R: Refusal>(function: &'static str) -> Option<R> {
+fn refused<R: Refusal>(current: &Current, function: &'static str) -> Option<R> {
+    let faults = current.machine.faults_state();
+    if !faults.is_active() {
+        return None;
+    }
     let mut classes = FALLIBLE.iter();
     let (class, _) = classes.find(|(_, functions)| functions.contains(&function))?;
-    faults::pass(*class, function).err().map(R::from_status)
+    faults.pass(*class, function).err().map(R::from_status)
 }
 
 macro_rules! functions {
@@ -107,12 +109,14 @@ macro_rules! functions {
         /// As the documentation of the function says; handles are checked.
         pub unsafe fn $name($($arg: $ty),*) $(-> $ret)? {
             verifier::require_irql_at_most(stringify!($name), irql::$level);
-            $(if let Some(refused) = refused::<$ret>(stringify!($name)) {
-                return refused;
-            })?
-            with(|kmdf, globals| {
-                // SAFETY: the caller's promise, and the globals are those of the driver that calls.
-                unsafe { kmdf.$name(globals, $($arg),*) }
+            thread::with(|current| {
+                $(if let Some(refused) = refused::<$ret>(current, stringify!($name)) {
+                    return refused;
+                })?
+                with(current, |kmdf, globals| {
+                    // SAFETY: the caller's promise, and the globals are those of the driver that calls.
+                    unsafe { kmdf.$name(globals, $($arg),*) }
+                })
             })
         }
     )*};

@@ -67,7 +67,8 @@ impl Host for SimHost {
     type SpinLock = SpinLock;
 
     fn callback<R>(&self, frame: Frame, run: impl FnOnce() -> R) -> R {
-        let Some(driver) = Machine::current().wdf_state().driver_name(frame.driver) else {
+        let driver = thread::with(|current| current.machine.wdf_state().driver_name(frame.driver));
+        let Some(driver) = driver else {
             return run();
         };
         let contract = match frame.irql {
@@ -190,18 +191,17 @@ impl Host for SimHost {
     }
 
     fn complete(&self, irp: IrpId, status: NTSTATUS, information: usize) {
-        let found = Machine::current().wdf_state().irps.with(|irps| irps.remove(&irp));
+        let found = thread::with(|current| current.machine.wdf_state().irps.with(|irps| irps.remove(&irp)));
         if let Some(irp) = found {
             irp.complete(NtStatus(status), information);
         }
     }
 
     fn is_cancelled(&self, irp: IrpId) -> bool {
-        let found = Machine::current()
-            .wdf_state()
-            .irps
-            .with(|irps| irps.get(&irp).cloned());
-        found.is_some_and(|irp| irp.is_cancelled())
+        thread::with(|current| {
+            let irps = &current.machine.wdf_state().irps;
+            irps.with(|irps| irps.get(&irp).is_some_and(|irp| irp.is_cancelled()))
+        })
     }
 
     fn allocate(&self, _driver: DriverId, tag: u32, size: usize) -> *mut c_void {

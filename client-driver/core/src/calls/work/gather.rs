@@ -63,12 +63,10 @@ impl Gather {
 
     fn keep(&mut self) -> Result<(), WsaCode> {
         let found = self.search.take()?;
-        let size = found
-            .record()?
-            .record
-            .size()
-            .map_err(|_| WsaCode::WSAEINVALIDPROVIDER)?;
-        self.size = self.size.saturating_add(size).saturating_add(ENTRY_HEADER);
+        self.size = self
+            .size
+            .saturating_add(found.size())
+            .saturating_add(ENTRY_HEADER);
         if self.size > limits::MESSAGE {
             return Err(WsaCode::WSAENOBUFS);
         }
