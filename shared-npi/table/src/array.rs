@@ -192,12 +192,6 @@ impl Array {
         }
     }
 
-    /// Asks for the bucket of a hash to be brought near.
-    #[inline]
-    pub fn prefetch(self, hash: u32) {
-        prefetch(ptr::from_ref(self.bucket(hash as usize)).cast());
-    }
-
     /// Places for entries, see [`Self::at`].
     pub const fn places(self) -> usize {
         self.buckets().saturating_mul(SLOTS)

@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 use pool_alloc::{Allocator, OutOfMemory};
 
+use crate::array::{LINE, prefetch};
 use crate::table::Thin;
 
 /// From this count on the bytes are immortal: neither counted further nor ever freed.
@@ -20,6 +21,8 @@ struct Head<A> {
     count: AtomicU32,
     /// Where a table finds it.
     hash: AtomicU32,
+    /// The owners' own.
+    mark: AtomicU32,
     length: u32,
     alloc: A,
 }
@@ -76,6 +79,7 @@ impl<A: Allocator> Packed<A> {
         let value = Head {
             count: AtomicU32::new(1),
             hash: AtomicU32::new(0),
+            mark: AtomicU32::new(0),
             length,
             alloc,
         };
@@ -91,7 +95,14 @@ impl<A: Allocator> Packed<A> {
         })
     }
 
-    const fn borrowed(&self) -> PackedRef<'_, A> {
+    /// Keeps a number with the bytes, which means whatever their owners agree on.
+    pub fn set_mark(&self, mark: u32) {
+        self.borrowed().head().mark.store(mark, Ordering::Relaxed);
+    }
+
+    /// The bytes, borrowed.
+    #[must_use]
+    pub const fn borrowed(&self) -> PackedRef<'_, A> {
         PackedRef {
             head: self.head,
             owner: PhantomData,
@@ -115,6 +126,21 @@ impl<'a, A: Allocator> PackedRef<'a, A> {
         // SAFETY: they are as many as the head says, initialised, unchanged for as long as there is an owner, which
         // is for `'a`.
         unsafe { core::slice::from_raw_parts(place.as_ptr(), self.head().length as usize) }
+    }
+
+    /// The number that was kept last; zero at first.
+    #[must_use]
+    pub fn mark(self) -> u32 {
+        self.head().mark.load(Ordering::Relaxed)
+    }
+
+    /// Asks for the bytes to be brought near.
+    #[inline]
+    pub fn prefetch(self) {
+        let start = self.head.as_ptr().cast::<u8>();
+        prefetch(start);
+        // They seldom end in the line in which they begin.
+        prefetch(start.wrapping_add(LINE));
     }
 
     /// A further owner.

@@ -6,7 +6,7 @@ use core::ptr::{self, NonNull};
 
 use pool_alloc::{Allocator, Arc, OutOfMemory, Vec};
 
-use crate::array::{Array, Head, LINE, Place, Probe, prefetch};
+use crate::array::{Array, Head, Place, Probe};
 use crate::readers::{Entered, Grace, Readers};
 use crate::sync::{AtomicPtr, Ordering};
 
@@ -235,22 +235,6 @@ impl<T: Thin, A: Allocator> Writer<T, A> {
     fn probe(&self, hash: u32) -> impl Iterator<Item = Place> {
         let probe: Option<Probe> = self.array().map(|array| array.probe(hash));
         probe.into_iter().flatten()
-    }
-
-    /// Asks for what a search for that hash touches first to be brought near.
-    pub fn prefetch(&self, hash: u32) {
-        if let Some(array) = self.array() {
-            array.prefetch(hash);
-        }
-    }
-
-    /// Asks for the entries that a search for that hash looks at to be brought near.
-    pub fn prefetch_entries(&self, hash: u32) {
-        for place in self.probe(hash) {
-            prefetch(place.entry.as_ptr().cast());
-            // An entry seldom ends in the line in which it begins.
-            prefetch(place.entry.as_ptr().cast::<u8>().wrapping_add(LINE));
-        }
     }
 
     /// Number of places for entries; see [`Self::at`].

@@ -17,7 +17,7 @@ pub struct Scan {
 
 /// A step of a scan looks at no more places of the table than this.
 const SCAN_PLACES: usize = 1 << 16;
-/// How many names ahead a listing asks for memory, of the table and then of the record.
+/// How many objects ahead a listing asks for memory.
 const AHEAD: usize = 8;
 
 impl<A: Allocator + Clone> Store<A> {
@@ -50,34 +50,24 @@ impl<A: Allocator + Clone> Store<A> {
         mut keep: impl FnMut(&RecordRef<'_>) -> bool,
     ) -> Result<Vec<Record<A>, A>, OutOfMemory> {
         let mut records = Vec::new_in(self.alloc.clone());
-        let names = || self.domains.names(self.key.domain(domain));
         let mut buffer = BUFFER;
         let wanted = Folded::new(domain.text(), &mut buffer);
-        // What a name needs is asked for early enough to be there when it is its turn.
-        let mut places = names();
-        let mut entries = names();
-        places
-            .by_ref()
-            .take(2 * AHEAD)
-            .for_each(|hash| self.table.prefetch(hash));
-        entries
+        let objects = self.domains.objects(self.key.domain(domain));
+        // What is looked at later is asked for now.
+        let mut ahead = objects.iter();
+        ahead
             .by_ref()
             .take(AHEAD)
-            .for_each(|hash| self.table.prefetch_entries(hash));
-        for hash in names() {
-            if let Some(hash) = places.next() {
-                self.table.prefetch(hash);
+            .for_each(|object| object.borrowed().prefetch());
+        for object in objects {
+            if let Some(later) = ahead.next() {
+                later.borrowed().prefetch();
             }
-            if let Some(hash) = entries.next() {
-                self.table.prefetch_entries(hash);
-            }
-            for entry in self.hashed(hash) {
-                if let Some(view) = RecordRef::read(entry.bytes())
-                    && wanted.is(&domain_of(without_dot(view.name())))
-                    && keep(&view)
-                {
-                    records.try_push(Record::shared(entry))?;
-                }
+            if let Some(view) = RecordRef::read(object)
+                && wanted.is(&domain_of(without_dot(view.name())))
+                && keep(&view)
+            {
+                records.try_push(Record::shared(object.borrowed()))?;
             }
         }
         Ok(records)

@@ -44,7 +44,7 @@ pub use record::{Record, RecordRef, State};
 use domains::Domains;
 use key::BUFFER;
 use pool_alloc::{Allocator, OutOfMemory};
-use pool_table::{Packed, PackedRef, Thin as _, Writer};
+use pool_table::{Packed, PackedRef, Writer};
 
 /// The objects of one namespace provider.
 pub struct Store<A: Allocator + Clone> {
@@ -60,11 +60,13 @@ pub struct Store<A: Allocator + Clone> {
     alloc: A,
 }
 
-/// What a record counts for.
+/// What goes with a version.
 #[derive(Clone, Copy, Default)]
 struct Size {
     bytes: u64,
     addresses: u64,
+    /// Its place in its domain.
+    mark: u32,
 }
 
 impl<A: Allocator + Clone> Store<A> {
@@ -140,12 +142,6 @@ impl<A: Allocator + Clone> Store<A> {
         let key = key.folded(&mut buffer);
         let of_name = |entry: &PackedRef<'_, A>| key.is_of_name(entry.bytes());
         self.table.candidates(key.hash(&self.key)).filter(of_name).count()
-    }
-
-    /// The present versions of all objects with that hash.
-    fn hashed(&self, hash: u32) -> impl Iterator<Item = PackedRef<'_, A>> {
-        let of_hash = move |entry: &PackedRef<'_, A>| Packed::hash(*entry) == hash;
-        self.table.candidates(hash).filter(of_hash)
     }
 
     /// Sees to it that publishing the batch needs no memory.
@@ -241,21 +237,25 @@ impl<A: Allocator + Clone> Store<A> {
     }
 
     fn place(&mut self, hash: u32, domain: u64, record: Record<A>) {
-        let size = Size::of(record.as_bytes());
+        let packed = record.into_packed();
+        let size = Size::of(packed.borrowed());
         self.bytes = self.bytes.saturating_add(size.bytes);
         self.addresses = self.addresses.saturating_add(size.addresses);
         let mut replaced = Size::default();
-        let same = record.clone();
-        let view = same.view();
+        let new = packed.clone();
+        let view = RecordRef::read(&new).unwrap_or(RecordRef::EMPTY);
         let mut buffer = BUFFER;
         let key = Key::of(&view).folded(&mut buffer);
-        let is = |old: PackedRef<'_, A>| replaced.is_of_match(key.is_of_object(old.bytes()), old.bytes());
-        match self.table.replace(hash, record.into_packed(), is) {
-            Ok(()) => self.discount(replaced),
+        let is = |old: PackedRef<'_, A>| key.is_of_object(old.bytes()) && replaced.is_of(old);
+        match self.table.replace(hash, packed, is) {
+            Ok(()) => {
+                self.discount(replaced);
+                self.domains.replace(domain, replaced.mark, new);
+            }
             Err(packed) => {
                 // Room was reserved: this does not fail.
                 if self.table.insert(hash, packed).is_ok() {
-                    self.domains.insert(domain, hash);
+                    self.domains.insert(domain, new);
                 }
             }
         }
@@ -265,20 +265,10 @@ impl<A: Allocator + Clone> Store<A> {
         let mut removed = Size::default();
         let mut buffer = BUFFER;
         let key = key.folded(&mut buffer);
-        let is = |old: PackedRef<'_, A>| removed.is_of_match(key.is_of_object(old.bytes()), old.bytes());
+        let is = |old: PackedRef<'_, A>| key.is_of_object(old.bytes()) && removed.is_of(old);
         if self.table.remove(hash, is) {
             self.discount(removed);
-            self.forget_name(hash, domain);
-        }
-    }
-
-    /// Takes a name out of its domain, unless there is still an object that is found by the same hashes.
-    fn forget_name(&mut self, hash: u32, domain: u64) {
-        let same_domain = |entry: PackedRef<'_, A>| {
-            RecordRef::key(entry.bytes()).is_some_and(|key| key.key().domain_hash(&self.key) == domain)
-        };
-        if !self.hashed(hash).any(same_domain) {
-            self.domains.remove(domain, hash);
+            self.domains.remove(domain, removed.mark);
         }
     }
 
@@ -290,19 +280,19 @@ impl<A: Allocator + Clone> Store<A> {
 }
 
 impl Size {
-    fn of(record: &[u8]) -> Self {
+    fn of<A: Allocator>(version: PackedRef<'_, A>) -> Self {
+        let record = version.bytes();
         Self {
             bytes: record.len() as u64,
             addresses: RecordRef::read(record).map_or(0, |view| view.address_count().into()),
+            mark: version.mark(),
         }
     }
 
-    /// Keeps the size of a record that is the one that was looked for, and passes on whether it is.
-    fn is_of_match(&mut self, is: bool, record: &[u8]) -> bool {
-        if is {
-            *self = Self::of(record);
-        }
-        is
+    /// Keeps what goes with the version that was looked for, which is that one.
+    fn is_of<A: Allocator>(&mut self, version: PackedRef<'_, A>) -> bool {
+        *self = Self::of(version);
+        true
     }
 }
 

@@ -244,7 +244,7 @@ pub struct RecordRef<'a> {
 }
 
 impl<'a> RecordRef<'a> {
-    const EMPTY: Self = Self {
+    pub(super) const EMPTY: Self = Self {
         fields: Fields {
             name: Text::EMPTY,
             context: Text::EMPTY,

@@ -15,6 +15,7 @@ use nsemail_contract::flags::LookupFlags;
 use nsemail_contract::queryset::{Addresses, Protocols, QuerySet, Version};
 use nsemail_contract::sockaddr::{CsAddr, Protocol, SOCK_DGRAM, SOCK_STREAM, SockAddr};
 use nsemail_contract::text::Text;
+use pool_table::Thin as _;
 use std::string::{String, ToString as _};
 use std::vec::Vec;
 
