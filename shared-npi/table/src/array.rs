@@ -192,6 +192,15 @@ impl Array {
         }
     }
 
+    /// Where the bucket of a hash is in an array of so many buckets that was published; see [`prefetch`].
+    #[inline]
+    pub const fn bucket_address(published: *mut Head, mask: usize, hash: u32) -> *const u8 {
+        let index = hash as usize & mask;
+        published
+            .cast::<u8>()
+            .wrapping_add(LINE + index * size_of::<Bucket>())
+    }
+
     /// Places for entries, see [`Self::at`].
     pub const fn places(self) -> usize {
         self.buckets().saturating_mul(SLOTS)
@@ -307,6 +316,11 @@ impl Iterator for Probe {
                 self.matches &= self.matches - 1;
                 let entry = self.array.entry(self.bucket, slot)?.load(Ordering::SeqCst);
                 if let Some(entry) = NonNull::new(entry) {
+                    // All of it is read if it is what is looked for: asked for one after the other, its lines would
+                    // be waited for one after the other.
+                    for line in 1..3 {
+                        prefetch(entry.as_ptr().cast::<u8>().wrapping_add(line * LINE));
+                    }
                     return Some(Place {
                         bucket: self.bucket,
                         slot,

@@ -6,9 +6,9 @@ use core::ptr::{self, NonNull};
 
 use pool_alloc::{Allocator, Arc, OutOfMemory, Vec};
 
-use crate::array::{Array, Head, Place, Probe};
+use crate::array::{Array, Head, Place, Probe, prefetch};
 use crate::readers::{Entered, Grace, Readers};
-use crate::sync::{AtomicPtr, Ordering};
+use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 
 /// So much may wait to be freed. If readers are kept from running for so long, there is no memory for more.
 const RETIRED_MAX: usize = 1 << 16;
@@ -70,6 +70,8 @@ struct Pending<A: Allocator> {
 struct Shared<T: Thin, A: Allocator> {
     /// Null while nothing was ever put in.
     array: AtomicPtr<Head>,
+    /// Number of the array's buckets, less one; perhaps not in step with it.
+    mask: AtomicUsize,
     readers: Readers<A>,
     pending: UnsafeCell<Pending<A>>,
     alloc: A,
@@ -118,6 +120,7 @@ pub type Ends<T, A> = (Writer<T, A>, Reader<T, A>);
 pub fn new_in<T: Thin, A: Allocator + Clone>(alloc: A) -> Result<Ends<T, A>, OutOfMemory> {
     let shared = Shared {
         array: AtomicPtr::new(ptr::null_mut()),
+        mask: AtomicUsize::new(0),
         readers: Readers::try_new_in(alloc.clone())?,
         pending: UnsafeCell::new(Pending {
             retired: Vec::new_in(alloc.clone()),
@@ -137,6 +140,15 @@ pub fn new_in<T: Thin, A: Allocator + Clone>(alloc: A) -> Result<Ends<T, A>, Out
 }
 
 impl<T: Thin, A: Allocator> Reader<T, A> {
+    /// Asks for what a search for that hash touches first to be brought near, which goes on while the search begins.
+    #[inline]
+    pub fn prefetch(&self, hash: u32) {
+        // Neither has to be right, as nothing is read here.
+        let published = self.shared.array.load(Ordering::Relaxed);
+        let mask = self.shared.mask.load(Ordering::Relaxed);
+        prefetch(Array::bucket_address(published, mask, hash));
+    }
+
     /// Begins to read, as a thread on that processor, or any other: the number spreads readers over counters.
     ///
     /// What is taken out of the table is not freed before the section ends. So it should end soon.
@@ -282,6 +294,7 @@ impl<T: Thin, A: Allocator> Writer<T, A> {
         for entry in old.into_iter().flat_map(Array::all) {
             larger.insert(T::hash(self.borrowed(entry)), entry);
         }
+        self.shared.mask.store(larger.buckets() - 1, Ordering::Relaxed);
         // SeqCst holds Release: who finds the array finds what is in it.
         self.shared.array.swap(larger.as_ptr(), Ordering::SeqCst);
         self.moves = self.moves.wrapping_add(1);

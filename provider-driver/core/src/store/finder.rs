@@ -31,6 +31,7 @@ impl<A: Allocator + Clone> Finder<A> {
         let mut buffer = BUFFER;
         let key = key.folded(&mut buffer);
         let hash = key.hash(&self.key);
+        self.table.prefetch(hash);
         let section = self.table.enter(processor);
         let found = section.find(hash, |entry: PackedRef<'_, A>| key.is_of_object(entry.bytes()))?;
         Some(show(found.bytes()))
@@ -45,6 +46,7 @@ impl<A: Allocator + Clone> Finder<A> {
         let mut buffer = BUFFER;
         let key = query.key().folded(&mut buffer);
         let hash = key.hash(&self.key);
+        self.table.prefetch(hash);
         let section = self.table.enter(processor);
         Found::try_collect_in(query, key, section.candidates(hash), self.alloc.clone())
     }

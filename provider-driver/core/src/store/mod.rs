@@ -171,7 +171,10 @@ impl<A: Allocator + Clone> Store<A> {
             if entry.removed {
                 self.take(entry.hash, entry.domain, &Key::of(&entry.record.view()));
             } else {
-                self.place(entry.hash, entry.domain, entry.record.clone());
+                let replaced = self.replace(entry.hash, entry.domain, entry.record.clone());
+                if let Err(new) = replaced {
+                    self.insert(entry.hash, entry.domain, new);
+                }
             }
         }
         for entry in batch.entries().filter(|entry| entry.removed) {
@@ -199,20 +202,16 @@ impl<A: Allocator + Clone> Store<A> {
         let (hash, domain) = {
             let view = record.view();
             let key = Key::of(&view);
-            let domain = key.domain_hash(&self.key);
-            let mut buffer = BUFFER;
-            let key = key.folded(&mut buffer);
-            let hash = key.hash(&self.key);
-            let mut others = self.table.candidates(hash);
-            if others.all(|entry| !key.is_of_object(entry.bytes()))
-                && self.domains.reserve(core::iter::once(domain)).is_err()
-            {
-                self.domains.sweep(domain);
-                return Err(OutOfMemory);
-            }
-            (hash, domain)
+            (key.hash(&self.key), key.domain_hash(&self.key))
         };
-        self.place(hash, domain, record);
+        if let Err(new) = self.replace(hash, domain, record) {
+            let reserved = self.domains.reserve(core::iter::once(domain));
+            if reserved.is_err() {
+                self.domains.sweep(domain);
+                return reserved;
+            }
+            self.insert(hash, domain, new);
+        }
         Ok(())
     }
 
@@ -236,28 +235,35 @@ impl<A: Allocator + Clone> Store<A> {
         (self.bytes, self.addresses) = (0, 0);
     }
 
-    fn place(&mut self, hash: u32, domain: u64, record: Record<A>) {
+    /// Puts a version in the place of the present one; gives it back if there is none.
+    fn replace(&mut self, hash: u32, domain: u64, record: Record<A>) -> Result<(), Record<A>> {
+        let mut replaced = Size::default();
+        let packed = record.clone().into_packed();
+        let result = {
+            let view = record.view();
+            let mut buffer = BUFFER;
+            let key = Key::of(&view).folded(&mut buffer);
+            let is = |old: PackedRef<'_, A>| key.is_of_object(old.bytes()) && replaced.is_of(old);
+            self.table.replace(hash, packed, is)
+        };
+        if result.is_err() {
+            return Err(record);
+        }
+        let new = record.into_packed();
+        self.count(Size::of(new.borrowed()));
+        self.discount(replaced);
+        self.domains.replace(domain, replaced.mark, new);
+        Ok(())
+    }
+
+    /// Puts the first version of an object there, for which room was reserved.
+    fn insert(&mut self, hash: u32, domain: u64, record: Record<A>) {
         let packed = record.into_packed();
         let size = Size::of(packed.borrowed());
-        self.bytes = self.bytes.saturating_add(size.bytes);
-        self.addresses = self.addresses.saturating_add(size.addresses);
-        let mut replaced = Size::default();
-        let new = packed.clone();
-        let view = RecordRef::read(&new).unwrap_or(RecordRef::EMPTY);
-        let mut buffer = BUFFER;
-        let key = Key::of(&view).folded(&mut buffer);
-        let is = |old: PackedRef<'_, A>| key.is_of_object(old.bytes()) && replaced.is_of(old);
-        match self.table.replace(hash, packed, is) {
-            Ok(()) => {
-                self.discount(replaced);
-                self.domains.replace(domain, replaced.mark, new);
-            }
-            Err(packed) => {
-                // Room was reserved: this does not fail.
-                if self.table.insert(hash, packed).is_ok() {
-                    self.domains.insert(domain, new);
-                }
-            }
+        // Room was reserved: this does not fail.
+        if self.table.insert(hash, packed.clone()).is_ok() {
+            self.count(size);
+            self.domains.insert(domain, packed);
         }
     }
 
@@ -270,6 +276,12 @@ impl<A: Allocator + Clone> Store<A> {
             self.discount(removed);
             self.domains.remove(domain, removed.mark);
         }
+    }
+
+    /// Counts in a version that was put into the table.
+    const fn count(&mut self, size: Size) {
+        self.bytes = self.bytes.saturating_add(size.bytes);
+        self.addresses = self.addresses.saturating_add(size.addresses);
     }
 
     /// Counts out a version that was taken from the table.

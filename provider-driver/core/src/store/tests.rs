@@ -3,6 +3,7 @@
 mod adversaries;
 mod edges;
 mod look_ups;
+mod memory;
 mod model;
 mod scans;
 mod table;
