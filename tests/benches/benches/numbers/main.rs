@@ -9,6 +9,7 @@ mod loading;
 mod registration;
 mod store;
 mod verifier;
+mod wine;
 
 use anyhow::Result;
 use nsemail_benches::{Options, Report};
@@ -27,6 +28,7 @@ const SUITES: &[Suite] = &[
     ("registration", registration::run),
     ("loading", loading::run),
     ("verifier", verifier::run),
+    ("wine", wine::run),
 ];
 
 fn main() -> Result<()> {

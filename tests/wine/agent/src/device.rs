@@ -87,7 +87,8 @@ impl Devices {
         self.last
     }
 
-    fn handle(&self, handle: u32) -> HANDLE {
+    /// The system's handle of that number; an invalid one if there is none.
+    pub fn handle(&self, handle: u32) -> HANDLE {
         self.open
             .get(&handle)
             .map_or(INVALID_HANDLE_VALUE, |open| open.handle)

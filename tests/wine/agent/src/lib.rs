@@ -41,11 +41,14 @@ pub enum Order {
     Identify,
     /// End another process and wait until it is gone: its number. Answer: error.
     Kill,
+    /// The same device control so often, one after the other: handle, code, output length, times, input. Answer: the
+    /// last one's error and number of bytes returned, and the microseconds that all took.
+    Repeat,
 }
 
 impl Order {
     /// All orders.
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Open,
         Self::Close,
         Self::Duplicate,
@@ -60,6 +63,7 @@ impl Order {
         Self::SetValue,
         Self::Identify,
         Self::Kill,
+        Self::Repeat,
     ];
 
     /// The order of a number.

@@ -11,6 +11,8 @@ mod process;
 #[cfg(windows)]
 mod registry;
 #[cfg(windows)]
+mod repeat;
+#[cfg(windows)]
 mod serve;
 #[cfg(windows)]
 mod service;

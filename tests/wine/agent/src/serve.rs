@@ -9,7 +9,7 @@ use nsemail_agent::{ENDED, Order, Reader, SENT, Writer};
 
 use crate::{
     device::{self, Devices, Outcome},
-    process, registry, service,
+    process, registry, repeat, service,
 };
 
 /// Where answers go; several threads answer.
@@ -82,6 +82,16 @@ pub fn serve() -> io::Result<()> {
                 reply.number(registry::set(&path, &name, kind, &message.bytes()))
             }
             Order::Identify => reply.number(std::process::id()),
+            Order::Repeat => {
+                let (handle, code, room) = (message.number(), message.number(), message.number());
+                let times = message.number();
+                let input = message.bytes();
+                let repeated = repeat::repeat(devices.handle(handle), code, &input, room, times);
+                reply
+                    .number(repeated.error)
+                    .number(repeated.returned)
+                    .number(repeated.microseconds)
+            }
             Order::Kill => reply.number(process::kill(message.number())),
         };
         answer(&output, token, reply);

@@ -2,7 +2,7 @@
 //!
 //! [`run`] makes a throw-away Wine prefix, installs both drivers from the files in `inf/`, and runs the
 //! list of the crate `scenarios`, the same that runs on the simulated machine. Programs are processes of
-//! their own, which do what a scenario tells them.
+//! their own, which do what a scenario tells them. [`Measured`] is such a machine for the benches.
 
 #![expect(
     clippy::missing_errors_doc,
@@ -12,9 +12,11 @@
 mod agent;
 mod install;
 mod machine;
+mod measure;
 mod own;
 mod prefix;
 mod record;
 mod run;
 
+pub use measure::Measured;
 pub use run::{Options, Outcome, Summary, run};

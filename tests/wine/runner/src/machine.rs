@@ -158,7 +158,7 @@ impl Machine {
 }
 
 /// What an error code says.
-const fn check(error: u32) -> Result<(), Win32> {
+pub const fn check(error: u32) -> Result<(), Win32> {
     if error == 0 { Ok(()) } else { Err(Win32(error)) }
 }
 
