@@ -98,6 +98,7 @@ proptest! {
         let size = writer.finish().unwrap();
         let packed = Addresses::packed(&bytes[..size]).unwrap();
         prop_assert_eq!(packed, Addresses::normal(&normal));
+        prop_assert_eq!(packed.len(), normal.len());
         if size > 0 {
             prop_assert!(Addresses::packed(&bytes[..size - 1]).is_err());
         }

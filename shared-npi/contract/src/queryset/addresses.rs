@@ -1,7 +1,7 @@
 //! Lists of a query set: its addresses and its protocol filter, wherever they stand.
 
 use super::read::{Source, family_of};
-use crate::bytes::{Reader, Writer, u32_at};
+use crate::bytes::{Writer, u32_at};
 use crate::fault::{Fault, FaultKind};
 use crate::sockaddr::{AF_UNSPEC, CsAddr, IPROTOCOL_ANY, NormalCsAddr, Protocol};
 
@@ -60,9 +60,10 @@ impl<'a> Addresses<'a> {
     /// # Errors
     /// The first fault.
     pub fn packed(bytes: &'a [u8]) -> Result<Self, Fault> {
-        let mut reader = Reader::new(bytes);
-        while reader.offset() < bytes.len() {
-            unpack_address(&mut reader)?;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let offset = bytes.len().saturating_sub(rest.len());
+            unpack_address(&mut rest).ok_or_else(|| Fault::new(FaultKind::Truncated, offset))?;
         }
         Ok(Self::packed_before(bytes))
     }
@@ -100,7 +101,7 @@ impl<'a> Addresses<'a> {
         AddressesIter {
             addresses: *self,
             index: 0,
-            packed: Reader::new(packed),
+            packed,
         }
     }
 
@@ -111,6 +112,7 @@ impl<'a> Addresses<'a> {
             List::Given(list) if self.filter.is_empty() => list.len(),
             List::Normal(list) if self.filter.is_empty() => list.len(),
             List::Encoded { count, .. } if self.filter.is_empty() => count,
+            List::Packed(bytes) if self.filter.is_empty() => packed_count(bytes),
             _ => self.iter().count(),
         }
     }
@@ -153,7 +155,7 @@ impl<'a> IntoIterator for &Addresses<'a> {
 pub struct AddressesIter<'a> {
     addresses: Addresses<'a>,
     index: usize,
-    packed: Reader<'a>,
+    packed: &'a [u8],
 }
 
 impl<'a> AddressesIter<'a> {
@@ -161,7 +163,7 @@ impl<'a> AddressesIter<'a> {
         let address = match self.addresses.list {
             List::Given(list) => list.get(self.index).copied()?,
             List::Normal(list) => list.get(self.index)?.as_cs_addr(),
-            List::Packed(_) => unpack_address(&mut self.packed).ok()?,
+            List::Packed(_) => unpack_address(&mut self.packed)?,
             List::Encoded { source, array, count } => {
                 if self.index >= count {
                     return None;
@@ -202,18 +204,35 @@ pub fn pack_address(address: &NormalCsAddr, writer: &mut Writer<'_>) {
     writer.bytes(remote);
 }
 
-fn unpack_address<'a>(reader: &mut Reader<'a>) -> Result<CsAddr<'a>, Fault> {
-    let fault = reader.fault(FaultKind::Truncated);
-    let lengths = reader.take(2)?;
-    let (&local, &remote) = lengths.first().zip(lengths.last()).ok_or(fault)?;
-    let socket_type = reader.u32()?.cast_signed();
-    let protocol = reader.u32()?.cast_signed();
-    Ok(CsAddr {
-        local: reader.take(usize::from(local))?,
-        remote: reader.take(usize::from(remote))?,
-        socket_type,
-        protocol,
+/// Bytes of a packed address before those of its socket addresses.
+const PACKED_HEADER: usize = 10;
+
+/// Takes the first address off; `None` if there is none, or it is cut off.
+fn unpack_address<'a>(packed: &mut &'a [u8]) -> Option<CsAddr<'a>> {
+    let (head, rest) = packed.split_first_chunk::<PACKED_HEADER>()?;
+    let [local, remote, t0, t1, t2, t3, p0, p1, p2, p3] = *head;
+    let (local, rest) = rest.split_at_checked(usize::from(local))?;
+    let (remote, rest) = rest.split_at_checked(usize::from(remote))?;
+    *packed = rest;
+    Some(CsAddr {
+        local,
+        remote,
+        socket_type: i32::from_le_bytes([t0, t1, t2, t3]),
+        protocol: i32::from_le_bytes([p0, p1, p2, p3]),
     })
+}
+
+/// How many addresses there are up to the first that is cut off.
+fn packed_count(mut packed: &[u8]) -> usize {
+    let mut count = 0_usize;
+    while let Some((&[local, remote, ..], rest)) = packed.split_first_chunk::<PACKED_HEADER>() {
+        let Some(rest) = rest.get(usize::from(local).saturating_add(usize::from(remote))..) else {
+            break;
+        };
+        packed = rest;
+        count = count.saturating_add(1);
+    }
+    count
 }
 
 /// A protocol filter. An empty one lets everything through (decision 35).

@@ -1,11 +1,12 @@
 //! Instructions of the paths that matter, counted by callgrind, against the figures that are kept.
 //!
-//! A count is the difference of two runs of this program that do the thing more and less often, so that what comes
-//! before it does not count. To see where they go:
+//! Callgrind runs this program again, and counts what is done within [`counted`]: not what comes before it, nor what
+//! other threads do meanwhile. To see where the instructions go:
 //!
 //! ```sh
-//! valgrind --tool=callgrind target/release/deps/numbers-… --probe 'IOCTL look-up' --times 2000
-//! callgrind_annotate callgrind.out.…
+//! valgrind --tool=callgrind --toggle-collect='*counted*' target/release/deps/numbers-… \
+//!     --probe 'IOCTL look-up' --times 1024
+//! callgrind_annotate --inclusive=yes callgrind.out.…
 //! ```
 
 use std::hint::black_box;
@@ -25,7 +26,7 @@ use crate::drivers::{Content, Drivers, Setting};
 use crate::guard::module::Pair;
 use crate::ioctl::question::{BATCH, Device, Questions};
 
-/// What is counted, how often (for the IOCTLs, a multiple of [`BATCH`]) the shorter run does it (the longer one three times as often), and what does it.
+/// What is counted, how often it is done (for the IOCTLs, a multiple of [`BATCH`]), and what does it.
 type Probe = (&'static str, usize, fn(usize) -> Result<()>);
 
 const PROBES: &[Probe] = &[
@@ -63,9 +64,9 @@ pub fn run(options: &Options, report: &mut Report) -> Result<()> {
     let mut kept = Kept::read(&file)?;
     let mut counts = Vec::new();
     for &(what, times, _) in PROBES {
-        let difference = count(what, times * 3)?.saturating_sub(count(what, times)?);
+        let sum = count(what, times)?;
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-        counts.push((what, difference as f64 / (times * 2) as f64));
+        counts.push((what, sum as f64 / times as f64));
     }
     if options.keep {
         kept.compiler = compiler();
@@ -95,12 +96,13 @@ pub fn run(options: &Options, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Instructions of a whole run of this program that does it so often.
+/// Instructions of a run of this program that does it so often.
 fn count(what: &str, times: usize) -> Result<u64> {
     let folder = tempfile::tempdir()?;
     let output = folder.path().join("callgrind.out");
     let run = Command::new("valgrind")
         .arg("--tool=callgrind")
+        .arg("--toggle-collect=*instructions::counted*")
         .arg(format!("--callgrind-out-file={}", output.display()))
         .arg(std::env::current_exe()?)
         .args(["--probe", what, "--times", &times.to_string()])
@@ -111,7 +113,15 @@ fn count(what: &str, times: usize) -> Result<u64> {
         "{what} under valgrind: {}",
         String::from_utf8_lossy(&run.stderr)
     );
-    sum_of(&std::fs::read_to_string(output)?)
+    let sum = sum_of(&std::fs::read_to_string(output)?)?;
+    ensure!(sum > 0, "callgrind has counted nothing of {what}");
+    Ok(sum)
+}
+
+/// What callgrind counts, and nothing else. It is found by its name.
+#[inline(never)]
+fn counted(work: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+    work()
 }
 
 fn store(times: usize) -> Result<()> {
@@ -128,29 +138,32 @@ fn store(times: usize) -> Result<()> {
         })
         .collect();
     let mut out = [0; 2048];
-    for name in asked.iter().cycle().take(times) {
-        let key = Key::new(Text::from_stored_units(name), Text::EMPTY);
-        let copied = store.finder().find(0, &key, |bytes| {
-            out.get_mut(..bytes.len())
-                .map(|place| place.copy_from_slice(bytes))
-        });
-        copied
-            .flatten()
-            .context("every name is there, and its record short")?;
-        black_box(&out);
-    }
-    Ok(())
+    counted(&mut || {
+        for name in asked.iter().cycle().take(times) {
+            let key = Key::new(Text::from_stored_units(name), Text::EMPTY);
+            let copied = store.finder().find(0, &key, |bytes| {
+                out.get_mut(..bytes.len())
+                    .map(|place| place.copy_from_slice(bytes))
+            });
+            copied
+                .flatten()
+                .context("every name is there, and its record short")?;
+            black_box(&out);
+        }
+        Ok(())
+    })
 }
 
 fn guard(times: usize) -> Result<()> {
     let pair = Pair::attach()?;
     let entered = pair.machine().enter();
-    for _ in 0..times {
-        pair.call();
-    }
+    let result = counted(&mut || {
+        (0..times).for_each(|_| pair.call());
+        Ok(())
+    });
     drop(entered);
     pair.detach();
-    Ok(())
+    result
 }
 
 fn ioctl(times: usize, batch: usize) -> Result<()> {
@@ -161,7 +174,13 @@ fn ioctl(times: usize, batch: usize) -> Result<()> {
     })?;
     drivers.fill(names)?;
     let device = Device::open(&drivers)?;
-    Questions::new(names, BATCH).ask(&device, batch, times / BATCH);
+    let questions = Questions::new(names, BATCH);
+    // Once before: what is done at first only, does not count.
+    questions.ask(&device, batch, 1);
+    counted(&mut || {
+        questions.ask(&device, batch, times / BATCH);
+        Ok(())
+    })?;
     drop(device);
     drivers.shutdown()
 }

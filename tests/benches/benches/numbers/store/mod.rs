@@ -20,6 +20,7 @@ use nsemail_benches::{Goal, Options, Report, Row, Sample};
 use self::contenders::{Floor, Map};
 use self::workload::{Operation, Workload};
 use crate::counting::allocated;
+use crate::instructions::kept;
 
 /// What the others are called, in the order of [`contenders::peers`].
 const FLOOR: &str = "fold + hash + one read";
@@ -65,7 +66,10 @@ pub fn run(options: &Options, report: &mut Report) -> Result<()> {
                     short(size),
                     if threads == 1 { "" } else { "s" },
                 );
-                report.add(Row::of(what, "ns", samples, &[FLOOR], Goal::AtMost(goal)));
+                let row = Row::of(what, "ns", samples, &[FLOOR], Goal::AtMost(goal));
+                // The count is that of a look-up and nothing else.
+                let counted = !changes && threads == 1;
+                report.add(row.instructions(kept("store look-up")?.filter(|_| counted)));
             }
         }
     }
