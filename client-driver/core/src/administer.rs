@@ -13,10 +13,10 @@ use nsemail_kernel::unicode::guid_text;
 use nsemail_kernel::utf16;
 use pool_alloc::{Arc, OutOfMemory};
 
-use crate::catalogue::Snapshot;
+use crate::catalogue::{Entry, Snapshot};
 use crate::memory::CatalogPool;
 use crate::service::Service;
-use crate::store::POOL;
+use crate::store::{self, POOL};
 
 /// Enables or disables a provider.
 ///
@@ -33,9 +33,9 @@ pub fn enable(passive: Passive<'_>, service: &Service, provider: Guid, enabled: 
     }
     let entry = known.changed(enabled, known.order(), POOL).map_err(no_memory)?;
     let entry = Arc::try_new_in(entry, POOL).map_err(no_memory)?;
-    let changed = current.with(entry, POOL).map_err(no_memory)?;
+    let changed = current.with(entry.clone(), POOL).map_err(no_memory)?;
     let changed = Arc::try_new_in(changed, POOL).map_err(no_memory)?;
-    write(passive, catalog, provider, utf16!("Enabled"), enabled.into()).map_err(not_written)?;
+    write(passive, catalog, &entry, utf16!("Enabled"), enabled.into()).map_err(not_written)?;
     service.set_catalogue(changed);
     drop(store);
     let kind = if enabled {
@@ -101,22 +101,27 @@ pub fn forget(passive: Passive<'_>, service: &Service, provider: Guid) -> Result
     Ok(())
 }
 
+/// Writes what has changed of an entry, or all of it if it could not be stored when its provider was seen.
 fn write(
     passive: Passive<'_>,
     catalog: &Key,
-    provider: Guid,
+    entry: &Entry<CatalogPool>,
     name: &[u16],
     value: u32,
 ) -> Result<(), NtStatus> {
-    let key = catalog.open(passive, &guid_text(&provider))?;
-    let key = key.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+    let Some(key) = catalog.open(passive, &guid_text(entry.provider_ref()))? else {
+        return store::write(passive, catalog, entry);
+    };
+    if matches!(key.dword(passive, utf16!("Enabled")), Ok(None)) {
+        return store::write(passive, catalog, entry);
+    }
     key.set_dword(passive, name, value)?;
     key.flush(passive)
 }
 
 fn write_order(passive: Passive<'_>, catalog: &Key, order: &Snapshot<CatalogPool>) -> Result<(), NtStatus> {
     for entry in order.entries() {
-        write(passive, catalog, entry.provider(), utf16!("Order"), entry.order())?;
+        write(passive, catalog, entry, utf16!("Order"), entry.order())?;
     }
     Ok(())
 }

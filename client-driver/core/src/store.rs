@@ -142,7 +142,8 @@ fn guid_from(name: &[u16]) -> Option<Guid> {
 
 /// A provider is about to be attached: makes sure that the catalogue has it as it is.
 ///
-/// If it cannot be written to the registry, it is in the catalogue until the driver is unloaded, with an event.
+/// If it cannot be written to the registry, it is in the catalogue until the driver is unloaded, with an event; the next
+/// change that an administrator makes to it writes all of it.
 ///
 /// # Errors
 /// When there is no memory, or when the blob is malformed; the catalogue is unchanged.
@@ -188,7 +189,11 @@ pub fn seen(passive: Passive<'_>, service: &Service, offered: &Offered<'_>) -> R
     Ok(())
 }
 
-fn write(passive: Passive<'_>, store: &Key, entry: &Entry<CatalogPool>) -> Result<(), NtStatus> {
+/// Writes an entry.
+///
+/// # Errors
+/// The registry's. Unless the entry was there before, it is no entry then.
+pub(crate) fn write(passive: Passive<'_>, store: &Key, entry: &Entry<CatalogPool>) -> Result<(), NtStatus> {
     let key = store.create(passive, &guid_text(entry.provider_ref()))?;
     key.set_binary(passive, utf16!("Blob"), entry.blob())?;
     key.set_string(passive, utf16!("Identifier"), entry.identifier(), POOL)?;
