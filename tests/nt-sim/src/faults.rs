@@ -46,6 +46,20 @@ pub enum Class {
     Random,
 }
 
+impl Class {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Pool,
+        Self::Registry,
+        Self::File,
+        Self::Thread,
+        Self::Object,
+        Self::Device,
+        Self::Registrar,
+        Self::Random,
+    ];
+}
+
 /// Some of the calls that may fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Calls {

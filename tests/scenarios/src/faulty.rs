@@ -13,18 +13,17 @@ use std::{
 
 use nsemail::transport::Device;
 use nsemail_contract::{
-    WsaCode, ioctl,
-    wire::{EmptyRequest, InstallRequest, ProviderFlags, ProvidersReply, Reply, UninstallRequest},
+    Guid, LookupFlags, Operation, QuerySet, Text, WsaCode, ioctl,
+    wire::{
+        EmptyRequest, ExplainReply, ExplainRequest, InstallRequest, ProviderFlags, ProvidersReply,
+        RecordsReply, Reply, SetReply, SetRequest, UninstallRequest,
+    },
 };
-use nt_sim::{
-    Machine,
-    faults::Class,
-    files::{self, Operation},
-};
+use nt_sim::{Machine, faults::Class, files, io::FileHandle};
 
 use crate::{
     kernel::{Access, Answer, Call, Driver, Handle, Hold, Kernel, Process, Service, Who, Win32},
-    program::message,
+    program::{message, question},
     simulated::Simulated,
 };
 
@@ -184,7 +183,7 @@ impl Kernel for Faulty {
 
     fn hold_flush(&self) -> Box<dyn Hold> {
         Box::new(FaultyHold {
-            hold: self.shared.machine.hold(Operation::FlushFile),
+            hold: self.shared.machine.hold(files::Operation::FlushFile),
             shared: Arc::clone(&self.shared),
         })
     }
@@ -364,8 +363,7 @@ impl Request {
             }
             Ok(WsaCode::NO_ERROR) if self.code == ioctl::INSTALL => self.is_to_install_again(handle),
             Ok(WsaCode::NO_ERROR) if self.code == ioctl::SET_SERVICE => {
-                self.shared
-                    .excuse("a change was made by the other providers of the domain".to_owned());
+                self.judge_change(answer);
                 false
             }
             Ok(WsaCode::WSA_NOT_ENOUGH_MEMORY) => true,
@@ -394,6 +392,36 @@ impl Request {
         }
     }
 
+    /// Judges a change that was acknowledged although a call had failed. It is an excuse if another provider made it than
+    /// the one that is asked first, or if one that should have made it too did not.
+    fn judge_change(&self, answer: &Answer) {
+        let done = Reply::parse(&answer.bytes).and_then(|reply| SetReply::read(&reply));
+        let (Ok(request), Ok(done)) = (SetRequest::parse(&self.input), done) else {
+            self.shared.wrong(format!("{self:?}: no sound answer"));
+            return;
+        };
+        let registration = request.registration;
+        let Some(name) = registration.name.filter(|_| registration.provider.is_none()) else {
+            // Directed to one provider, which has made it.
+            return;
+        };
+        let name: String = name.chars().collect();
+        let system = self.shared.machine.process(nt_sim::io::Identity::System);
+        let Ok(client) = system.open(Device::Client.path(), nt_sim::io::Access::READ) else {
+            return;
+        };
+        if request.operation == Operation::Register as u32 {
+            if first_asked(&client, &name).is_some_and(|first| first != done.provider) {
+                self.shared.excuse(
+                    "a name was registered by another provider of the domain than the first".to_owned(),
+                );
+            }
+        } else if is_left(&client, &name, &registration) {
+            self.shared
+                .excuse("a name was removed from some providers of the domain only".to_owned());
+        }
+    }
+
     /// Whether a client driver that runs has not attached a provider that was just installed: then it is taken away
     /// again.
     fn is_to_install_again(&self, handle: &dyn Handle) -> bool {
@@ -404,11 +432,7 @@ impl Request {
         let Ok(client) = system.open(Device::Client.path(), nt_sim::io::Access::READ) else {
             return false;
         };
-        let listing = client.call(
-            ioctl::PROVIDERS,
-            &message(|out| EmptyRequest.write(out)),
-            64 * 1024,
-        );
+        let listing = client.call(ioctl::PROVIDERS, &message(|out| EmptyRequest.write(out)), ROOM);
         let attached = Reply::parse(&listing.data).ok().and_then(|reply| {
             let providers = ProvidersReply::read(&reply).ok()?;
             let mut providers = providers.providers().filter_map(Result::ok);
@@ -430,6 +454,40 @@ impl Request {
         true
     }
 }
+
+/// The provider that is asked first about a name.
+fn first_asked(client: &FileHandle, name: &str) -> Option<Guid> {
+    let units: Vec<u16> = name.encode_utf16().collect();
+    let name = Text::from_stored_units(&units);
+    let request = message(|out| ExplainRequest { name }.write(out));
+    let told = client.call(ioctl::EXPLAIN, &request, ROOM);
+    let reply = Reply::parse(&told.data).ok()?;
+    let mut providers = ExplainReply::read(&reply)
+        .ok()?
+        .providers()
+        .filter_map(Result::ok);
+    providers
+        .find(|provider| provider.part.is_asked())
+        .map(|provider| provider.provider)
+}
+
+/// Whether something is found of what was to be removed: of these addresses, or of all if there are none.
+fn is_left(client: &FileHandle, name: &str, removed: &QuerySet<'_>) -> bool {
+    let found = client.call(ioctl::LOOKUP, &question(name, LookupFlags::RETURN_ALL), ROOM);
+    let Ok(reply) = Reply::parse(&found.data) else {
+        return false;
+    };
+    let Ok(records) = RecordsReply::read(&reply) else {
+        return false;
+    };
+    let removed: Vec<_> = removed.addresses.iter().collect();
+    records.records().filter_map(Result::ok).any(|record| {
+        removed.is_empty() || record.record.addresses.iter().any(|left| removed.contains(&left))
+    })
+}
+
+/// Room for a reply.
+const ROOM: usize = 64 * 1024;
 
 struct FaultyHold {
     hold: files::Hold,
