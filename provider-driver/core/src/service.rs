@@ -13,7 +13,7 @@ use nsemail_kernel::event::Event;
 use nsemail_kernel::irql::Passive;
 use nsemail_kernel::lock::PushLock;
 use nsemail_kernel::status::NtStatus;
-use pool_alloc::{Arc, OutOfMemory, Vec};
+use pool_alloc::{Arc, Box, OutOfMemory, Vec};
 
 use crate::handles::Handle;
 use crate::host::Common;
@@ -30,8 +30,8 @@ pub struct Service {
     preferred: Option<Record<Records>>,
     /// What look-ups go through.
     finder: Finder<Records>,
-    /// Changed by the journal thread only.
-    store: PushLock<Store<Records>>,
+    /// Changed by the journal thread only. Elsewhere, so that a change writes to no line that look-ups read.
+    store: Box<PushLock<Store<Records>>, Memory>,
     queue: PushLock<Queue>,
     /// There is something in the queue, or the journal thread is to stop.
     wake: Event<Memory>,
@@ -84,7 +84,7 @@ impl Service {
             entry,
             preferred,
             finder: store.finder().clone(),
-            store: PushLock::new(store),
+            store: Box::try_new_in(PushLock::new(store), Memory::default())?,
             queue: PushLock::new(Queue {
                 calls: Vec::new_in(Calls::default()),
                 closed: false,
@@ -129,7 +129,7 @@ impl Service {
     }
 
     /// Its store.
-    pub const fn store(&self) -> &PushLock<Store<Records>> {
+    pub fn store(&self) -> &PushLock<Store<Records>> {
         &self.store
     }
 

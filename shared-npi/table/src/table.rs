@@ -65,14 +65,17 @@ struct Pending<A: Allocator> {
     grace: Option<Grace>,
 }
 
-/// What the two ends share. A reader reads all of it and writes only to its counter in `readers`; the writer writes
-/// to it when the table grows, and to the phase of `readers`.
+/// What the two ends share. A reader reads what is before `apart` and writes only to its counter in `readers`; the writer
+/// writes there when the table grows, and to the phase of `readers`.
+#[repr(C)]
 struct Shared<T: Thin, A: Allocator> {
     /// Null while nothing was ever put in.
     array: AtomicPtr<Head>,
     /// Number of the array's buckets, less one; perhaps not in step with it.
     mask: AtomicUsize,
     readers: Readers<A>,
+    /// Keeps what the writer writes at each change off the lines that readers read.
+    apart: [u8; 128],
     pending: UnsafeCell<Pending<A>>,
     alloc: A,
     owns: PhantomData<T>,
@@ -122,6 +125,7 @@ pub fn new_in<T: Thin, A: Allocator + Clone>(alloc: A) -> Result<Ends<T, A>, Out
         array: AtomicPtr::new(ptr::null_mut()),
         mask: AtomicUsize::new(0),
         readers: Readers::try_new_in(alloc.clone())?,
+        apart: [0; 128],
         pending: UnsafeCell::new(Pending {
             retired: Vec::new_in(alloc.clone()),
             covered: 0,

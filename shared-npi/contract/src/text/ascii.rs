@@ -25,12 +25,6 @@ const fn word_of_ascii(characters: [u8; STEP]) -> Word {
     (word & !(lower >> 2), word & NOT_ASCII)
 }
 
-/// Four units as a word.
-#[inline]
-const fn four([a, b, c, d]: [u16; 4]) -> u64 {
-    a as u64 | (b as u64) << 16 | (c as u64) << 32 | (d as u64) << 48
-}
-
 /// The lower bytes of four units, of which the upper ones are zero.
 #[inline]
 const fn narrowed(four: u64) -> u64 {
@@ -39,21 +33,22 @@ const fn narrowed(four: u64) -> u64 {
 }
 
 #[inline]
-const fn word_of_units(units: &[u16; STEP]) -> Word {
-    let [a, b, c, d, rest @ ..] = *units;
-    let (first, last) = (four([a, b, c, d]), four(rest));
+fn word_of_wide(bytes: &[u8; 2 * STEP]) -> Word {
+    let [first, last] = *bytes.as_chunks().0 else {
+        return (0, NOT_ASCII);
+    };
+    let (first, last) = (u64::from_le_bytes(first), u64::from_le_bytes(last));
     let (word, _) = word_of_ascii((narrowed(first) | narrowed(last) << 32).to_le_bytes());
     (word, (first | last) & 0xFF80_FF80_FF80_FF80)
 }
 
 #[inline]
-fn word_of_wide(bytes: &[u8; 2 * STEP]) -> Word {
-    let (units, _) = bytes.as_chunks::<2>();
-    let mut eight = [0; STEP];
-    for (to, unit) in eight.iter_mut().zip(units) {
-        *to = u16::from_le_bytes(*unit);
-    }
-    word_of_units(&eight)
+fn word_of_units(units: &[u16; STEP]) -> Word {
+    let bytes = units.map(u16::to_le_bytes);
+    bytes
+        .as_flattened()
+        .first_chunk()
+        .map_or((0, NOT_ASCII), word_of_wide)
 }
 
 /// Folds `text`, `N` of which are eight units, into as many bytes, at least eight; false if it is not all ASCII.

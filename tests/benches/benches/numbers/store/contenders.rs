@@ -109,8 +109,8 @@ fn copy(record: &[u8], out: &mut [u8]) -> Option<usize> {
 /// The store, as the provider driver uses it.
 struct Ours {
     finder: Finder<Global>,
-    /// One thread at a time changes it, which is the journal's in the driver.
-    store: Mutex<Store<Global>>,
+    /// One thread at a time changes it, which is the journal's in the driver. As there, it is elsewhere.
+    store: Box<Mutex<Store<Global>>>,
     names: Names,
 }
 
@@ -124,7 +124,7 @@ impl Ours {
         assert!(store.collect(), "nobody reads");
         Self {
             finder: store.finder().clone(),
-            store: Mutex::new(store),
+            store: Box::new(Mutex::new(store)),
             names,
         }
     }
