@@ -68,6 +68,9 @@ fn layout<A>(length: usize) -> Option<Layout> {
 }
 
 impl<A: Allocator> Packed<A> {
+    /// What the allocation has beside the bytes.
+    pub const HEAD: usize = size_of::<Head<A>>();
+
     /// Copies the bytes.
     ///
     /// # Errors

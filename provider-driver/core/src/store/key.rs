@@ -95,7 +95,7 @@ impl<'a> Key<'a> {
 }
 
 /// What stands after the last `@` of a name.
-pub(super) fn domain_of(name: Text<'_>) -> Text<'_> {
+fn domain_of(name: Text<'_>) -> Text<'_> {
     name.rsplit_once(b'@').map_or(Text::EMPTY, |(_, domain)| domain)
 }
 
@@ -143,8 +143,24 @@ impl<'b> Folded<'b> {
         }
     }
 
+    /// Whether the record's name is in the domain that this is.
+    pub(super) fn is_domain_of(self, key: PackedKey<'_>) -> bool {
+        if let Self::Ascii(domain) = self
+            && key.narrow
+        {
+            // A domain has no `@`, so what stands before it is the last one.
+            let name = key.name.strip_suffix(b".").unwrap_or(key.name);
+            let halves = name
+                .len()
+                .checked_sub(domain.len())
+                .and_then(|at| name.split_at_checked(at));
+            return halves.is_some_and(|(local, theirs)| local.ends_with(b"@") && folds_to(theirs, domain));
+        }
+        self.is(&domain_of(key.key().name))
+    }
+
     /// Whether the text is the same without regard to case.
-    pub(super) fn is(self, other: &Text<'_>) -> bool {
+    fn is(self, other: &Text<'_>) -> bool {
         match self {
             Self::Ascii(characters) => other.folds_to_ascii(characters),
             Self::Other(text) => text.eq_folded(other),

@@ -5,7 +5,7 @@ use pool_alloc::{Allocator, OutOfMemory, Vec};
 use pool_table::PackedRef;
 
 use super::Store;
-use super::key::{BUFFER, Folded, domain_of, without_dot};
+use super::key::{BUFFER, Folded};
 use super::record::{Record, RecordRef};
 
 /// How far a pass over all objects has come; see [`Store::scan`].
@@ -63,9 +63,8 @@ impl<A: Allocator + Clone> Store<A> {
             if let Some(later) = ahead.next() {
                 later.borrowed().prefetch();
             }
-            if let Some(view) = RecordRef::read(object)
-                && wanted.is(&domain_of(without_dot(view.name())))
-                && keep(&view)
+            if RecordRef::key(object).is_some_and(|key| wanted.is_domain_of(key))
+                && RecordRef::read(object).is_some_and(|view| keep(&view))
             {
                 records.try_push(Record::shared(object.borrowed()))?;
             }

@@ -177,6 +177,9 @@ impl<A: Allocator + Clone> Record<A> {
 }
 
 impl<A: Allocator> Record<A> {
+    /// What a record takes beside its packed bytes.
+    pub const HEAD: usize = Packed::<A>::HEAD;
+
     /// A further owner of a version in a table.
     pub(super) fn shared(entry: PackedRef<'_, A>) -> Self {
         Self { bytes: entry.share() }

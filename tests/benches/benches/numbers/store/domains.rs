@@ -42,7 +42,19 @@ pub fn run(options: &Options, report: &mut Report) {
     let mut out_of_map = Vec::with_capacity(1 << 20);
     let text = Text::from_str(&domain).expect("a domain");
     let asked = Domain::parse(text).expect("a domain");
+    // Who lists a domain has not just listed it: before each listing the caches hold something else, for both.
+    let elsewhere = vec![1_u8; 256 << 20];
+    let forget = || {
+        black_box(
+            elsewhere
+                .iter()
+                .step_by(64)
+                .map(|byte| u64::from(*byte))
+                .sum::<u64>(),
+        )
+    };
     let ours = || {
+        forget();
         let start = Instant::now();
         out.clear();
         let of_domain = store.snapshot_domain(asked, |_| true);
@@ -53,6 +65,7 @@ pub fn run(options: &Options, report: &mut Report) {
         start.elapsed().as_secs_f64() * 1e6
     };
     let map = || {
+        forget();
         let start = Instant::now();
         out_of_map.clear();
         let folded: Vec<u16> = text.folded_units().collect();
@@ -68,7 +81,11 @@ pub fn run(options: &Options, report: &mut Report) {
     ];
     let samples = take_turns(options.rounds(), turns);
     report.add(Row::of(
-        "1,000 names of a domain of 1 M",
+        if options.quick {
+            "1,000 names of a domain of 100 k"
+        } else {
+            "1,000 names of a domain of 1 M"
+        },
         "µs",
         samples,
         &[],

@@ -11,11 +11,13 @@ mod workload;
 use std::thread;
 use std::time::Instant;
 
+use allocator_api2::alloc::Global;
 use anyhow::Result;
 use nsemail_benches::measure::{Contender, take_turns};
 use nsemail_benches::names::Names;
 use nsemail_benches::plot::{self, Axis, Series};
 use nsemail_benches::{Goal, Options, Report, Row, Sample};
+use nsemail_provider_core::store::Record;
 
 use self::contenders::{Floor, Map};
 use self::workload::{Operation, Workload};
@@ -162,7 +164,20 @@ fn memory(report: &mut Report, names: Names, contenders: &[(&'static str, Box<dy
     );
     row.floors = vec![("goal: 1.4 × raw", Sample::exactly(1.4))];
     report.add(row);
-    report.note(format!("Raw bytes a record: {}.", raw / names.count));
+    let packed: usize = (0..names.count)
+        .map(|number| contenders::record(names, number).as_bytes().len())
+        .sum();
+    let ours = contenders.first().map_or(0, |(.., bytes)| *bytes);
+    let each = |bytes: usize| bytes / names.count;
+    let head = Record::<Global>::HEAD;
+    report.note(format!(
+        "Raw bytes a record: {}. The store takes {}: {head} for count, hash, place and length, {} for the packed record, {} for \
+         the table and the domains' lists.",
+        each(raw),
+        each(ours),
+        each(packed),
+        each(ours.saturating_sub(packed)).saturating_sub(head),
+    ));
 }
 
 /// Bytes that building something has allocated, with what was built.
