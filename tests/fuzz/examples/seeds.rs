@@ -2,6 +2,7 @@
 
 use std::{fs, io, path::Path};
 
+use allocator_api2::alloc::Global;
 use nsemail::{Registration, notation};
 use nsemail_contract::{
     Domain, Guid, LookupFlags, Text, WriteError, blob,
@@ -13,12 +14,17 @@ use nsemail_contract::{
         UninstallRequest,
     },
 };
+use nsemail_provider_core::{
+    journal::format::{FrameBuilder, Header, Kind},
+    store::{Change, Limits},
+};
 
 fn main() -> io::Result<()> {
     for (name, seeds) in [
         ("blob", blobs()),
         ("wire", messages()),
         ("inf", packages()),
+        ("journal", journals()),
         ("requests", sequences(0x5EED, 12, 300)),
         ("registrar", sequences(0xC0DE, 12, 160)),
     ] {
@@ -169,4 +175,49 @@ fn sequences(mut state: u64, count: usize, length: usize) -> Vec<Vec<u8>> {
                 .collect()
         })
         .collect()
+}
+
+/// Files as they are, with the number of the file in front; and scripts of one and of two files.
+fn journals() -> Vec<Vec<u8>> {
+    let names = ["alice@example.com", "bob@example.com"];
+    let mut header = Header {
+        generation: 1,
+        salt: 42,
+        provider: *b"0123456789abcdef",
+    }
+    .encode()
+    .to_vec();
+    let mut frame = FrameBuilder::try_new_in(Global).expect("memory");
+    frame.try_push(Kind::SnapshotEnd, &[]).expect("memory");
+    header.extend_from_slice(frame.finish(42, 1, 0, 0).expect("memory"));
+    let empty = header.clone();
+    for (sequence, name) in (2..).zip(names) {
+        let registration = Registration {
+            name: name.to_owned(),
+            ..Registration::default()
+        };
+        let change =
+            registration.with(|query| Ok(Change::from_query(0, 0, &query, &Limits::DEFAULT, Global)));
+        let key = change
+            .expect("a name")
+            .expect("a registration")
+            .try_key_record(Global);
+        frame.clear();
+        frame
+            .try_push(Kind::Put, key.expect("memory").as_bytes())
+            .expect("memory");
+        header.extend_from_slice(frame.finish(42, sequence, 0, 0).expect("memory"));
+    }
+    let whole = header;
+    let torn = whole[..whole.len() - 9].to_vec();
+    let mut damaged = whole.clone();
+    damaged[empty.len() + 40] ^= 1;
+    let set_aside = [whole.clone(), vec![0; 100]].concat();
+    let mut seeds: Vec<Vec<u8>> = [Vec::new(), vec![0; 64], empty, whole, torn, damaged, set_aside]
+        .map(|file| [vec![1], file].concat())
+        .to_vec();
+    for (how, script) in [3, 7, 6].into_iter().cycle().zip(sequences(0x10CA1, 12, 300)) {
+        seeds.push([vec![how], script].concat());
+    }
+    seeds
 }

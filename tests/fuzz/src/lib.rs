@@ -6,6 +6,7 @@
 
 pub mod blob;
 pub mod inf;
+pub mod journal;
 pub mod registrar;
 pub mod requests;
 pub mod wire;
@@ -14,10 +15,11 @@ pub mod wire;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("blob", blob::check),
     ("wire", wire::check),
     ("inf", inf::check),
+    ("journal", journal::check),
     ("requests", requests::check),
     ("registrar", registrar::check),
 ];

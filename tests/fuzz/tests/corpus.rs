@@ -77,6 +77,11 @@ fn inf_files() {
 }
 
 #[test]
+fn journals() {
+    holds("journal", 2000);
+}
+
+#[test]
 fn requests_through_both_drivers() {
     holds("requests", 40);
 }

@@ -2,16 +2,18 @@
 //!
 //! `wine build` makes the real driver images on Linux, from the published WDK crates and without the WDK, and
 //! what they need to run under Wine. `wine check` holds the images against the rules for drivers. `sanitize` runs the
-//! tests in a build that watches them.
+//! tests in a build that watches them, and `fuzz` looks for inputs that break a property.
 
 mod command;
 mod files;
+mod fuzz;
 mod image;
 mod paths;
 mod sanitize;
 mod wine;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -39,6 +41,14 @@ enum Task {
         /// Arguments of `cargo test` instead of all tests
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
+    },
+    /// Have libFuzzer look for inputs that break a property (on Linux, with a toolchain of rustup)
+    Fuzz {
+        /// The property; all of them by default
+        target: Option<String>,
+        /// How long for each
+        #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
+        time: Duration,
     },
 }
 
@@ -100,6 +110,7 @@ fn run(task: &Task) -> Result<()> {
             }
             wine::run::run(&paths, filter.as_deref())
         }
+        Task::Fuzz { target, time } => fuzz::run(&paths, target.as_deref(), *time),
         Task::Sanitize { sanitizer, arguments } => sanitize::run(&paths, *sanitizer, arguments),
     }
 }

@@ -7,7 +7,7 @@
 //! | 0 | 8 | `NSEMLJNL` |
 //! | 8 | 4 | format version, 1 |
 //! | 12 | 4 | size of this header, 64 |
-//! | 16 | 8 | generation of the file, 1 or more |
+//! | 16 | 8 | generation of the file, 1 or more, and below [`GENERATIONS`]: others have to follow |
 //! | 24 | 8 | salt, random per file |
 //! | 32 | 16 | GUID of the namespace provider the file belongs to, in memory order |
 //! | 48 | 12 | zero |
@@ -60,6 +60,11 @@ use pool_alloc::{Allocator, OutOfMemory, Vec};
 pub const ALIGNMENT: usize = 8;
 /// Bytes of a file header.
 pub const HEADER_SIZE: usize = 64;
+/// No file has this generation, nor a higher one: to get there, a driver that writes its journal anew every microsecond
+/// takes 290,000 years.
+pub const GENERATIONS: u64 = 1 << 63;
+/// Where a header names the generation.
+pub(super) const GENERATION_AT: usize = 16;
 /// Bytes of a frame before its payload.
 pub const FRAME_HEADER_SIZE: usize = 32;
 /// Bytes of a record before its content.
@@ -106,7 +111,7 @@ impl Header {
         put(&mut bytes, 0, &FILE_MAGIC);
         put(&mut bytes, 8, &VERSION.to_le_bytes());
         put(&mut bytes, 12, &64_u32.to_le_bytes());
-        put(&mut bytes, 16, &self.generation.to_le_bytes());
+        put(&mut bytes, GENERATION_AT, &self.generation.to_le_bytes());
         put(&mut bytes, 24, &self.salt.to_le_bytes());
         put(&mut bytes, 32, &self.provider);
         let crc = CRC_32C.checksum(bytes.get(..60).unwrap_or_default());
@@ -141,12 +146,17 @@ impl Header {
         if version != VERSION {
             return Err(HeaderFault::Version(version));
         }
-        match (u64_at(bytes, 16), u64_at(bytes, 24), array(bytes, 32)) {
-            (Some(generation), Some(salt), Some(provider)) if generation != 0 && size == 64 => Ok(Self {
-                generation,
-                salt,
-                provider,
-            }),
+        let fields = (u64_at(bytes, GENERATION_AT), u64_at(bytes, 24), array(bytes, 32));
+        match fields {
+            (Some(generation), Some(salt), Some(provider))
+                if size == 64 && (1..GENERATIONS).contains(&generation) =>
+            {
+                Ok(Self {
+                    generation,
+                    salt,
+                    provider,
+                })
+            }
             _ => Err(HeaderFault::Damaged),
         }
     }

@@ -11,7 +11,7 @@
 //! | one, counting | it is the store |
 //! | one, not counting | its first writing never finished, so nothing in it was acknowledged: a new store |
 //! | two | the higher generation if it counts, else the lower; the other one is deleted |
-//! | one damaged | the provider is not loaded; both files stay as they are |
+//! | one damaged, or in the place of the other one | the provider is not loaded; both files stay as they are |
 
 use pool_alloc::Allocator;
 
@@ -64,7 +64,7 @@ impl<D: JournalDirectory> Journal<D> {
         let places = generations.iter_mut().zip(&mut ranks);
         for (number, (generation, rank)) in [0_u8, 1].into_iter().zip(places) {
             if let Some(file) = directory.open(number).map_err(LoadError::File)? {
-                *generation = peek(&file, provider)?;
+                *generation = peek(&file, number, provider)?;
                 *rank = generation.unwrap_or(u64::MAX);
             }
         }
@@ -78,8 +78,9 @@ impl<D: JournalDirectory> Journal<D> {
                 continue;
             };
             receiver.clear();
-            match Log::open(file, provider, alloc.clone(), |record| receiver.receive(record)) {
-                Ok((log, loaded)) if loaded.complete => {
+            match Log::read(file, provider, alloc.clone(), |record| receiver.receive(record)) {
+                Ok((mut log, loaded)) if loaded.complete => {
+                    log.take_over().map_err(LoadError::File)?;
                     discard(&directory, number ^ 1).map_err(LoadError::File)?;
                     return Ok((
                         Self {
@@ -243,13 +244,17 @@ pub fn discard<D: JournalDirectory>(directory: &D, number: u8) -> Result<bool, F
     directory.delete(number).map(|()| true)
 }
 
-/// The generation that a file names, without reading further.
-fn peek<F: JournalFile>(file: &F, provider: [u8; 16]) -> Result<Option<u64>, LoadError<F::Error>> {
+/// The generation that file `place` names, without reading further.
+fn peek<F: JournalFile>(file: &F, place: u8, provider: [u8; 16]) -> Result<Option<u64>, LoadError<F::Error>> {
     let mut bytes = [0; super::format::HEADER_SIZE];
     let read = file.read_at(0, &mut bytes).map_err(LoadError::File)?;
     match Header::decode(bytes.get(..read).unwrap_or_default()) {
-        Ok(header) if header.provider == provider => Ok(Some(header.generation)),
-        Ok(_) => Err(LoadError::Foreign),
+        Ok(header) if header.provider != provider => Err(LoadError::Foreign),
+        // The next generation would be written over it.
+        Ok(header) if number(header.generation) != place => {
+            Err(LoadError::Damaged(super::format::GENERATION_AT as u64))
+        }
+        Ok(header) => Ok(Some(header.generation)),
         Err(super::format::HeaderFault::Version(version)) => Err(LoadError::Version(version)),
         // What this means, reading the file will tell.
         Err(_) => Ok(None),

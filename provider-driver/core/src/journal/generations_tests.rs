@@ -144,6 +144,60 @@ fn a_damaged_file_is_not_passed_over_for_the_other_one() {
 }
 
 #[test]
+fn a_file_in_the_place_of_the_other_one_is_not_taken_since_the_next_generation_would_be_written_over_it() {
+    let medium = Medium::default();
+    let (mut opened, _) = load(&medium);
+    append(&mut opened, b"alice");
+    let moved = Medium::default();
+    moved.files.borrow_mut()[0].clone_from(&medium.files.borrow()[1]);
+    let opened = Journal::open(moved.clone(), PROVIDER, 3, &Global, &mut Contents::default());
+    assert_eq!(opened.err(), Some(LoadError::Damaged(16)));
+    assert_eq!(moved.bytes(0), medium.bytes(1));
+}
+
+#[test]
+fn a_torn_file_that_does_not_count_stays_as_it_is_if_the_other_one_is_damaged() {
+    let medium = Medium::default();
+    let (mut opened, _) = load(&medium);
+    append(&mut opened, b"alice");
+    append(&mut opened, b"bob");
+    let mut first = medium.bytes(1).unwrap();
+    first[80] ^= 1;
+    let header = Header {
+        generation: 2,
+        salt: 1,
+        provider: PROVIDER,
+    };
+    let second = [&header.encode()[..], b"torn"].concat();
+    let both = Medium::holding(&first);
+    both.files.borrow_mut()[0] = Some(super::super::memory::Content {
+        written: second.clone(),
+        flushed: second.clone(),
+    });
+    let opened = Journal::open(both.clone(), PROVIDER, 3, &Global, &mut Contents::default());
+    assert_eq!(opened.err(), Some(LoadError::Damaged(64)));
+    assert_eq!((both.bytes(0), both.bytes(1)), (Some(second), Some(first)));
+}
+
+#[test]
+fn a_generation_that_no_driver_reaches_is_not_taken() {
+    let header = Header {
+        generation: super::super::format::GENERATIONS,
+        salt: 1,
+        provider: PROVIDER,
+    };
+    let medium = Medium::holding(&[]);
+    let mut log = Log::create(medium.file(1), header).unwrap();
+    let mut frame = FrameBuilder::try_new_in(Global).unwrap();
+    frame.try_push(Kind::SnapshotEnd, &[]).unwrap();
+    log.append(&mut frame, true).unwrap();
+    let bytes = medium.bytes(1);
+    let opened = Journal::open(medium.clone(), PROVIDER, 3, &Global, &mut Contents::default());
+    assert_eq!(opened.err(), Some(LoadError::Damaged(0)));
+    assert_eq!(medium.bytes(1), bytes);
+}
+
+#[test]
 fn a_file_with_a_damaged_header_is_not_passed_over_for_the_generation_before_it() {
     let medium = Medium::default();
     let (mut opened, _) = load(&medium);

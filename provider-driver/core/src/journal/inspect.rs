@@ -73,7 +73,7 @@ pub enum FaultKind {
     Header,
     /// A newer driver wrote it; the version that it names.
     Version(u32),
-    /// So many bytes at the end are of a frame that was not finished.
+    /// So many bytes at the end are of a frame that was not finished, without the zeros behind it.
     TornTail(usize),
     /// A frame that was durable once does not check; this frame, which comes later, proves it.
     Damaged(usize),
@@ -204,8 +204,7 @@ pub fn inspect<'a>(bytes: &'a [u8], mut each: impl FnMut(Item<'a>)) -> Summary {
 fn after_last(salt: u64, sequence: u64, at: usize, rest: &[u8]) -> Option<Fault> {
     let kind = match format::find_later(salt, sequence, rest) {
         Some(later) => FaultKind::Damaged(at.saturating_add(later)),
-        None if rest.iter().all(|&byte| byte == 0) => return None,
-        None => FaultKind::TornTail(rest.len()),
+        None => FaultKind::TornTail(rest.iter().rposition(|&byte| byte != 0)?.saturating_add(1)),
     };
     Some(Fault { offset: at, kind })
 }

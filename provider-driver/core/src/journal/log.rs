@@ -52,7 +52,7 @@ pub struct Log<F> {
 pub struct Loaded {
     /// Records that were passed on.
     pub records: u64,
-    /// Bytes of a torn tail that were cut off, without the zeros behind it.
+    /// Bytes of a torn tail, which are cut off, without the zeros behind it.
     pub cut: u64,
     /// The file holds the mark that its first writing was finished; without it, it does not count.
     pub complete: bool,
@@ -133,12 +133,28 @@ impl<F: JournalFile> Log<F> {
         })
     }
 
-    /// Reads a file, hands each record to `receive` in order, and cuts a torn tail off.
+    /// Reads a file, hands each record to `receive` in order, and [takes it over](Self::take_over).
     ///
     /// # Errors
     ///
     /// See [`LoadError`]. The file is then as it was.
     pub fn open<A: Allocator>(
+        file: F,
+        provider: [u8; 16],
+        alloc: A,
+        receive: impl FnMut(Record<'_>) -> Result<(), Refused>,
+    ) -> Result<(Self, Loaded), LoadError<F::Error>> {
+        let (mut log, loaded) = Self::read(file, provider, alloc, receive)?;
+        log.take_over().map_err(LoadError::File)?;
+        Ok((log, loaded))
+    }
+
+    /// Reads a file, and hands each record to `receive` in order. The file stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// See [`LoadError`].
+    pub fn read<A: Allocator>(
         file: F,
         provider: [u8; 16],
         alloc: A,
@@ -193,7 +209,7 @@ impl<F: JournalFile> Log<F> {
         loaded.cut = window.end_of_content(end)?.saturating_sub(end);
         let torn = loaded.cut > 0;
         drop(window);
-        let mut log = Self {
+        let log = Self {
             file,
             header,
             end,
@@ -203,13 +219,21 @@ impl<F: JournalFile> Log<F> {
             must_cut: torn,
             unflushed: 0,
         };
-        if torn {
-            log.cut().map_err(LoadError::File)?;
+        Ok((log, loaded))
+    }
+
+    /// Makes of a file that was read one that is gone on with: cuts a torn tail off.
+    ///
+    /// # Errors
+    ///
+    /// The file system's.
+    pub fn take_over(&mut self) -> Result<(), F::Error> {
+        if self.must_cut {
+            self.cut()
         } else {
             // What was read need not be on the medium, if the driver was stopped when it could not be flushed.
-            log.file.flush().map_err(LoadError::File)?;
+            self.file.flush()
         }
-        Ok((log, loaded))
     }
 
     /// Appends a frame of those records and returns when it is durable; without `durable`, when it is written.

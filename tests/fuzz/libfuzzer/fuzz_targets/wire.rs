@@ -1,0 +1,4 @@
+//! The property `wire`, for libFuzzer.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz_properties::wire::check(bytes));
