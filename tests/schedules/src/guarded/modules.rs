@@ -231,7 +231,7 @@ impl Client for Adder {
         self.log.note(What::Detaching(Role::Client));
         bound.check();
         assert!(bound.enter().is_none(), "no call begins after detach");
-        dawdle(SHORT);
+        dawdle(if self.abandons { LONG } else { SHORT });
         bound.check();
         self.log.note(What::Detached(Role::Client));
     }
