@@ -116,15 +116,17 @@ pub fn run(options: &Options, report: &mut Report) -> Result<()> {
         names: Names { count: 1 << 24 },
         used: Cell::new(0),
     };
-    let each = if options.quick { 200 } else { 1_000 };
+    let each = if options.quick { 200 } else { 400 };
+    // With one flush a registration, a round takes as long as the disk wants.
+    let rounds = options.rounds().min(7);
     let one = |keeper: &dyn Keeper| fresh.rate(1, each, keeper);
-    let many = |keeper: &dyn Keeper| fresh.rate(CALLERS, each / 4, keeper);
+    let many = |keeper: &dyn Keeper| fresh.rate(CALLERS, each / 8, keeper);
 
     let sqlite = Each::new(Sqlite::create(&path("one.sqlite"))?);
     let redb = Each::new(Redb::create(&path("one.redb"))?);
     let log = Each::new(Bare::create(&path("one.log"))?);
     let samples = take_turns(
-        options.rounds(),
+        rounds,
         vec![
             Contender::new("journal", || one(&ours)),
             Contender::new("SQLite", || one(&sqlite)),
@@ -144,7 +146,7 @@ pub fn run(options: &Options, report: &mut Report) -> Result<()> {
     let redb_grouped = Grouped::new(Redb::create(&path("grouped.redb"))?);
     let log = Grouped::new(Bare::create(&path("grouped.log"))?);
     let samples = take_turns(
-        options.rounds(),
+        rounds,
         vec![
             Contender::new("journal", || many(&ours)),
             Contender::new("SQLite", || many(&sqlite)),
