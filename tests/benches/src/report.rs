@@ -160,7 +160,14 @@ impl Report {
         } else {
             UTF8_FULL_CONDENSED
         };
-        println!("{}", table(&self.rows, preset));
+        let table = table(&self.rows, preset).to_string();
+        // What stands in angle brackets is markup in Markdown.
+        let table = if markdown {
+            table.replace('<', "\\<")
+        } else {
+            table
+        };
+        println!("{table}");
         println!("\nMeasured on {}.", machine());
         for note in &self.notes {
             println!("{note}");
