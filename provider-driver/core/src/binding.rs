@@ -8,6 +8,7 @@ use nsemail_contract::queryset::QuerySet;
 use nsemail_contract::wire::{CounterKind, EventKind};
 use nsemail_kernel::irql::{DropAtDispatch, Passive};
 use nsemail_kernel::lock::PushLock;
+use nsemail_kernel::region::CriticalRegion;
 use pool_alloc::{Arc, OutOfMemory, Vec};
 
 use crate::handles::{Handle, Handles};
@@ -157,7 +158,13 @@ impl Binding {
             return Err(WsaCode::WSAEINVAL);
         }
         let found = match Query::from_query(query, flags)? {
-            Some(query) => service.finder().select(processor(), &query).map_err(no_memory)?,
+            Some(query) if query.is_deep() => {
+                service.store().read(passive).select(&query).map_err(no_memory)?
+            }
+            Some(query) => {
+                let _region = CriticalRegion::enter(passive);
+                service.finder().select(processor(), &query).map_err(no_memory)?
+            }
             None => self.preferred().map_err(no_memory)?,
         };
         let lookup = Lookup::try_new(

@@ -18,6 +18,7 @@ use nsemail_kernel::file::Directory;
 use nsemail_kernel::irql::Passive;
 use nsemail_kernel::random;
 use nsemail_kernel::status::NtStatus;
+use nsemail_kernel::time::Ticks;
 use pool_alloc::{Arc, OutOfMemory, Vec};
 
 use crate::files::{Files, OpenFile};
@@ -33,6 +34,8 @@ use crate::store::{Batch, Key, Record, RecordRef, Scan, Store};
 const GROUP_BYTES: usize = 1 << 20;
 /// A group has at most so many changes: the pending tip is searched one by one.
 const GROUP_CHANGES: usize = 512;
+/// So long after a look-up was seen to have what was replaced, it is looked again whether it still has.
+const COLLECTING: Ticks = Ticks::from_millis(20);
 
 /// Runs the journal thread until the service is stopped.
 pub fn run(service: &Arc<Service, Memory>, directory: Directory, passive: Passive<'_>) {
@@ -92,7 +95,10 @@ struct Loading<'s> {
 
 impl Receiver for Loading<'_> {
     fn clear(&mut self) {
-        self.service.store().write(self.passive).clear();
+        let mut store = self.service.store().write(self.passive);
+        store.clear();
+        // At once, or there would be two stores for a while.
+        store.collect();
     }
 
     fn receive(&mut self, record: format::Record<'_>) -> Result<(), Refused> {
@@ -193,9 +199,12 @@ impl<'p> Committer<'p> {
             } else {
                 self.compact();
                 if self.compaction.is_none() {
-                    // Nobody waits now. What is left, as a look-up still has it, is freed with later changes.
-                    self.service.store().write(self.passive).collect();
-                    self.service.wait(self.passive);
+                    // Nobody waits now. What a look-up still has is looked after again soon.
+                    if self.service.store().write(self.passive).collect() {
+                        self.service.wait(self.passive);
+                    } else {
+                        self.service.wait_for(self.passive, COLLECTING);
+                    }
                 }
             }
         }
@@ -222,6 +231,8 @@ impl<'p> Committer<'p> {
             }
             self.compact();
         }
+        // What was replaced is in it, too.
+        self.batch.clear();
     }
 
     /// Computes the next group, and gives its number of calls.

@@ -62,7 +62,7 @@ fn open(store: &Store<Global>, name: &str, flags: LookupFlags, protocols: &[Prot
         PROVIDER,
         flags,
         asked.protocols,
-        store.finder().select(0, &query).unwrap(),
+        store.select(&query).unwrap(),
         Global,
     )
     .unwrap()

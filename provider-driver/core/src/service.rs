@@ -13,6 +13,7 @@ use nsemail_kernel::event::Event;
 use nsemail_kernel::irql::Passive;
 use nsemail_kernel::lock::PushLock;
 use nsemail_kernel::status::NtStatus;
+use nsemail_kernel::time::Ticks;
 use pool_alloc::{Arc, Box, OutOfMemory, Vec};
 
 use crate::handles::Handle;
@@ -279,6 +280,12 @@ impl Service {
     /// Waits for something to do.
     pub fn wait(&self, passive: Passive<'_>) {
         self.wake.wait(passive);
+    }
+
+    /// As [`Self::wait`], for at most so long.
+    pub fn wait_for(&self, passive: Passive<'_>, at_most: Ticks) {
+        // Woken or not, the queue is looked at.
+        let _ = self.wake.wait_timeout(passive, at_most);
     }
 }
 

@@ -3,9 +3,13 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use nsemail_contract::codes::WsaCode;
+use nsemail_contract::ids;
+use nsemail_contract::queryset::QuerySet;
+use nsemail_contract::text::Text;
 use nt_sim::Machine;
 use nt_sim::files::{Fault, Operation};
 use nt_sim::ntstatus::NtStatus;
@@ -13,6 +17,8 @@ use support::*;
 
 const A: &str = "192.0.2.1:1";
 const B: &str = "192.0.2.2:2";
+/// `LUP_DEEP`
+const DEEP: u32 = 1;
 
 #[test]
 fn a_change_is_answered_when_its_flush_is_done_and_not_before() {
@@ -161,6 +167,52 @@ fn many_callers_at_once_all_get_their_names() {
         session.look_up("user3.39@example.com"),
         Err(WsaCode::WSASERVICE_NOT_FOUND)
     );
+    caller.deregister();
+    stop(&machine);
+}
+
+#[test]
+fn edge_32_a_look_up_of_all_contexts_is_of_one_moment() {
+    let (machine, caller, session) = session();
+    let of = |context| QuerySet {
+        name: Some(Text::from_str("bob@example.com").unwrap()),
+        namespace: ids::NS_EMAIL,
+        context: Some(Text::from_str(context).unwrap()),
+        ..QuerySet::default()
+    };
+    let change = |operation, context| {
+        let form = Form::new(&of(context));
+        // SAFETY: the form is valid.
+        let accepted = unsafe { session.set_raw(form.as_ptr(), operation, 0) };
+        accepted.unwrap().unwrap().wait().unwrap();
+    };
+    change(REGISTER, "home");
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let (watcher, done) = (session.clone(), &done);
+        let seen = scope.spawn(move || {
+            let mut looks = 0;
+            while !done.load(Ordering::Relaxed) {
+                let contexts = watcher.answers(&of(""), ALL | DEEP).unwrap();
+                let contexts: Vec<_> = contexts.iter().map(|answer| answer.context.as_str()).collect();
+                // One moves in before the other moves out.
+                assert!(
+                    [&["home"][..], &["home", "work"], &["work"]].contains(&contexts.as_slice()),
+                    "{contexts:?}"
+                );
+                looks += 1;
+            }
+            looks
+        });
+        for _ in 0..200 {
+            change(REGISTER, "work");
+            change(DELETE, "home");
+            change(REGISTER, "home");
+            change(DELETE, "work");
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(seen.join().unwrap() > 0);
+    });
     caller.deregister();
     stop(&machine);
 }

@@ -40,6 +40,7 @@ pub mod npi;
 mod object;
 pub mod pool;
 pub mod random;
+pub mod region;
 pub mod registry;
 pub mod status;
 pub mod thread;

@@ -6,12 +6,12 @@ use core::ops::{Deref, DerefMut};
 
 use wdk_sys::ntddk::{
     ExAcquirePushLockExclusiveEx, ExAcquirePushLockSharedEx, ExReleasePushLockExclusiveEx,
-    ExReleasePushLockSharedEx, KeAcquireSpinLockRaiseToDpc, KeEnterCriticalRegion, KeLeaveCriticalRegion,
-    KeReleaseSpinLock,
+    ExReleasePushLockSharedEx, KeAcquireSpinLockRaiseToDpc, KeReleaseSpinLock,
 };
 use wdk_sys::{KIRQL, KSPIN_LOCK, ULONG_PTR};
 
 use crate::irql::Passive;
+use crate::region::CriticalRegion;
 
 /// A spin lock around a value: short critical sections at `DISPATCH_LEVEL`.
 ///
@@ -151,28 +151,26 @@ impl<T> PushLock<T> {
 
 impl<T: ?Sized> PushLock<T> {
     /// Waits until nobody has the lock exclusively.
-    pub fn read<'a>(&'a self, _: Passive<'a>) -> PushReadGuard<'a, T> {
-        // SAFETY: callable at this level; left again when the guard is dropped.
-        unsafe { KeEnterCriticalRegion() };
+    pub fn read<'a>(&'a self, passive: Passive<'a>) -> PushReadGuard<'a, T> {
+        let region = CriticalRegion::enter(passive);
         // SAFETY: the word is a push lock, initialised to free, which lives as long as the guard; normal
         // kernel APCs are held off by the line above.
         unsafe { ExAcquirePushLockSharedEx(self.lock.get(), 0) };
         PushReadGuard {
             lock: self,
-            thread_bound: PhantomData,
+            _region: region,
         }
     }
 
     /// Waits until nobody has the lock at all.
-    pub fn write<'a>(&'a self, _: Passive<'a>) -> PushWriteGuard<'a, T> {
-        // SAFETY: callable at this level; left again when the guard is dropped.
-        unsafe { KeEnterCriticalRegion() };
+    pub fn write<'a>(&'a self, passive: Passive<'a>) -> PushWriteGuard<'a, T> {
+        let region = CriticalRegion::enter(passive);
         // SAFETY: the word is a push lock, initialised to free, which lives as long as the guard; normal
         // kernel APCs are held off by the line above.
         unsafe { ExAcquirePushLockExclusiveEx(self.lock.get(), 0) };
         PushWriteGuard {
             lock: self,
-            thread_bound: PhantomData,
+            _region: region,
         }
     }
 
@@ -192,7 +190,8 @@ impl<T: Default> Default for PushLock<T> {
 #[must_use = "the lock is free again when the guard is dropped"]
 pub struct PushReadGuard<'a, T: ?Sized> {
     lock: &'a PushLock<T>,
-    thread_bound: PhantomData<*const ()>,
+    /// Left after the lock was released. It also keeps the guard on this thread.
+    _region: CriticalRegion<'a>,
 }
 
 impl<T: ?Sized> Deref for PushReadGuard<'_, T> {
@@ -208,8 +207,6 @@ impl<T: ?Sized> Drop for PushReadGuard<'_, T> {
     fn drop(&mut self) {
         // SAFETY: this thread acquired the lock shared.
         unsafe { ExReleasePushLockSharedEx(self.lock.lock.get(), 0) };
-        // SAFETY: this thread entered the region when it acquired the lock.
-        unsafe { KeLeaveCriticalRegion() };
     }
 }
 
@@ -217,7 +214,8 @@ impl<T: ?Sized> Drop for PushReadGuard<'_, T> {
 #[must_use = "the lock is free again when the guard is dropped"]
 pub struct PushWriteGuard<'a, T: ?Sized> {
     lock: &'a PushLock<T>,
-    thread_bound: PhantomData<*const ()>,
+    /// Left after the lock was released. It also keeps the guard on this thread.
+    _region: CriticalRegion<'a>,
 }
 
 impl<T: ?Sized> Deref for PushWriteGuard<'_, T> {
@@ -240,7 +238,5 @@ impl<T: ?Sized> Drop for PushWriteGuard<'_, T> {
     fn drop(&mut self) {
         // SAFETY: this thread acquired the lock exclusively.
         unsafe { ExReleasePushLockExclusiveEx(self.lock.lock.get(), 0) };
-        // SAFETY: this thread entered the region when it acquired the lock.
-        unsafe { KeLeaveCriticalRegion() };
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! A bucket is a cache line: a word of *tags* and seven entries. Byte *i* of the tags is the fingerprint of entry *i*,
 //! zero if there is none; the last byte counts the entries that would have begun in this bucket or before, and for
-//! want of room stand behind it. A search begins in the bucket that the hash says and goes on while that count is not
-//! zero, so entries are taken out without leaving a trace. At 255 the count stays.
+//! want of room stand behind it. A search begins in the bucket that the hash says and goes on, by a stride that depends
+//! on the fingerprint, while that count is not zero, so entries are taken out without leaving a trace. At 255 the count stays.
 //!
 //! Entries never move within an array. So a search that runs beside changes finds whatever was there throughout.
 
@@ -60,12 +60,12 @@ pub struct Place {
 
 /// Entries that an array of so many buckets takes: above that, searches become long.
 const fn capacity_of(buckets: usize) -> usize {
-    buckets.saturating_mul(SLOTS * 13) / 16
+    buckets.saturating_mul(SLOTS * 11) / 16
 }
 
 /// Number of buckets for so many entries.
 fn buckets_for(entries: usize) -> Option<usize> {
-    let buckets = entries.checked_mul(16)?.div_ceil(SLOTS * 13).max(1);
+    let buckets = entries.checked_mul(16)?.div_ceil(SLOTS * 11).max(1);
     buckets.checked_next_power_of_two()
 }
 
@@ -78,6 +78,12 @@ fn layout(buckets: usize) -> Option<Layout> {
 const fn tag(hash: u32) -> u64 {
     let tag = (hash >> 24) as u64;
     if tag == 0 { 1 } else { tag }
+}
+
+/// How far a search goes on from a bucket: odd, so that it comes to all. Searches that meet in a bucket part again, and
+/// the entries of a name that many share a hash with do not stand in the way of others.
+const fn stride(hash: u32) -> usize {
+    2 * (hash >> 24) as usize + 1
 }
 
 /// The high bits of the fingerprints that are that one.
@@ -188,6 +194,7 @@ impl Array {
             bucket: 0,
             matches: 0,
             next: hash as usize,
+            stride: stride(hash),
             left: self.buckets(),
         }
     }
@@ -219,8 +226,10 @@ impl Array {
 
     /// Puts an entry in, for which there is room. By the one writer only.
     pub fn insert(self, hash: u32, entry: NonNull<()>) {
-        for step in 0..self.buckets() {
-            let index = (hash as usize).wrapping_add(step);
+        let mut next = hash as usize;
+        for _ in 0..self.buckets() {
+            let index = next;
+            next = next.wrapping_add(stride(hash));
             let bucket = self.bucket(index);
             let tags = bucket.tags.load(Ordering::Relaxed);
             let free = matching(tags, 0);
@@ -269,7 +278,7 @@ impl Array {
             if behind != BEHIND_MAX && behind != 0 {
                 bucket.tags.store(tags - (1 << BEHIND), Ordering::Release);
             }
-            index = (index + 1) & mask;
+            index = index.wrapping_add(stride(hash)) & mask;
         }
     }
 
@@ -302,6 +311,7 @@ pub struct Probe {
     bucket: usize,
     matches: u64,
     next: usize,
+    stride: usize,
     /// Buckets that may still have to be looked at.
     left: usize,
 }
@@ -334,7 +344,7 @@ impl Iterator for Probe {
             self.bucket = self.next & self.array.head().mask;
             let tags = self.array.bucket(self.bucket).tags.load(Ordering::Acquire);
             self.matches = matching(tags, self.tag);
-            self.next = self.next.wrapping_add(1);
+            self.next = self.next.wrapping_add(self.stride);
             self.left = if tags >> BEHIND == 0 { 0 } else { self.left - 1 };
         }
     }

@@ -11,6 +11,9 @@ use super::query::{Found, Query};
 /// Each function takes the number of the processor that it runs on, or any other number: it spreads look-ups over
 /// counters, so that they do not write to one cache line.
 ///
+/// Below `DISPATCH_LEVEL` the caller is in a critical region: nothing that was replaced is freed before the look-up
+/// ends, so a thread may not be suspended in it.
+///
 /// # IRQL
 /// Up to `DISPATCH_LEVEL`, as far as the allocator goes.
 #[derive(Clone)]
@@ -37,12 +40,14 @@ impl<A: Allocator + Clone> Finder<A> {
         Some(show(found.bytes()))
     }
 
-    /// Answers a question.
+    /// Answers a question for one object: see [`Query::is_deep`]. Of several objects this would find some as they were
+    /// before a change beside it, and some as they were after.
     ///
     /// # Errors
     ///
     /// No memory.
     pub fn select(&self, processor: usize, query: &Query<'_>) -> Result<Found<A>, OutOfMemory> {
+        debug_assert!(!query.is_deep(), "a question for one object");
         let mut buffer = BUFFER;
         let key = query.key().folded(&mut buffer);
         let hash = key.hash(&self.key);

@@ -136,6 +136,20 @@ impl<A: Allocator + Clone> Store<A> {
             .map(Record::shared)
     }
 
+    /// Answers any question, as of one moment: one for several objects is answered beside no change.
+    ///
+    /// # Errors
+    ///
+    /// No memory.
+    pub fn select(&self, query: &Query<'_>) -> Result<Found<A>, OutOfMemory> {
+        let mut buffer = BUFFER;
+        let key = query.key().folded(&mut buffer);
+        let candidates = self.table.candidates(key.hash(&self.key));
+        let mut found = Found::try_collect_in(query, key, candidates, self.alloc.clone())?;
+        found.records.sort_unstable_by(Record::cmp_context);
+        Ok(found)
+    }
+
     /// How many contexts a name has.
     fn contexts(&self, key: &Key<'_>) -> usize {
         let mut buffer = BUFFER;

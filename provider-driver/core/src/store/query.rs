@@ -83,6 +83,13 @@ impl<'a> Query<'a> {
         }))
     }
 
+    /// Whether it asks for all contexts of the name, which [`super::Store::select`] answers, or for one, which
+    /// [`super::Finder::select`] does.
+    #[must_use]
+    pub const fn is_deep(&self) -> bool {
+        self.deep
+    }
+
     /// The name, and the context if not all are asked for.
     pub(super) const fn key(&self) -> &Key<'a> {
         &self.key
@@ -99,7 +106,7 @@ impl<'a> Query<'a> {
 }
 
 impl<A: Allocator + Clone> Found<A> {
-    /// What a question finds among those entries.
+    /// What a question finds among those entries, in their order.
     pub(super) fn try_collect_in<'e>(
         query: &Query<'_>,
         key: FoldedKey<'_>,
@@ -127,7 +134,6 @@ impl<A: Allocator + Clone> Found<A> {
                 break;
             }
         }
-        found.records.sort_unstable_by(Record::cmp_context);
         Ok(found)
     }
 }

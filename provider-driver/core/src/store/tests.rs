@@ -163,6 +163,20 @@ fn see(record: &RecordRef<'_>) -> Seen {
     )
 }
 
+/// Answers a question; one for one object in both ways, which agree.
+fn select(store: &Store<Global>, query: &Query<'_>) -> Found<Global> {
+    let found = store.select(query).unwrap();
+    if !query.is_deep() {
+        let alone = store.finder().select(0, query).unwrap();
+        let bytes = |found: &Found<Global>| -> Vec<Vec<u8>> {
+            let records = found.records.iter();
+            records.map(|record| record.as_bytes().to_vec()).collect()
+        };
+        assert_eq!((found.known, bytes(&found)), (alone.known, bytes(&alone)));
+    }
+    found
+}
+
 /// What a look-up finds: names of the records with their contexts, or the code that `NextEx` would answer.
 fn look_up(
     fixture: &Fixture,
@@ -170,7 +184,7 @@ fn look_up(
     flags: LookupFlags,
 ) -> Result<Vec<(String, String)>, WsaCode> {
     let query = Query::from_query(query, flags)?.unwrap();
-    let found = fixture.store.finder().select(0, &query).unwrap();
+    let found = select(&fixture.store, &query);
     if found.records.is_empty() {
         return Err(if found.known {
             WsaCode::WSANO_DATA

@@ -421,7 +421,12 @@ impl Session {
             name: Some(Text::from_str(name).unwrap()),
             ..QuerySet::default()
         };
-        let lookup = self.begin(&query, ALL)?;
+        self.answers(&query, ALL)
+    }
+
+    /// Asks a question: all records, or the code that ended the look-up before the first.
+    pub fn answers(&self, query: &QuerySet<'_>, flags: u32) -> Result<Vec<Answer>, WsaCode> {
+        let lookup = self.begin(query, flags)?;
         let mut answers = Vec::new();
         let end = loop {
             match self.next(lookup, 0, 1 << 17).0 {

@@ -56,7 +56,7 @@ fn edge_32_a_look_up_sees_the_version_that_was_there_when_it_began() {
     let mut fixture = after(&[call(REGISTER, 0, &[A])]);
     let bob = query("bob@example.com");
     let asked = Query::from_query(&bob, LookupFlags::RETURN_ALL).unwrap().unwrap();
-    let found = fixture.store.finder().select(0, &asked).unwrap();
+    let found = select(&fixture.store, &asked);
     fixture.set(&call(DELETE, 0, &[])).unwrap();
     assert_eq!(see(&found.records[0].view()).1, ["192.0.2.1:1/6"]);
 }

@@ -54,7 +54,7 @@ fn look_up(store: &Store<Global>, asked: &Question) -> Result<Vec<Object>, Code>
     asked.with(&[], |query| {
         let code = |code: WsaCode| code.0;
         let parsed = Query::from_query(&query, flags).map_err(code)?.unwrap();
-        let found = store.finder().select(0, &parsed).unwrap();
+        let found = select(store, &parsed);
         let mut lookup = Lookup::try_new(Guid::NIL, flags, query.protocols, found, Global).unwrap();
         let mut objects = Vec::new();
         loop {
