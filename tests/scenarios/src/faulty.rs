@@ -42,6 +42,9 @@ struct Shared {
     calls: Mutex<Vec<Weak<Request>>>,
     /// What a program was told of the shortage that it cannot try again.
     excuse: Mutex<Option<String>>,
+    /// How many calls had failed when an installation was answered as cancelled. It goes on after that, and nobody is told
+    /// if it fails then.
+    cancelled: Mutex<Option<usize>>,
     /// What was answered that is not documented.
     wrong: Mutex<Vec<String>>,
 }
@@ -58,6 +61,7 @@ impl Faulty {
             machine: simulated.machine().clone(),
             calls: Mutex::default(),
             excuse: Mutex::default(),
+            cancelled: Mutex::default(),
             wrong: Mutex::default(),
         });
         Self { simulated, shared }
@@ -66,6 +70,11 @@ impl Faulty {
     /// What a program was told, if it could not go on because of it.
     #[must_use]
     pub fn excuse(&self) -> Option<String> {
+        let cancelled = *lock(&self.shared.cancelled);
+        if cancelled.is_some_and(|hits| self.shared.hits() > hits) {
+            self.shared
+                .excuse("an installation failed after it had been answered as cancelled".to_owned());
+        }
         lock(&self.shared.excuse).clone()
     }
 
@@ -163,6 +172,13 @@ impl Kernel for Faulty {
     }
 
     fn stop(&self, driver: Driver) -> Result<Service, Win32> {
+        let stores = |line: &String| line.contains("seen (client-driver/core/src/store.rs");
+        let mut hits = self.shared.machine.hits().into_iter();
+        if driver == Driver::Client && hits.any(|hit| hit.place.path().iter().any(stores)) {
+            self.shared.excuse(
+                "a provider's entry could not be stored, and is gone with the client driver".to_owned(),
+            );
+        }
         Kernel::stop(&self.simulated, driver)
     }
 
@@ -327,6 +343,10 @@ impl Request {
     fn take(&self, state: &mut Progress) {
         let Some(call) = state.call.take() else { return };
         let answer = call.wait();
+        let code = Reply::parse(&answer.bytes).map(|reply| reply.code);
+        if self.code == ioctl::INSTALL && code == Ok(WsaCode::WSA_E_CANCELLED) {
+            *lock(&self.shared.cancelled) = Some(self.shared.hits());
+        }
         let told = self.shared.hits() > state.before && state.attempts < ATTEMPTS;
         match self.handle.upgrade() {
             Some(handle) if told && self.try_again(&*handle, &answer) => {
