@@ -9,7 +9,6 @@ use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 use pool_alloc::{Allocator, OutOfMemory};
 
-use crate::array::{LINE, prefetch};
 use crate::table::Thin;
 
 /// From this count on the bytes are immortal: neither counted further nor ever freed.
@@ -135,15 +134,6 @@ impl<'a, A: Allocator> PackedRef<'a, A> {
     #[must_use]
     pub fn mark(self) -> u32 {
         self.head().mark.load(Ordering::Relaxed)
-    }
-
-    /// Asks for the bytes to be brought near.
-    #[inline]
-    pub fn prefetch(self) {
-        let start = self.head.as_ptr().cast::<u8>();
-        prefetch(start);
-        // They seldom end in the line in which they begin.
-        prefetch(start.wrapping_add(LINE));
     }
 
     /// A further owner.

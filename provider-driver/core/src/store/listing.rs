@@ -17,8 +17,10 @@ pub struct Scan {
 
 /// A step of a scan looks at no more places of the table than this.
 const SCAN_PLACES: usize = 1 << 16;
-/// How many objects ahead a listing asks for memory.
-const AHEAD: usize = 8;
+/// How many objects a listing brings near at once.
+const AT_ONCE: usize = 32;
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 impl<A: Allocator + Clone> Store<A> {
     /// All objects as they are now, in no order: a listing that changes meanwhile do not disturb.
@@ -53,20 +55,17 @@ impl<A: Allocator + Clone> Store<A> {
         let mut buffer = BUFFER;
         let wanted = Folded::new(domain.text(), &mut buffer);
         let objects = self.domains.objects(self.key.domain(domain));
-        // What is looked at later is asked for now.
-        let mut ahead = objects.iter();
-        ahead
-            .by_ref()
-            .take(AHEAD)
-            .for_each(|object| object.borrowed().prefetch());
-        for object in objects {
-            if let Some(later) = ahead.next() {
-                later.borrowed().prefetch();
-            }
-            if RecordRef::key(object).is_some_and(|key| wanted.is_domain_of(key))
-                && RecordRef::read(object).is_some_and(|view| keep(&view))
-            {
-                records.try_push(Record::shared(object.borrowed()))?;
+        for some in objects.chunks(AT_ONCE) {
+            // Reading them, with nothing between, waits for all of them at once; what is done with one would make the
+            // next one wait for its turn.
+            let lines = some.iter().flat_map(|object| object.iter().step_by(LINE));
+            core::hint::black_box(lines.fold(0, |all, byte| all ^ byte));
+            for object in some {
+                if RecordRef::key(object).is_some_and(|key| wanted.is_domain_of(key))
+                    && RecordRef::read(object).is_some_and(|view| keep(&view))
+                {
+                    records.try_push(Record::shared(object.borrowed()))?;
+                }
             }
         }
         Ok(records)
