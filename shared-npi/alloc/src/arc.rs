@@ -208,10 +208,12 @@ impl<T, A: Allocator> Arc<T, A> {
     where
         A: Clone,
     {
-        // SAFETY: `raw` came from `into_raw`; the ownership it stands for is only borrowed, see
-        // `ManuallyDrop`.
-        let borrowed = ManuallyDrop::new(unsafe { Self::from_raw_in(raw, alloc) });
-        (*borrowed).clone()
+        // SAFETY: `raw` came from `into_raw`; the ownership it stands for is given up again below.
+        let borrowed = unsafe { Self::from_raw_in(raw, alloc) };
+        let owner = borrowed.clone();
+        // The allocator is dropped, and the ownership stays with `raw`.
+        let _raw = Self::into_raw(borrowed);
+        owner
     }
 
     /// Borrows the value behind a pointer that [`Arc::into_raw`] gave.

@@ -262,7 +262,12 @@ fn a_machine_that_was_shut_down_is_gone_although_a_driver_left_a_handle_open() {
     machine.stop("Test").unwrap();
     assert_eq!(machine.shutdown().findings.len(), 1);
     drop(machine);
-    assert_eq!(Arc::strong_count(&subscribed), 1, "the machine is there");
+    // A thread of it may still be on its way out.
+    let start = std::time::Instant::now();
+    while Arc::strong_count(&subscribed) > 1 {
+        assert!(start.elapsed().as_secs() < 60, "the machine is there");
+        thread::yield_now();
+    }
 }
 
 #[test]

@@ -164,6 +164,7 @@ fn more_dereferences_than_references_are_reported() {
     };
     assert_eq!(world.violations(), [rule]);
     assert_eq!(notes(&world), [""; 0], "the object is still there");
+    wdf!(world, WdfObjectDelete, object);
 }
 
 #[test]
