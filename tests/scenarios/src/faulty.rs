@@ -386,6 +386,11 @@ impl Request {
                 self.judge_change(answer);
                 false
             }
+            Ok(WsaCode::NO_ERROR) if self.code == ioctl::LOOKUP_NEXT => {
+                self.shared
+                    .excuse("a look-up went on to the next provider, as one had no memory".to_owned());
+                false
+            }
             Ok(WsaCode::WSA_NOT_ENOUGH_MEMORY) => true,
             Ok(WsaCode::WSASYSCALLFAILURE) => {
                 matches!(

@@ -3,63 +3,85 @@
 use std::cell::Cell;
 use std::format;
 use std::ptr::NonNull;
+use std::rc::Rc;
 
 use allocator_api2::alloc::{AllocError, Allocator, Layout};
 
 use super::*;
 
-std::thread_local! {
-    static REFUSES: Cell<bool> = const { Cell::new(false) };
-    static BLOCKS: Cell<usize> = const { Cell::new(0) };
-}
+/// Memory that a test may refuse, and whose blocks are counted. Clones are the same memory.
+#[derive(Clone, Debug, Default)]
+struct Memory(Rc<Use>);
 
-/// Memory that a test may refuse, and whose blocks are counted.
-#[derive(Clone, Copy, Debug)]
-struct Memory;
+#[derive(Debug, Default)]
+struct Use {
+    refused: Cell<bool>,
+    blocks: Cell<usize>,
+}
 
 // SAFETY: passed on to `Global`.
 unsafe impl Allocator for Memory {
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
-        if REFUSES.get() {
+        if self.0.refused.get() {
             return Err(AllocError);
         }
         let block = Global.allocate(layout)?;
-        BLOCKS.set(BLOCKS.get() + 1);
+        self.0.blocks.update(|blocks| blocks + 1);
         Ok(block)
     }
 
     unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
-        BLOCKS.set(BLOCKS.get() - 1);
+        self.0.blocks.update(|blocks| blocks - 1);
         // SAFETY: passed on.
         unsafe { Global.deallocate(block, layout) }
     }
 }
 
-/// Runs `what` without memory.
-fn refused<T>(what: impl FnOnce() -> T) -> T {
-    REFUSES.set(true);
-    let result = what();
-    REFUSES.set(false);
-    result
-}
+impl Memory {
+    /// Runs `what` without memory.
+    fn refused<T>(&self, what: impl FnOnce() -> T) -> T {
+        self.0.refused.set(true);
+        let result = what();
+        self.0.refused.set(false);
+        result
+    }
 
-fn store() -> Store<Memory> {
-    Store::try_new_in(HashKey::new([1, 2]), Limits::DEFAULT, Memory).unwrap()
-}
+    fn blocks(&self) -> usize {
+        self.0.blocks.get()
+    }
 
-fn change(operation: u32, name: &str) -> Change<Memory> {
-    let socket = SockAddr::from_socket_addr(A.parse().unwrap());
-    let address = [CsAddr {
-        local: &[],
-        remote: socket.as_bytes(),
-        socket_type: SOCK_STREAM,
-        protocol: 0,
-    }];
-    let query = QuerySet {
-        addresses: Addresses::new(&address),
-        ..query(name)
-    };
-    Change::from_query(operation, 0, &query, &Limits::DEFAULT, Memory).unwrap()
+    fn store(&self) -> Store<Self> {
+        Store::try_new_in(HashKey::new([1, 2]), Limits::DEFAULT, self.clone()).unwrap()
+    }
+
+    fn change(&self, operation: u32, name: &str) -> Change<Self> {
+        let socket = SockAddr::from_socket_addr(A.parse().unwrap());
+        let address = [CsAddr {
+            local: &[],
+            remote: socket.as_bytes(),
+            socket_type: SOCK_STREAM,
+            protocol: 0,
+        }];
+        let query = QuerySet {
+            addresses: Addresses::new(&address),
+            ..query(name)
+        };
+        Change::from_query(operation, 0, &query, &Limits::DEFAULT, self.clone()).unwrap()
+    }
+
+    /// Stages that operation on those names.
+    fn stage(
+        &self,
+        store: &Store<Self>,
+        batch: &mut Batch<Self>,
+        operation: u32,
+        numbers: core::ops::Range<usize>,
+    ) {
+        for number in numbers {
+            let change = self.change(operation, &name(number));
+            batch.stage(store, &change).unwrap();
+        }
+    }
 }
 
 /// Names of which some share their domain.
@@ -73,26 +95,20 @@ fn has(store: &Store<Memory>, number: usize) -> bool {
     store.finder().find(number, &key, |_| ()).is_some()
 }
 
-/// Stages that operation on those names.
-fn stage(store: &Store<Memory>, batch: &mut Batch<Memory>, operation: u32, numbers: core::ops::Range<usize>) {
-    for number in numbers {
-        batch.stage(store, &change(operation, &name(number))).unwrap();
-    }
-}
-
 #[test]
 fn publishing_what_was_reserved_needs_no_memory() {
-    let mut store = store();
-    let mut batch = Batch::new_in(Memory);
+    let memory = Memory::default();
+    let mut store = memory.store();
+    let mut batch = Batch::new_in(memory.clone());
     for round in 0..20 {
         batch.clear();
         // New names in new and in old domains, old names anew, and old names that go.
         let first = round * 50;
-        stage(&store, &mut batch, REGISTER, first..first + 100);
-        stage(&store, &mut batch, DEREGISTER, first + 10..first + 20);
-        stage(&store, &mut batch, DELETE, first..first + 50);
+        memory.stage(&store, &mut batch, REGISTER, first..first + 100);
+        memory.stage(&store, &mut batch, DEREGISTER, first + 10..first + 20);
+        memory.stage(&store, &mut batch, DELETE, first..first + 50);
         store.reserve(&batch).unwrap();
-        let len = refused(|| {
+        let len = memory.refused(|| {
             store.publish(&batch);
             store.len()
         });
@@ -105,14 +121,15 @@ fn publishing_what_was_reserved_needs_no_memory() {
 
 #[test]
 fn a_batch_that_gets_no_room_changes_nothing_and_leaves_nothing() {
-    let mut store = store();
-    let mut batch = Batch::new_in(Memory);
-    stage(&store, &mut batch, REGISTER, 0..1);
+    let memory = Memory::default();
+    let mut store = memory.store();
+    let mut batch = Batch::new_in(memory.clone());
+    memory.stage(&store, &mut batch, REGISTER, 0..1);
     store.reserve(&batch).unwrap();
     store.publish(&batch);
     batch.clear();
-    stage(&store, &mut batch, REGISTER, 0..1_000);
-    assert_eq!(refused(|| store.reserve(&batch)), Err(OutOfMemory));
+    memory.stage(&store, &mut batch, REGISTER, 0..1_000);
+    assert_eq!(memory.refused(|| store.reserve(&batch)), Err(OutOfMemory));
     assert_eq!((store.len(), store.domains.len()), (1, 1));
     // As when the journal cannot be written.
     store.reserve(&batch).unwrap();
@@ -124,14 +141,19 @@ fn a_batch_that_gets_no_room_changes_nothing_and_leaves_nothing() {
 
 #[test]
 fn an_object_that_is_loaded_without_memory_is_not_there() {
-    let mut store = store();
-    let record = |number| change(REGISTER, &name(number)).apply(None, &Limits::DEFAULT, &Memory);
+    let memory = Memory::default();
+    let mut store = memory.store();
+    let record = |number| {
+        memory
+            .change(REGISTER, &name(number))
+            .apply(None, &Limits::DEFAULT, &memory)
+    };
     let mut loaded = 0;
     for number in 0..200 {
         let Effect::Put(record) = record(number).unwrap().effect else {
             panic!("it registers");
         };
-        loaded += usize::from(refused(|| store.load_put(record.clone())).is_ok());
+        loaded += usize::from(memory.refused(|| store.load_put(record.clone())).is_ok());
         assert_eq!(store.len(), loaded);
         if !has(&store, number) {
             store.load_put(record).unwrap();
@@ -143,27 +165,27 @@ fn an_object_that_is_loaded_without_memory_is_not_there() {
 
 #[test]
 fn what_was_replaced_is_freed_and_so_is_all_in_the_end() {
-    let before = BLOCKS.get();
+    let memory = Memory::default();
     {
-        let mut store = store();
-        let mut batch = Batch::new_in(Memory);
-        stage(&store, &mut batch, REGISTER, 0..100);
+        let mut store = memory.store();
+        let mut batch = Batch::new_in(memory.clone());
+        memory.stage(&store, &mut batch, REGISTER, 0..100);
         store.reserve(&batch).unwrap();
         store.publish(&batch);
         batch.clear();
         assert!(store.collect());
-        let full = BLOCKS.get();
-        stage(&store, &mut batch, DELETE, 0..70);
-        stage(&store, &mut batch, DEREGISTER, 70..100);
+        let full = memory.blocks();
+        memory.stage(&store, &mut batch, DELETE, 0..70);
+        memory.stage(&store, &mut batch, DEREGISTER, 70..100);
         store.reserve(&batch).unwrap();
         store.publish(&batch);
         batch.clear();
         assert!(store.collect());
         // The last thirty are in domains that had others, which the deletions leave there; forty domains are gone.
-        assert_eq!(full - BLOCKS.get(), 70 + 40, "objects, and lists of domains");
+        assert_eq!(full - memory.blocks(), 70 + 40, "objects, and lists of domains");
         store.clear();
         assert!(store.collect());
         assert!(store.is_empty() && !has(&store, 80));
     }
-    assert_eq!(BLOCKS.get(), before);
+    assert_eq!(memory.blocks(), 0);
 }
