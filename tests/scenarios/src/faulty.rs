@@ -172,7 +172,12 @@ impl Kernel for Faulty {
     }
 
     fn stop(&self, driver: Driver) -> Result<Service, Win32> {
-        let stores = |line: &String| line.contains("seen (client-driver/core/src/store.rs");
+        // The closure is that of `seen`.
+        let stores = |line: &String| {
+            let of_seen =
+                ["seen (", "{closure#0} ("].map(|name| format!("{name}client-driver/core/src/store.rs"));
+            of_seen.iter().any(|name| line.contains(name))
+        };
         let mut hits = self.shared.machine.hits().into_iter();
         if driver == Driver::Client && hits.any(|hit| hit.place.path().iter().any(stores)) {
             self.shared.excuse(
@@ -310,6 +315,20 @@ impl Call for FaultyCall {
 
     fn wait(self: Box<Self>) -> Answer {
         self.0.wait()
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        let under_way = self
+            .state
+            .get_mut()
+            .is_ok_and(|state| state.call.is_some() && self.shared.hits() > state.before);
+        if under_way && self.code == ioctl::SET_SERVICE {
+            self.shared.excuse(
+                "a change that a call had failed of was not waited for, and may have gone to another provider".to_owned(),
+            );
+        }
     }
 }
 

@@ -149,6 +149,12 @@ fn still_works(machine: &Simulated) {
     }
     machine.start();
     let admin = kernel.administrator();
+    for provider in admin.client().providers().unwrap() {
+        // A scenario that ended with an excuse may have left it disabled.
+        if !provider.enabled {
+            answered(admin.client().enable(provider.guid, true)).unwrap();
+        }
+    }
     for domain in ["example.com", "example.net", "elsewhere.example"] {
         let name = format!("after-the-fault@{domain}");
         admin.register(&name, &["192.0.2.7:25/tcp"]).unwrap();
