@@ -19,7 +19,7 @@ use nsemail_contract::{
         RecordsReply, Reply, SetReply, SetRequest, UninstallRequest,
     },
 };
-use nt_sim::{Machine, faults::Class, files, io::FileHandle};
+use nt_sim::{Machine, faults::Class, files, io::FileHandle, scm::ServiceState};
 
 use crate::{
     kernel::{Access, Answer, Call, Driver, Handle, Hold, Kernel, Process, Service, Who, Win32},
@@ -110,6 +110,13 @@ impl Shared {
 
     fn excuse(&self, what: String) {
         lock(&self.excuse).get_or_insert(what);
+    }
+
+    /// Whether the driver of a device is loaded.
+    fn is_running(&self, device: Device) -> bool {
+        let mut drivers = Driver::BOTH.into_iter();
+        let driver = drivers.find(|driver| driver.device() == device);
+        driver.is_some_and(|driver| self.machine.query(driver.service()) == Ok(ServiceState::Running))
     }
 
     /// Whether a failure at NT level is how such a shortage is told.
@@ -218,11 +225,14 @@ struct FaultyProcess {
 impl Process for FaultyProcess {
     fn open(&self, device: Device, access: Access) -> Result<Box<dyn Handle>, Win32> {
         let before = self.shared.hits();
+        let ran = self.shared.is_running(device);
         let mut opened = self.process.open(device, access);
         if let Err(error) = &opened
             && self.shared.hits() > before
         {
-            if !self.shared.is_documented(*error) {
+            // What failed may have been the start of the driver, meanwhile.
+            let is_there = ran && self.shared.is_running(device);
+            if !self.shared.is_documented(*error) && (is_there || *error != Win32::FILE_NOT_FOUND) {
                 self.shared.wrong(format!("{device:?} does not open: {error:?}"));
             }
             opened = self.process.open(device, access);
@@ -372,7 +382,13 @@ impl Request {
                 state.attempts += 1;
                 state.call = Some(handle.submit(self.code, &self.input, self.output_length));
             }
-            _ => state.answer = Some(answer),
+            _ => {
+                if state.attempts > 1 && self.code == ioctl::SET_SERVICE && code != Ok(WsaCode::NO_ERROR) {
+                    self.shared
+                        .excuse("a change was tried again when its provider was about to go".to_owned());
+                }
+                state.answer = Some(answer);
+            }
         }
     }
 
@@ -403,6 +419,12 @@ impl Request {
             Ok(WsaCode::NO_ERROR) if self.code == ioctl::INSTALL => self.is_to_install_again(handle),
             Ok(WsaCode::NO_ERROR) if self.code == ioctl::SET_SERVICE => {
                 self.judge_change(answer);
+                false
+            }
+            Ok(WsaCode::WSA_E_CANCELLED) if self.code == ioctl::SET_SERVICE => {
+                self.shared.excuse(
+                    "a change that was cancelled was made by some providers of the domain only".to_owned(),
+                );
                 false
             }
             Ok(WsaCode::NO_ERROR) if self.code == ioctl::LOOKUP_NEXT => {

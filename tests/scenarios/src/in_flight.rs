@@ -138,7 +138,8 @@ fn gone_with_calls_in_flight(kernel: &dyn Kernel, leave: fn(Program, Session)) {
         provider.counted(CounterKind::RUNDOWN),
         provider.counted(CounterKind::SESSIONS),
     );
-    assert_eq!(sessions, 1);
+    // Of the one provider that was asked, or of more, if that had no memory.
+    assert!(sessions > 0);
     let hold = kernel.hold_flush();
     let written = session.submit_register(NAME, &NEW);
     hold.wait_until_reached();
@@ -152,7 +153,7 @@ fn gone_with_calls_in_flight(kernel: &dyn Kernel, leave: fn(Program, Session)) {
         assert!(call.is_complete(), "a call outlives its program");
         assert_eq!(code(&call.wait()), WsaCode::WSA_E_CANCELLED);
     }
-    assert_eq!(provider.counted(CounterKind::RUNDOWN), rundowns + 1);
+    assert_eq!(provider.counted(CounterKind::RUNDOWN), rundowns + sessions);
     assert_eq!(provider.counted(CounterKind::SESSIONS), 0);
     drop(hold);
     user.wait_until_idle();
