@@ -6,26 +6,21 @@
 //! cannot be tried again, because the answer has changed what the program holds, ends the scenario; it is
 //! told by [`Faulty::excuse`].
 
+mod request;
+
 use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
     thread,
 };
 
 use nsemail::transport::Device;
-use nsemail_contract::{
-    Guid, LookupFlags, Operation, QuerySet, Text, WsaCode, ioctl,
-    wire::{
-        EmptyRequest, ExplainReply, ExplainRequest, InstallRequest, ProviderFlags, ProvidersReply,
-        RecordsReply, Reply, SetReply, SetRequest, UninstallRequest,
-    },
-};
-use nt_sim::{Machine, faults::Class, files, io::FileHandle, scm::ServiceState};
+use nt_sim::{Machine, faults::Class, files, scm::ServiceState};
 
 use crate::{
-    kernel::{Access, Answer, Call, Driver, Handle, Hold, Kernel, Process, Service, Who, Win32},
-    program::{message, question},
+    kernel::{Access, Call, Driver, Handle, Hold, Kernel, Process, Service, Who, Win32},
     simulated::Simulated,
 };
+use request::{FaultyCall, Request};
 
 /// A machine on which both drivers are installed, and one call is to fail.
 #[derive(Debug)]
@@ -42,7 +37,7 @@ struct Shared {
     calls: Mutex<Vec<Weak<Request>>>,
     /// What a program was told of the shortage that it cannot try again.
     excuse: Mutex<Option<String>>,
-    /// How many calls had failed when an installation was answered as cancelled. It goes on after that, and nobody is told
+    /// How many calls had failed when an installation or a change was cancelled. It goes on after that, and nobody is told
     /// if it fails then.
     cancelled: Mutex<Option<usize>>,
     /// What was answered that is not documented.
@@ -52,6 +47,8 @@ struct Shared {
 /// How often something is tried that fails for one shortage: once for the shortage, once for what the driver has to
 /// repair after it.
 const ATTEMPTS: usize = 3;
+/// What the device of a driver answers that is not loaded, or about to be unloaded.
+const IS_GONE: [Win32; 2] = [Win32::FILE_NOT_FOUND, Win32::NO_SUCH_DEVICE];
 
 impl Faulty {
     /// A kernel over a machine, on which a fault is injected already.
@@ -72,8 +69,10 @@ impl Faulty {
     pub fn excuse(&self) -> Option<String> {
         let cancelled = *lock(&self.shared.cancelled);
         if cancelled.is_some_and(|hits| self.shared.hits() > hits) {
-            self.shared
-                .excuse("an installation failed after it had been answered as cancelled".to_owned());
+            self.shared.excuse(
+                "something failed after it had been answered as cancelled, or was passed on before"
+                    .to_owned(),
+            );
         }
         lock(&self.shared.excuse).clone()
     }
@@ -139,9 +138,7 @@ impl Shared {
         };
         for call in calls {
             // One that is locked is waited for already.
-            if let Ok(mut state) = call.state.try_lock() {
-                call.advance(&mut state);
-            }
+            call.look_after();
         }
     }
 }
@@ -232,7 +229,7 @@ impl Process for FaultyProcess {
         {
             // What failed may have been the start of the driver, meanwhile.
             let is_there = ran && self.shared.is_running(device);
-            if !self.shared.is_documented(*error) && (is_there || *error != Win32::FILE_NOT_FOUND) {
+            if !self.shared.is_documented(*error) && (is_there || !IS_GONE.contains(error)) {
                 self.shared.wrong(format!("{device:?} does not open: {error:?}"));
             }
             opened = self.process.open(device, access);
@@ -260,20 +257,7 @@ impl Handle for FaultyHandle {
             // Perhaps this is to see what an earlier request brings about.
             self.shared.look_after_calls();
         }
-        let call = self.handle.submit(code, input, output_length);
-        let request = Arc::new(Request {
-            handle: Arc::downgrade(&self.handle),
-            shared: Arc::clone(&self.shared),
-            code,
-            input: input.to_vec(),
-            output_length,
-            state: Mutex::new(Progress {
-                call: Some(call),
-                answer: None,
-                before,
-                attempts: 1,
-            }),
-        });
+        let request = Request::send(&self.handle, &self.shared, code, input, output_length, before);
         lock(&self.shared.calls).push(Arc::downgrade(&request));
         Box::new(FaultyCall(request))
     }
@@ -285,275 +269,6 @@ impl Handle for FaultyHandle {
         })
     }
 }
-
-/// A request that is sent again if a shortage was its answer.
-struct Request {
-    /// Not owned: a request does not keep the handle open.
-    handle: Weak<dyn Handle>,
-    shared: Arc<Shared>,
-    code: u32,
-    input: Vec<u8>,
-    output_length: usize,
-    state: Mutex<Progress>,
-}
-
-impl core::fmt::Debug for Request {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(ioctl::name(self.code).unwrap_or("a request"))
-    }
-}
-
-struct Progress {
-    call: Option<Box<dyn Call>>,
-    answer: Option<Answer>,
-    /// How many calls of drivers had failed when the request was sent.
-    before: usize,
-    attempts: usize,
-}
-
-struct FaultyCall(Arc<Request>);
-
-impl Call for FaultyCall {
-    fn cancel(&self) -> bool {
-        let state = lock(&self.0.state);
-        state.call.as_ref().is_some_and(|call| call.cancel())
-    }
-
-    fn is_complete(&self) -> bool {
-        self.0.is_complete()
-    }
-
-    fn wait(self: Box<Self>) -> Answer {
-        self.0.wait()
-    }
-}
-
-impl Drop for Request {
-    fn drop(&mut self) {
-        let under_way = self
-            .state
-            .get_mut()
-            .is_ok_and(|state| state.call.is_some() && self.shared.hits() > state.before);
-        if under_way && self.code == ioctl::SET_SERVICE {
-            self.shared.excuse(
-                "a change that a call had failed of was not waited for, and may have gone to another provider".to_owned(),
-            );
-        }
-    }
-}
-
-impl Request {
-    fn is_complete(&self) -> bool {
-        let mut state = lock(&self.state);
-        self.advance(&mut state);
-        state.answer.is_some()
-    }
-
-    /// Takes the answer if it is there.
-    fn advance(&self, state: &mut Progress) {
-        while state.call.as_ref().is_some_and(|call| call.is_complete()) {
-            self.take(state);
-        }
-    }
-
-    fn wait(&self) -> Answer {
-        let mut state = lock(&self.state);
-        let answer = loop {
-            if let Some(answer) = state.answer.take() {
-                break answer;
-            }
-            self.take(&mut state);
-        };
-        drop(state);
-        answer
-    }
-
-    /// Takes the answer, or sends the request again.
-    fn take(&self, state: &mut Progress) {
-        let Some(call) = state.call.take() else { return };
-        let answer = call.wait();
-        let code = Reply::parse(&answer.bytes).map(|reply| reply.code);
-        if self.code == ioctl::INSTALL && code == Ok(WsaCode::WSA_E_CANCELLED) {
-            *lock(&self.shared.cancelled) = Some(self.shared.hits());
-        }
-        let told = self.shared.hits() > state.before && state.attempts < ATTEMPTS;
-        match self.handle.upgrade() {
-            Some(handle) if told && self.try_again(&*handle, &answer) => {
-                state.attempts += 1;
-                state.call = Some(handle.submit(self.code, &self.input, self.output_length));
-            }
-            _ => {
-                if state.attempts > 1 && self.code == ioctl::SET_SERVICE && code != Ok(WsaCode::NO_ERROR) {
-                    self.shared
-                        .excuse("a change was tried again when its provider was about to go".to_owned());
-                }
-                state.answer = Some(answer);
-            }
-        }
-    }
-
-    /// Judges an answer that may tell of a shortage: whether the request is to be sent again.
-    fn try_again(&self, handle: &dyn Handle, answer: &Answer) -> bool {
-        let reads = matches!(
-            self.code,
-            ioctl::LOOKUP
-                | ioctl::LOOKUP_BATCH
-                | ioctl::PROVIDERS
-                | ioctl::STATISTICS
-                | ioctl::EVENTS
-                | ioctl::EXPLAIN
-                | ioctl::SESSIONS
-                | ioctl::LIST
-                | ioctl::HOSTED
-        );
-        let code = match answer.result {
-            Err(Win32::NO_SYSTEM_RESOURCES) => return true,
-            Err(_) => return false,
-            Ok(()) => Reply::parse(&answer.bytes).map(|reply| reply.code),
-        };
-        match code {
-            Err(_) => {
-                self.shared.wrong(format!("{self:?}: no reply with a header"));
-                false
-            }
-            Ok(WsaCode::NO_ERROR) if self.code == ioctl::INSTALL => self.is_to_install_again(handle),
-            Ok(WsaCode::NO_ERROR) if self.code == ioctl::SET_SERVICE => {
-                self.judge_change(answer);
-                false
-            }
-            Ok(WsaCode::WSA_E_CANCELLED) if self.code == ioctl::SET_SERVICE => {
-                self.shared.excuse(
-                    "a change that was cancelled was made by some providers of the domain only".to_owned(),
-                );
-                false
-            }
-            Ok(WsaCode::NO_ERROR) if self.code == ioctl::LOOKUP_NEXT => {
-                self.shared
-                    .excuse("a look-up went on to the next provider, as one had no memory".to_owned());
-                false
-            }
-            Ok(WsaCode::WSA_NOT_ENOUGH_MEMORY) => true,
-            Ok(WsaCode::WSASYSCALLFAILURE) => {
-                matches!(
-                    self.code,
-                    ioctl::SET_SERVICE
-                        | ioctl::INSTALL
-                        | ioctl::UNINSTALL
-                        | ioctl::ENABLE
-                        | ioctl::ORDER
-                        | ioctl::FORGET
-                )
-            }
-            Ok(WsaCode::WSASERVICE_NOT_FOUND) if self.code == ioctl::SET_SERVICE => true,
-            Ok(code @ (WsaCode::WSASERVICE_NOT_FOUND | WsaCode::WSANO_DATA | WsaCode::WSA_E_NO_MORE))
-                if self.code == ioctl::LOOKUP_NEXT =>
-            {
-                self.shared
-                    .excuse(format!("a look-up was told {code} by a provider without memory"));
-                false
-            }
-            // Shortages in the middle of a look-up make the answer shorter: a provider that cannot answer is passed
-            // over. What only reads is asked again.
-            Ok(_) => reads,
-        }
-    }
-
-    /// Judges a change that was acknowledged although a call had failed. It is an excuse if another provider made it than
-    /// the one that is asked first, or if one that should have made it too did not.
-    fn judge_change(&self, answer: &Answer) {
-        let done = Reply::parse(&answer.bytes).and_then(|reply| SetReply::read(&reply));
-        let (Ok(request), Ok(done)) = (SetRequest::parse(&self.input), done) else {
-            self.shared.wrong(format!("{self:?}: no sound answer"));
-            return;
-        };
-        let registration = request.registration;
-        let Some(name) = registration.name.filter(|_| registration.provider.is_none()) else {
-            // Directed to one provider, which has made it.
-            return;
-        };
-        let name: String = name.chars().collect();
-        let system = self.shared.machine.process(nt_sim::io::Identity::System);
-        let Ok(client) = system.open(Device::Client.path(), nt_sim::io::Access::READ) else {
-            return;
-        };
-        if request.operation == Operation::Register as u32 {
-            if first_asked(&client, &name).is_some_and(|first| first != done.provider) {
-                self.shared.excuse(
-                    "a name was registered by another provider of the domain than the first".to_owned(),
-                );
-            }
-        } else if is_left(&client, &name, &registration) {
-            self.shared
-                .excuse("a name was removed from some providers of the domain only".to_owned());
-        }
-    }
-
-    /// Whether a client driver that runs has not attached a provider that was just installed: then it is taken away
-    /// again.
-    fn is_to_install_again(&self, handle: &dyn Handle) -> bool {
-        let Ok(install) = InstallRequest::parse(&self.input) else {
-            return false;
-        };
-        let system = self.shared.machine.process(nt_sim::io::Identity::System);
-        let Ok(client) = system.open(Device::Client.path(), nt_sim::io::Access::READ) else {
-            return false;
-        };
-        let listing = client.call(ioctl::PROVIDERS, &message(|out| EmptyRequest.write(out)), ROOM);
-        let attached = Reply::parse(&listing.data).ok().and_then(|reply| {
-            let providers = ProvidersReply::read(&reply).ok()?;
-            let mut providers = providers.providers().filter_map(Result::ok);
-            Some(providers.any(|entry| {
-                entry.provider == install.provider && entry.flags.contains(ProviderFlags::ATTACHED)
-            }))
-        });
-        if attached != Some(false) {
-            return false;
-        }
-        let uninstall = UninstallRequest {
-            provider: install.provider,
-            delete_names: false,
-        };
-        let uninstall = message(|out| uninstall.write(out));
-        self.shared
-            .excuse("a provider was installed twice, since a client could not attach it".to_owned());
-        let _ = handle.call(ioctl::UNINSTALL, &uninstall, self.output_length);
-        true
-    }
-}
-
-/// The provider that is asked first about a name.
-fn first_asked(client: &FileHandle, name: &str) -> Option<Guid> {
-    let units: Vec<u16> = name.encode_utf16().collect();
-    let name = Text::from_stored_units(&units);
-    let request = message(|out| ExplainRequest { name }.write(out));
-    let told = client.call(ioctl::EXPLAIN, &request, ROOM);
-    let reply = Reply::parse(&told.data).ok()?;
-    let mut providers = ExplainReply::read(&reply)
-        .ok()?
-        .providers()
-        .filter_map(Result::ok);
-    providers
-        .find(|provider| provider.part.is_asked())
-        .map(|provider| provider.provider)
-}
-
-/// Whether something is found of what was to be removed: of these addresses, or of all if there are none.
-fn is_left(client: &FileHandle, name: &str, removed: &QuerySet<'_>) -> bool {
-    let found = client.call(ioctl::LOOKUP, &question(name, LookupFlags::RETURN_ALL), ROOM);
-    let Ok(reply) = Reply::parse(&found.data) else {
-        return false;
-    };
-    let Ok(records) = RecordsReply::read(&reply) else {
-        return false;
-    };
-    let removed: Vec<_> = removed.addresses.iter().collect();
-    records.records().filter_map(Result::ok).any(|record| {
-        removed.is_empty() || record.record.addresses.iter().any(|left| removed.contains(&left))
-    })
-}
-
-/// Room for a reply.
-const ROOM: usize = 64 * 1024;
 
 struct FaultyHold {
     hold: files::Hold,
