@@ -304,7 +304,9 @@ pub fn an_ended_session_starts_again_with_the_next_call(kernel: &dyn Kernel) {
     assert_eq!((sessions(), cleanups()), (0, 1));
     assert_eq!(code(&next(&user, lookup, 4096)), WsaCode::WSA_INVALID_HANDLE);
     user.look_up("judy@example.com").unwrap();
-    assert_eq!((sessions(), cleanups()), (1, 1));
+    // With the provider that was asked, or with more, if that had no memory.
+    assert!(sessions() > 0);
+    assert_eq!(cleanups(), 1);
 }
 
 /// Opens a look-up.
