@@ -9,8 +9,8 @@
 //! every step inside it, every entry to and return from a driver's callback or a call between modules, and every call
 //! guard of the safe layer when it is entered ([`Point`](nt_sim::scheduler::Point) has the list). Each simulated thread
 //! has a processor of its own, so a guard counts on as many as there are threads. What lies between two atomic operations
-//! of a guard, and what weak memory adds, is for loom: `loom_rundown` and `loom_abandon` of the safe layer, `loom_races` of the registrar's
-//! model.
+//! of a guard, and what weak memory adds, is for loom: `loom_rundown` and `loom_abandon` of the safe layer, `loom_races`
+//! of the registrar's model.
 //!
 //! Rules for a subject:
 //! - threads are started by shuttle or by the machine, and all have ended when the body returns;

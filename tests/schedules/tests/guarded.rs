@@ -1,35 +1,14 @@
 //! The races through the safe layer: each is reached, and has the right outcome in every schedule.
 
+#[macro_use]
+mod support;
+
 use std::sync::Arc;
 
-use schedules::{Subject, check, guarded, run};
+use schedules::{guarded, run};
 
 /// Enough for every situation by a wide margin.
 const SCHEDULES: u32 = 200;
-
-fn subject(name: &str) -> &'static Subject {
-    guarded::SUBJECTS
-        .iter()
-        .find(|subject| subject.name == name)
-        .expect("a subject of that name")
-}
-
-macro_rules! races {
-    ($($test:ident = $name:literal;)*) => {
-        $(#[test]
-        fn $test() {
-            check(subject($name), SCHEDULES);
-        })*
-
-        #[test]
-        fn every_race_has_a_test() {
-            let tested = [$($name),*];
-            for subject in guarded::SUBJECTS {
-                assert!(tested.contains(&subject.name), "no test: {}", subject.name);
-            }
-        }
-    };
-}
 
 /// Schedules that have shown something wrong.
 #[test]
@@ -37,13 +16,14 @@ fn what_was_found_does_not_come_back() {
     let kept = [("guarded-abandon-beside-detach", "random:18ecb3061771924c")];
     for (name, seed) in kept {
         let seed = seed.parse().expect("a seed");
-        if let Err(failure) = run(subject(name), seed, &Arc::default()) {
+        if let Err(failure) = run(support::subject(guarded::SUBJECTS, name), seed, &Arc::default()) {
             panic!("{failure}");
         }
     }
 }
 
 races! {
+    SCHEDULES, guarded::SUBJECTS,
     a_module_that_leaves_beside_an_attach_is_left_alone_or_detached = "guarded-attach-beside-leaving";
     modules_that_leave_at_once_are_detached_and_cleaned_up_once = "guarded-both-leave";
     an_attach_that_is_abandoned_beside_its_detach_is_cleaned_up_once = "guarded-abandon-beside-detach";

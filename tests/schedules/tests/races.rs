@@ -1,35 +1,15 @@
 //! Each race of the registrar is reached, and has the right outcome in every schedule.
 
-use schedules::{Subject, check, registrar};
+#[macro_use]
+mod support;
+
+use schedules::registrar;
 
 /// Enough for every situation by a wide margin.
 const SCHEDULES: u32 = 300;
 
-fn subject(name: &str) -> &'static Subject {
-    registrar::SUBJECTS
-        .iter()
-        .find(|subject| subject.name == name)
-        .expect("a subject of that name")
-}
-
-macro_rules! races {
-    ($($test:ident = $name:literal;)*) => {
-        $(#[test]
-        fn $test() {
-            check(subject($name), SCHEDULES);
-        })*
-
-        #[test]
-        fn every_race_has_a_test() {
-            let tested = [$($name),*];
-            for subject in registrar::SUBJECTS {
-                assert!(tested.contains(&subject.name), "no test: {}", subject.name);
-            }
-        }
-    };
-}
-
 races! {
+    SCHEDULES, registrar::SUBJECTS,
     modules_that_register_at_once_meet_exactly_once = "both-register";
     every_pair_of_many_meets_once_whatever_the_order = "many-pairs";
     a_registration_that_fails_beside_a_peer_leaves_no_trace = "failing-registration";
