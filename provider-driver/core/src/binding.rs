@@ -11,6 +11,7 @@ use nsemail_kernel::lock::PushLock;
 use nsemail_kernel::region::CriticalRegion;
 use pool_alloc::{Arc, OutOfMemory, Vec};
 
+use crate::committer;
 use crate::handles::{Handle, Handles};
 use crate::lookup::{Lookup, Next};
 use crate::memory::Records;
@@ -251,18 +252,26 @@ impl Binding {
         Ok(())
     }
 
-    /// The second half of `SetServiceEx`: hands a valid call to the journal thread, in a session that is open.
+    /// The second half of `SetServiceEx`: accepts a valid call in a session that is open. If it `waits`, it may be
+    /// complete when this returns.
     ///
     /// # Errors
     ///
     /// The code that the caller is answered with, and the call.
-    pub fn accept(&self, passive: Passive<'_>, call: Call) -> Result<(), (WsaCode, Call)> {
-        // Held until the call is queued: a rundown that comes meanwhile finds it there.
-        let open = self.open.read(passive);
-        if open.sessions.get(call.session).is_none() {
-            return Err((WsaCode::WSAEINVAL, call));
+    pub fn accept(&self, passive: Passive<'_>, call: Call, waits: bool) -> Result<(), (WsaCode, Call)> {
+        let leading = {
+            // Held until the call is queued, or its thread leads: a rundown that comes meanwhile finds it in the queue,
+            // or has nothing to cancel.
+            let open = self.open.read(passive);
+            if open.sessions.get(call.session).is_none() {
+                return Err((WsaCode::WSAEINVAL, call));
+            }
+            self.service.accept(passive, call, waits)?
+        };
+        if let Some((committer, call)) = leading {
+            committer::lead(&self.service, committer, call, passive);
         }
-        self.service.accept(passive, call)
+        Ok(())
     }
 }
 

@@ -1,34 +1,58 @@
-//! The journal thread of a hosted provider: loads its store, then makes changes durable in groups.
+//! Making changes durable, one group at a time.
 //!
-//! Everything that waits when the thread comes round is one group: each change is computed on top of the store and of
+//! Everything that waits when a committer comes round is one group: each change is computed on top of the store and of
 //! the changes before it, all are written as one frame and flushed once, then readers see them, then the callers are
 //! answered. If the frame could not be made durable, none of it happened, and every caller of the group is told so:
 //! also one whose change alone would not have needed the journal, for its answer was computed on changes that are gone.
 //!
-//! When the journal has grown too long (see `parameters`), the thread writes the next generation, a piece after each
-//! group, or one after the other while nothing waits: so a caller waits for one piece at most, which has about the
-//! bytes that are configured and the changes of a group, and for its flush; and readers for none. Objects are read from
-//! the store as they are when their turn comes, and what is committed meanwhile goes to both generations, so the order
-//! of the records of each object is the order in which it changed. If anything goes wrong with it, the next generation
-//! is given up, no caller sees it, and it is tried again when the journal has grown further.
+//! # Who commits
+//!
+//! There is one [`Committer`] of a provider, and who has it commits: so groups come one at a time, and frame *n* + 1 is
+//! written when frame *n* was flushed. While nobody commits it rests with the queue ([`Service`]), whose lock decides
+//! who takes it:
+//!
+//! - A caller that only waits for its change, and says so ([`CALLER_WAITS`](SetFlags::CALLER_WAITS)), takes it if it
+//!   rests and nothing waits, and commits its own change by itself ([`lead`]): the two switches of threads to the journal
+//!   thread and back take as long as a quick disk. It commits nobody else's: what came meanwhile waits in the queue, and
+//!   is the journal thread's, which is woken when the committer rests again.
+//! - Else the change waits in the queue, and the journal thread takes the committer, and commits groups until nothing
+//!   waits. It is woken only if the committer rests: whoever has it looks at the queue before it lets go.
+//!
+//! A thread that leads is in a critical region while it has the committer, as others wait for it then: so it cannot be
+//! suspended. It is inside a provider's entry, so that NMR's deregistration of the module waits for it; and the journal
+//! thread ends after that.
+//!
+//! # Writing the journal anew
+//!
+//! When the journal has grown too long (see `parameters`), the journal thread writes the next generation, a piece after
+//! each group, or one after the other while nothing waits: so a caller waits for one piece at most, which has about the
+//! bytes that are configured and the changes of a group, and for its flush; and readers for none. It has the committer
+//! all the while. Objects are read from the store as they are when their turn comes, and what is committed meanwhile goes
+//! to both generations, so the order of the records of each object is the order in which it changed. If anything goes
+//! wrong with it, the next generation is given up, no caller sees it, and it is tried again when the journal has grown
+//! further.
 
 use nsemail_contract::codes::WsaCode;
+#[cfg(doc)]
+use nsemail_contract::flags::SetFlags;
 use nsemail_contract::wire::{CounterKind, EventKind, HostedState};
 use nsemail_kernel::file::Directory;
 use nsemail_kernel::irql::Passive;
 use nsemail_kernel::random;
+use nsemail_kernel::region::CriticalRegion;
 use nsemail_kernel::status::NtStatus;
 use nsemail_kernel::time::Ticks;
 use pool_alloc::{Arc, OutOfMemory, Vec};
 
 use crate::files::{Files, OpenFile};
-use crate::journal::format::{self, FrameBuilder, Kind};
-use crate::journal::generations::{Journal, Next, Receiver};
-use crate::journal::log::{AppendError, LoadError, Refused};
+use crate::journal::format::{FrameBuilder, Kind};
+use crate::journal::generations::{Journal, Next};
+use crate::journal::log::{AppendError, LoadError};
+use crate::loading::{self, Open};
 use crate::memory::{Calls, Memory, Records};
 use crate::service::{Call, Limit, Service, number};
 use crate::store::batch::Written;
-use crate::store::{Batch, Key, Record, RecordRef, Scan, Store};
+use crate::store::{Batch, Scan, Store};
 
 /// A group is closed when its frame has about so many bytes.
 const GROUP_BYTES: usize = 1 << 20;
@@ -40,122 +64,58 @@ const COLLECTING: Ticks = Ticks::from_millis(20);
 /// Runs the journal thread until the service is stopped.
 pub fn run(service: &Arc<Service, Memory>, directory: Directory, passive: Passive<'_>) {
     let files = Files::new(directory, service.provider(), passive);
-    match load(service, files, passive) {
+    match loading::load(service, files, passive) {
         Ok(journal) => {
             service.set_log_bytes(journal.size());
             match Committer::try_new(service, journal, passive) {
-                Ok(mut committer) => {
+                Ok(committer) => {
+                    // It rests when the first caller comes.
+                    let unfinished = committer.is_unfinished();
+                    let waits = service.rest(passive, committer.rest()) || unfinished;
                     service.set_state(HostedState::Serving);
                     service.common().wake_host();
-                    committer.serve();
+                    let resting = Committer::wait(service, waits, true, passive);
+                    Committer::resume(service, resting, passive).serve();
                 }
-                Err(OutOfMemory) => failed(service, LoadError::OutOfMemory, passive),
+                Err(OutOfMemory) => loading::failed(service, LoadError::OutOfMemory, passive),
             }
         }
-        Err(error) => failed(service, error, passive),
+        Err(error) => loading::failed(service, error, passive),
     }
 }
 
-/// The provider is not served.
-fn failed(service: &Service, error: LoadError<NtStatus>, passive: Passive<'_>) {
-    let offset = if let LoadError::Damaged(offset) = error {
-        offset
-    } else {
-        0
-    };
-    let status = match error {
-        LoadError::File(status) => number(status),
-        LoadError::OutOfMemory => number(NtStatus::INSUFFICIENT_RESOURCES),
-        _ => 0,
-    };
-    if error != LoadError::Stopped {
-        service.event(
-            EventKind::LOAD_FAILED,
-            [offset, status],
-            format_args!("the journal was not loaded: {error}"),
-        );
-    }
-    // What was loaded before the failure is nothing to be counted or listed.
+/// Commits one change on the thread of its caller, and completes it.
+pub fn lead(service: &Service, resting: Resting, call: Call, passive: Passive<'_>) {
+    let mut group = [call];
     {
-        let mut store = service.store().write(passive);
-        store.clear();
-        store.collect();
-    }
-    // After the event, so that whoever sees the state finds the reason.
-    service.set_state(HostedState::Failed);
-    service.close(passive);
-    service.common().wake_host();
-}
-
-/// Fills the store, which others count and list meanwhile.
-struct Loading<'s> {
-    service: &'s Service,
-    passive: Passive<'s>,
-}
-
-impl Receiver for Loading<'_> {
-    fn clear(&mut self) {
-        let mut store = self.service.store().write(self.passive);
-        store.clear();
-        // At once, or there would be two stores for a while.
-        store.collect();
-    }
-
-    fn receive(&mut self, record: format::Record<'_>) -> Result<(), Refused> {
-        if self.service.is_stopping() {
-            return Err(Refused::Stop);
-        }
-        let store = self.service.store();
-        match record.kind {
-            Kind::Put => {
-                let record = Record::try_from_bytes_in(record.content, Records::default());
-                let record = record
-                    .map_err(|_| Refused::OutOfMemory)?
-                    .ok_or(Refused::Malformed)?;
-                let loaded = store.write(self.passive).load_put(record);
-                loaded.map_err(|OutOfMemory| Refused::OutOfMemory)
-            }
-            Kind::Remove => {
-                let key = RecordRef::parse(record.content).ok_or(Refused::Malformed)?;
-                let loaded = store.write(self.passive).load_remove(&Key::of(&key));
-                loaded.map_err(|OutOfMemory| Refused::OutOfMemory)
-            }
-            Kind::SnapshotEnd => Ok(()),
+        let _region = CriticalRegion::enter(passive);
+        let mut committer = Committer::resume(service, resting, passive);
+        committer.commit_group(&mut group);
+        let unfinished = committer.is_unfinished();
+        if service.rest(passive, committer.rest()) || unfinished {
+            service.wake();
         }
     }
+    let [call] = group;
+    let outcome = call.outcome;
+    call.complete(passive, service, outcome);
 }
 
-fn load<'p>(
-    service: &Service,
-    files: Files<'p>,
-    passive: Passive<'p>,
-) -> Result<Journal<Files<'p>>, LoadError<NtStatus>> {
-    let [salt, _] = random::seed(passive).map_err(LoadError::File)?;
-    let mut loading = Loading { service, passive };
-    let provider = service.provider().to_bytes();
-    let (journal, loaded) = Journal::open(files, provider, salt, &Calls::default(), &mut loading)?;
-    if loaded.cut > 0 {
-        let offset = journal.size();
-        let text = format_args!(
-            "{} bytes at the end of the journal were torn, and were cut",
-            loaded.cut
-        );
-        service.event(EventKind::LOG_CUT, [offset, 0], text);
-    }
-    let objects = service.store().read(passive).len();
-    let text = format_args!("{} records made {objects} objects", loaded.records);
-    service.event(EventKind::LOADED, [objects as u64, 0], text);
-    Ok(journal)
-}
-
-/// What the journal thread works with.
-struct Committer<'p> {
-    service: &'p Service,
-    journal: Journal<Files<'p>>,
+/// A committer that nobody has.
+pub struct Resting {
+    journal: Journal<Files<()>, OpenFile<()>>,
     batch: Batch<Records>,
     frame: FrameBuilder<Calls>,
-    /// What was taken from the queue and is not answered yet.
-    taken: Vec<Call, Calls>,
+    compact_above: u64,
+}
+
+/// What it takes to commit.
+struct Committer<'p> {
+    service: &'p Service,
+    journal: Open<'p>,
+    batch: Batch<Records>,
+    frame: FrameBuilder<Calls>,
+    /// The journal thread's; a committer does not rest while there is one.
     compaction: Option<Compacting<'p>>,
     /// The journal is not written anew again before it is longer than this.
     compact_above: u64,
@@ -164,47 +124,71 @@ struct Committer<'p> {
 
 /// The next generation, and how far it is.
 struct Compacting<'p> {
-    next: Next<OpenFile<'p>, Calls>,
+    next: Next<OpenFile<Passive<'p>>, Calls>,
     scan: Scan,
 }
 
 impl<'p> Committer<'p> {
-    fn try_new(
-        service: &'p Service,
-        journal: Journal<Files<'p>>,
-        passive: Passive<'p>,
-    ) -> Result<Self, OutOfMemory> {
+    fn try_new(service: &'p Service, journal: Open<'p>, passive: Passive<'p>) -> Result<Self, OutOfMemory> {
         Ok(Self {
             service,
             journal,
             batch: Batch::new_in(Records::default()),
             frame: FrameBuilder::try_new_in(Calls::default())?,
-            taken: Vec::new_in(Calls::default()),
             compaction: None,
             compact_above: 0,
             passive,
         })
     }
 
+    /// The committer, for this thread.
+    fn resume(service: &'p Service, resting: Resting, passive: Passive<'p>) -> Self {
+        let Resting {
+            journal,
+            batch,
+            frame,
+            compact_above,
+        } = resting;
+        Self {
+            service,
+            journal: journal.with(|files| files.with(passive), |file| file.with(passive)),
+            batch,
+            frame,
+            compaction: None,
+            compact_above,
+            passive,
+        }
+    }
+
+    /// The committer, for whoever comes next.
+    fn rest(self) -> Resting {
+        Resting {
+            journal: self.journal.with(|files| files.with(()), |file| file.with(())),
+            batch: self.batch,
+            frame: self.frame,
+            compact_above: self.compact_above,
+        }
+    }
+
     /// Commits groups until the service is stopped and nothing waits.
-    fn serve(&mut self) {
+    fn serve(mut self) {
+        let (service, passive) = (self.service, self.passive);
+        let mut taken = Vec::new_in(Calls::default());
         loop {
             // Before the queue is looked at: what is accepted before the service is stopped is still seen.
-            let stopping = self.service.is_stopping();
-            self.service.take(self.passive, &mut self.taken);
-            if !self.taken.is_empty() {
-                self.commit_all();
+            let stopping = service.is_stopping();
+            service.take(passive, &mut taken);
+            if !taken.is_empty() {
+                self.commit_all(&mut taken);
             } else if stopping {
                 break;
             } else {
                 self.compact();
                 if self.compaction.is_none() {
-                    // Nobody waits now. What a look-up still has is looked after again soon.
-                    if self.service.store().write(self.passive).collect() {
-                        self.service.wait(self.passive);
-                    } else {
-                        self.service.wait_for(self.passive, COLLECTING);
-                    }
+                    let all_freed = service.store().write(passive).collect();
+                    let waits = service.rest(passive, self.rest());
+                    let resting = Self::wait(service, waits, all_freed, passive);
+                    self = Self::resume(service, resting, passive);
                 }
             }
         }
@@ -216,32 +200,62 @@ impl<'p> Committer<'p> {
         }
     }
 
-    fn commit_all(&mut self) {
-        while !self.taken.is_empty() {
-            let group = self.stage();
-            if let Err(code) = self.commit() {
-                for call in self.taken.iter_mut().take(group) {
-                    call.outcome = Err(code);
-                }
+    /// Takes the committer up again when there is something to do. `waits` says that there is; `all_freed`, that no
+    /// look-up has what was replaced: else it is looked again soon.
+    fn wait(service: &Service, waits: bool, all_freed: bool, passive: Passive<'_>) -> Resting {
+        let mut waits = waits;
+        loop {
+            match (waits, all_freed) {
+                (true, _) => {}
+                (false, true) => service.wait(passive),
+                (false, false) => service.wait_for(passive, COLLECTING),
             }
-            self.service.set_log_bytes(self.journal.size());
-            for call in self.taken.drain(..group) {
+            if let Some(resting) = service.resume(passive) {
+                return resting;
+            }
+            // A caller leads. It wakes this thread if it leaves something to do.
+            waits = false;
+        }
+    }
+
+    /// Commits and completes all of the calls.
+    fn commit_all(&mut self, calls: &mut Vec<Call, Calls>) {
+        while !calls.is_empty() {
+            let group = self.commit_group(calls);
+            for call in calls.drain(..group) {
                 let outcome = call.outcome;
                 call.complete(self.passive, self.service, outcome);
             }
             self.compact();
         }
+    }
+
+    /// Commits the first of the calls, and leaves their outcomes in them. Gives their number.
+    fn commit_group(&mut self, calls: &mut [Call]) -> usize {
+        let group = self.stage(calls);
+        if let Err(code) = self.commit() {
+            for call in calls.iter_mut().take(group) {
+                call.outcome = Err(code);
+            }
+        }
         // What was replaced is in it, too.
         self.batch.clear();
+        self.service.set_log_bytes(self.journal.size());
+        group
+    }
+
+    /// Whether the journal thread has something to do beside what waits in the queue.
+    fn is_unfinished(&self) -> bool {
+        let all_freed = self.service.store().write(self.passive).collect();
+        !all_freed || self.is_too_long()
     }
 
     /// Computes the next group, and gives its number of calls.
-    fn stage(&mut self) -> usize {
-        self.batch.clear();
+    fn stage(&mut self, calls: &mut [Call]) -> usize {
         self.frame.clear();
         let store = self.service.store().read(self.passive);
         let mut group = 0_usize;
-        for call in self.taken.iter_mut().take(GROUP_CHANGES) {
+        for call in calls.iter_mut().take(GROUP_CHANGES) {
             if self.frame.payload() >= GROUP_BYTES {
                 break;
             }
@@ -311,17 +325,21 @@ impl<'p> Committer<'p> {
         }
     }
 
-    fn begin_compaction(&mut self) {
+    /// Whether the journal is to be written anew.
+    fn is_too_long(&self) -> bool {
         let size = self.journal.size();
         if size <= self.compact_above || self.journal.is_suspended() {
+            return false;
+        }
+        let live = self.service.store().read(self.passive).bytes();
+        self.service.common().settings().compaction.is_due(size, live)
+    }
+
+    fn begin_compaction(&mut self) {
+        if !self.is_too_long() {
             return;
         }
-        let store = self.service.store().read(self.passive);
-        let (live, scan) = (store.bytes(), store.begin_scan());
-        drop(store);
-        if !self.service.common().settings().compaction.is_due(size, live) {
-            return;
-        }
+        let scan = self.service.store().read(self.passive).begin_scan();
         let begun = match random::seed(self.passive) {
             Ok([salt, _]) => self.journal.begin_next(salt, &Calls::default()),
             Err(status) => Err(AppendError::File(status)),

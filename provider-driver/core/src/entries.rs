@@ -8,7 +8,7 @@ use nmr::{ProviderBound, borrow_provider_binding};
 use nsemail_contract::codes::WsaCode;
 use nsemail_contract::dispatch::{AsyncStatus, ProviderDispatch, VERSION};
 use nsemail_contract::fault::WriteError;
-use nsemail_contract::flags::{LookupFlags, Operation};
+use nsemail_contract::flags::{LookupFlags, Operation, SetFlags};
 use nsemail_contract::guid::Guid;
 use nsemail_contract::structures::{HANDLE, WSAQUERYSET2W};
 use nsemail_contract::wire::CounterKind;
@@ -212,7 +212,8 @@ unsafe extern "system" fn lookup_service_end(binding: *mut c_void, lookup: HANDL
     )
 }
 
-/// `NSPv2SetServiceEx`. What is valid is accepted, and completes when it is durable.
+/// `NSPv2SetServiceEx`. What is valid is accepted, and completes when it is durable; before this returns, if the caller
+/// waits and nobody else's change is being made.
 unsafe extern "system" fn set_service_ex(
     binding: *mut c_void,
     call: HANDLE,
@@ -246,8 +247,11 @@ unsafe extern "system" fn set_service_ex(
         // The guard that makes this client's detach wait for the completion.
         let guard = bound.enter().ok_or(WsaCode::WSASYSNOTREADY)?;
         let call = Call::new(Handle::from_pointer(session), change, kind, Token(call), guard);
+        let waits = SetFlags::from_bits_retain(control_flags).contains(SetFlags::CALLER_WAITS);
         // A call that is refused is dropped here, with no lock held.
-        bound.accept(passive, call).map_err(|(code, _refused)| code)
+        bound
+            .accept(passive, call, waits)
+            .map_err(|(code, _refused)| code)
     })();
     match result {
         Ok(()) => AsyncStatus::PENDING,

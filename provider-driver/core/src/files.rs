@@ -9,31 +9,38 @@ use nsemail_kernel::utf16;
 
 use crate::journal::{JournalDirectory, JournalFile};
 
-/// The two files of one provider's journal, `{GUID}-0.journal` and `{GUID}-1.journal`, for use by one thread.
-pub struct Files<'p> {
+/// The two files of one provider's journal, `{GUID}-0.journal` and `{GUID}-1.journal`.
+///
+/// `P` is the [`Passive`] of the thread that uses them, or `()` while no thread does; see [`Self::with`].
+pub struct Files<P> {
     directory: Directory,
     provider: Guid,
-    passive: Passive<'p>,
+    passive: P,
 }
 
-/// One of them, open.
-pub struct OpenFile<'p> {
+/// One of them, open. `P` is as for [`Files`].
+pub struct OpenFile<P> {
     file: File,
-    passive: Passive<'p>,
+    passive: P,
 }
 
 const GUID_UNITS: usize = 38;
 const NAMES: [&[u16]; 2] = [utf16!("-0.journal"), utf16!("-1.journal")];
 const NAME_UNITS: usize = GUID_UNITS + 10;
 
-impl<'p> Files<'p> {
+impl<P> Files<P> {
     /// The files of a provider in a directory.
-    pub const fn new(directory: Directory, provider: Guid, passive: Passive<'p>) -> Self {
+    pub const fn new(directory: Directory, provider: Guid, passive: P) -> Self {
         Self {
             directory,
             provider,
             passive,
         }
+    }
+
+    /// The same for another thread, or for none.
+    pub fn with<Q>(self, passive: Q) -> Files<Q> {
+        Files::new(self.directory, self.provider, passive)
     }
 
     fn name(&self, number: u8) -> [u16; NAME_UNITS] {
@@ -47,10 +54,20 @@ impl<'p> Files<'p> {
     }
 }
 
-impl<'p> JournalDirectory for Files<'p> {
-    type File = OpenFile<'p>;
+impl<P> OpenFile<P> {
+    /// The same for another thread, or for none.
+    pub fn with<Q>(self, passive: Q) -> OpenFile<Q> {
+        OpenFile {
+            file: self.file,
+            passive,
+        }
+    }
+}
 
-    fn open(&self, number: u8) -> Result<Option<OpenFile<'p>>, NtStatus> {
+impl<'p> JournalDirectory for Files<Passive<'p>> {
+    type File = OpenFile<Passive<'p>>;
+
+    fn open(&self, number: u8) -> Result<Option<Self::File>, NtStatus> {
         match self
             .directory
             .open(self.passive, &self.name(number), Disposition::Open)
@@ -64,7 +81,7 @@ impl<'p> JournalDirectory for Files<'p> {
         }
     }
 
-    fn create(&self, number: u8) -> Result<OpenFile<'p>, NtStatus> {
+    fn create(&self, number: u8) -> Result<Self::File, NtStatus> {
         let file = self
             .directory
             .open(self.passive, &self.name(number), Disposition::OpenOrCreate)?;
@@ -82,7 +99,7 @@ impl<'p> JournalDirectory for Files<'p> {
     }
 }
 
-impl JournalFile for OpenFile<'_> {
+impl JournalFile for OpenFile<Passive<'_>> {
     type Error = NtStatus;
 
     fn size(&self) -> Result<u64, NtStatus> {

@@ -3,7 +3,7 @@
 //! The thread alone registers with NMR and deregisters. It reads the entries of the registry, starts a journal thread
 //! for each, registers the module of each whose store is loaded, installs and uninstalls as administrators ask
 //! (`change`), and waits to be stopped. Then it deregisters all modules, waits for all, and only then stops and joins
-//! the journal threads: until NMR was waited for, there may be accepted changes, which only they complete.
+//! the journal threads: until NMR was waited for, there may be accepted changes that only they complete, and callers that commit.
 
 mod change;
 

@@ -13,7 +13,7 @@
 //!        │                                                          │
 //!     service ────────────────────────────────────────────────── host         which providers are hosted; the
 //!        │     one hosted provider: store, queue of changes         │         driver's own thread
-//!     committer               the journal thread: group commit    driver      start and stop
+//!     committer               group commit, the journal thread    driver      start and stop
 //!        │
 //!   store, journal, lookup, handles                              pure: no kernel, no unsafe
 //! ```
@@ -24,14 +24,16 @@
 //!
 //! - The driver's own thread (`host`) reads the registry, registers a module when its store is loaded, and takes
 //!   everything down again. Nothing else registers or deregisters.
-//! - Each hosted provider has a journal thread (`committer`), which loads its store and then is the only one that
-//!   changes it. It outlives the wait for NMR, so that every accepted call completes.
-//! - Calls of clients run on their threads. They take no lock across a call out of the driver.
+//! - Each hosted provider has a journal thread, which loads its store (`loading`) and then makes the changes that wait,
+//!   group by group. It outlives the wait for NMR, so that every accepted call completes.
+//! - Calls of clients run on their threads. They take no lock across a call out of the driver. One that waits for its
+//!   change makes it by itself while nobody else makes one; whoever does has the provider's committer (`committer`), of
+//!   which there is one.
 //!
 //! # Locks, in the order in which they are taken
 //!
 //! a binding's sessions and look-ups, then one look-up's position or a service's queue; a service's store alone, which
-//! the journal thread changes and the device counts and lists. Finding objects takes none; see `store`.
+//! who commits changes and the device counts and lists. Finding objects takes none; see `store`.
 #![no_std]
 #![deny(
     clippy::unwrap_used,
@@ -74,6 +76,7 @@ pub mod handles;
 mod host;
 mod hosting;
 pub mod journal;
+mod loading;
 pub mod lookup;
 mod memory;
 mod module;

@@ -16,6 +16,7 @@ use nsemail_kernel::status::NtStatus;
 use nsemail_kernel::time::Ticks;
 use pool_alloc::{Arc, Box, OutOfMemory, Vec};
 
+use crate::committer::Resting;
 use crate::handles::Handle;
 use crate::host::Common;
 use crate::memory::{Calls, Memory, Records};
@@ -31,7 +32,7 @@ pub struct Service {
     preferred: Option<Record<Records>>,
     /// What look-ups go through.
     finder: Finder<Records>,
-    /// Changed by the journal thread only. Elsewhere, so that a change writes to no line that look-ups read.
+    /// Changed by who commits only. Elsewhere, so that a change writes to no line that look-ups read.
     store: Box<PushLock<Store<Records>>, Memory>,
     queue: PushLock<Queue>,
     /// There is something in the queue, or the journal thread is to stop.
@@ -61,12 +62,17 @@ pub enum Limit {
     Pending,
 }
 
-/// Changes that wait for the journal thread.
+/// Changes that wait to be committed.
 struct Queue {
     calls: Vec<Call, Calls>,
+    /// The committer, while nobody has it.
+    committer: Option<Resting>,
     /// Nothing is accepted any more.
     closed: bool,
 }
+
+/// A change that was accepted, and that whoever made it is to commit: see [`committer`](crate::committer).
+pub type Leading = (Resting, Call);
 
 impl Service {
     /// A provider whose store is yet to be loaded.
@@ -88,6 +94,7 @@ impl Service {
             store: Box::try_new_in(PushLock::new(store), Memory::default())?,
             queue: PushLock::new(Queue {
                 calls: Vec::new_in(Calls::default()),
+                committer: None,
                 closed: false,
             }),
             wake: Event::synchronization_in(false, Memory::default())?,
@@ -201,40 +208,73 @@ impl Service {
         }
     }
 
-    /// Accepts a change: from here on it is completed, by the journal thread or by [`Self::cancel`].
+    /// Accepts a change: from here on it is completed, by the journal thread, by [`Self::cancel`], or, if it is given
+    /// back, by [`lead`](crate::committer::lead), which is to be called at once with no lock held. It is given back only
+    /// if `waits` says that its thread has nothing else to do.
     ///
     /// # Errors
     ///
     /// The code that the caller is answered with, and the call, which is not accepted. Its guard must be dropped with
     /// no lock held.
-    pub fn accept(&self, passive: Passive<'_>, call: Call) -> Result<(), (WsaCode, Call)> {
-        {
-            let mut queue = self.queue.write(passive);
-            if queue.closed {
-                return Err((WsaCode::WSASYSNOTREADY, call));
-            }
-            if queue.calls.len() >= self.common.settings().pending {
-                self.limit_hit(Limit::Pending, "as many changes wait for the journal as may");
-                return Err((WsaCode::WSA_NOT_ENOUGH_MEMORY, call));
-            }
-            if queue.calls.try_reserve(1).is_err() {
-                return Err((WsaCode::WSA_NOT_ENOUGH_MEMORY, call));
-            }
-            // Counted before it can be completed, which subtracts it again.
-            self.opened(CounterKind::CALLS, 1);
-            if let Err(call) = queue.calls.push_within_capacity(call) {
-                self.closed(CounterKind::CALLS, 1);
-                return Err((WsaCode::WSA_NOT_ENOUGH_MEMORY, call));
-            }
+    pub fn accept(
+        &self,
+        passive: Passive<'_>,
+        call: Call,
+        waits: bool,
+    ) -> Result<Option<Leading>, (WsaCode, Call)> {
+        let mut queue = self.queue.write(passive);
+        if queue.closed {
+            return Err((WsaCode::WSASYSNOTREADY, call));
         }
+        if waits
+            && queue.calls.is_empty()
+            && let Some(committer) = queue.committer.take()
+        {
+            drop(queue);
+            self.opened(CounterKind::CALLS, 1);
+            self.limit_passed(Limit::Pending);
+            return Ok(Some((committer, call)));
+        }
+        if queue.calls.len() >= self.common.settings().pending {
+            self.limit_hit(Limit::Pending, "as many changes wait for the journal as may");
+            return Err((WsaCode::WSA_NOT_ENOUGH_MEMORY, call));
+        }
+        if queue.calls.try_reserve(1).is_err() {
+            return Err((WsaCode::WSA_NOT_ENOUGH_MEMORY, call));
+        }
+        // Whoever has the committer looks at the queue before it lets go, and whoever found it resting and nothing in
+        // the queue has woken the journal thread.
+        let wake = queue.committer.is_some() && queue.calls.is_empty();
+        // Counted before it can be completed, which subtracts it again.
+        self.opened(CounterKind::CALLS, 1);
+        if let Err(call) = queue.calls.push_within_capacity(call) {
+            self.closed(CounterKind::CALLS, 1);
+            return Err((WsaCode::WSA_NOT_ENOUGH_MEMORY, call));
+        }
+        drop(queue);
         self.limit_passed(Limit::Pending);
-        self.wake.set();
-        Ok(())
+        if wake {
+            self.wake();
+        }
+        Ok(None)
     }
 
     /// Takes all waiting changes, in exchange for an empty list.
     pub fn take(&self, passive: Passive<'_>, empty: &mut Vec<Call, Calls>) {
         core::mem::swap(&mut self.queue.write(passive).calls, empty);
+    }
+
+    /// Lets the committer rest. Answers whether there is something to commit, or the journal thread is to end: then
+    /// nobody else wakes that.
+    pub fn rest(&self, passive: Passive<'_>, committer: Resting) -> bool {
+        let mut queue = self.queue.write(passive);
+        queue.committer = Some(committer);
+        !queue.calls.is_empty() || self.is_stopping()
+    }
+
+    /// Takes the committer up, if nobody has it.
+    pub fn resume(&self, passive: Passive<'_>) -> Option<Resting> {
+        self.queue.write(passive).committer.take()
     }
 
     /// Completes the changes of a session that still wait, as cancelled.
@@ -269,6 +309,11 @@ impl Service {
     /// Asks the journal thread to end when nothing waits any more.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Has the journal thread look for something to do.
+    pub fn wake(&self) {
         self.wake.set();
     }
 
@@ -277,7 +322,7 @@ impl Service {
         self.stop.load(Ordering::Acquire)
     }
 
-    /// Waits for something to do.
+    /// Waits for something to do, on the journal thread.
     pub fn wait(&self, passive: Passive<'_>) {
         self.wake.wait(passive);
     }

@@ -5,6 +5,7 @@
 //! recover. Demanded of each: every change that had been acknowledged is there; every other wholly or not at all; the
 //! changes of a caller are there in the order in which it made them; and no journal is called damaged. The workload
 //! makes the journal be written anew several times, so that the steps of that are among those where the power fails.
+//! One of the callers waits in its calls, and so makes changes durable by itself when nobody else does.
 //!
 //! `NSEMAIL_SOAK=20` makes it twenty times as long.
 
@@ -53,6 +54,7 @@ fn soak() -> usize {
 fn calls(machine: &Machine, session: &Session, caller: usize, rounds: usize) -> History {
     let name = |number| (format!("c{caller}n{number}@example.com"), Vec::new());
     let mut history: History = (0..PIPELINE).map(name).collect();
+    let flags = if caller == 0 { WAITS } else { 0 };
     for round in 0..rounds {
         let under_way: Vec<_> = history
             .iter_mut()
@@ -64,10 +66,10 @@ fn calls(machine: &Machine, session: &Session, caller: usize, rounds: usize) -> 
                 let remove = (round + number) % 4 == 3;
                 let made = machine.files().steps();
                 let call = if remove {
-                    session.submit(DELETE, 0, name, &[])
+                    session.submit(DELETE, flags, name, &[])
                 } else {
                     let addresses: Vec<&str> = addresses.iter().map(String::as_str).collect();
-                    session.submit(REGISTER, 0, name, &addresses)
+                    session.submit(REGISTER, flags, name, &addresses)
                 };
                 changes.push(Change {
                     value: (!remove).then_some(addresses),

@@ -112,6 +112,9 @@ pub type LookupServiceEnd = unsafe extern "system" fn(binding: *mut c_void, look
 
 /// `NSPv2SetServiceEx`: registers, deregisters or deletes a name. Completes when the change is
 /// durable; the `information` of the completion is a [`SetInformation`].
+///
+/// The control flags are [`SetFlags`](crate::flags::SetFlags). Without `CALLER_WAITS` the entry does not
+/// wait for a disk.
 pub type SetServiceEx = unsafe extern "system" fn(
     binding: *mut c_void,
     call: HANDLE,

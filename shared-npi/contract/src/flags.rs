@@ -81,6 +81,10 @@ bitflags! {
     pub struct SetFlags: u32 {
         /// The addresses given are some of the object's, not all of them (`SERVICE_MULTIPLE`).
         const MULTIPLE = 0x1;
+        /// The thread that makes the call only waits for its end (not of winsock2.h). Whoever makes the change may keep
+        /// the thread until then, for as long as a disk takes, and do the work on it. So the call cannot be cancelled
+        /// as long as it is being made, and a thread that has more than one call in progress does not say so.
+        const CALLER_WAITS = 0x8000_0000;
     }
 }
 

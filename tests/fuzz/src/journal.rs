@@ -21,7 +21,7 @@ use nsemail_provider_core::{
     store::{Batch, HashKey, Key, Limits, Record, RecordRef, Store},
 };
 
-use medium::{Medium, Never};
+use medium::{File, Medium, Never};
 use script::Script;
 
 /// The namespace provider whose journal this is.
@@ -255,7 +255,7 @@ fn refused(error: LoadError<Never>, summary: &Summary, last: Option<usize>) {
     }
 }
 
-type Opened = Result<(Journal<Medium>, Loading), LoadError<Never>>;
+type Opened = Result<(Journal<Medium, File>, Loading), LoadError<Never>>;
 
 fn open(medium: &Medium) -> Opened {
     let mut loading = Loading::new();

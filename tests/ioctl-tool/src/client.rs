@@ -233,7 +233,7 @@ impl<T: Transport> Client<T> {
         })
     }
 
-    /// Registers, deregisters or deletes a name.
+    /// Registers, deregisters or deletes a name, and waits until that is durable: on this thread, if it can be.
     ///
     /// # Errors
     /// What the driver answered.
@@ -246,7 +246,7 @@ impl<T: Transport> Client<T> {
         let input = registration.with(|set| {
             let message = SetRequest {
                 operation: operation as u32,
-                flags: flags.bits(),
+                flags: flags.union(SetFlags::CALLER_WAITS).bits(),
                 registration: set,
             };
             request(|out| message.write(out))

@@ -187,6 +187,44 @@ fn session(witness: &Arc<Witness>) {
     shut_down(machine);
 }
 
+/// Programs that wait make their changes durable by themselves, beside one that does not wait, whose change is the
+/// journal thread's.
+fn leading(witness: &Arc<Witness>) {
+    let machine = booted(witness);
+    let provider = machine
+        .process(Identity::Administrator)
+        .open(r"\\.\NsEmailProvider", Access::READ)
+        .expect("an administrator opens the device");
+    let before = counted(&provider, CounterKind::LOG_FLUSHES);
+    let programs = [
+        ("alice@example.com", SetFlags::CALLER_WAITS),
+        ("bob@example.com", SetFlags::CALLER_WAITS),
+        ("carol@example.com", SetFlags::empty()),
+    ]
+    .map(|(who, flags)| {
+        let file = open(&machine);
+        shuttle::thread::spawn(move || {
+            let request = change(Operation::Register, flags, &name(who, &["192.0.2.7:25"]));
+            let call = file.submit(ioctl::SET_SERVICE, &request, SetReply::SIZE);
+            let at_once = call.is_complete();
+            assert_eq!(code_of(&call.wait()), WsaCode::NO_ERROR);
+            assert_eq!(look_up(&file, who), WsaCode::NO_ERROR);
+            at_once
+        })
+    });
+    let at_once = programs.map(|program| program.join().expect("the program ends well"));
+    let flushes = counted(&provider, CounterKind::LOG_FLUSHES) - before;
+    assert!((1..=3).contains(&flushes), "{flushes} flushes for three changes");
+    if let [true, true, _] = at_once {
+        witness.reach("both that wait are answered in their calls");
+    }
+    if flushes < 3 {
+        witness.reach("changes share a flush");
+    }
+    drop(provider);
+    shut_down(machine);
+}
+
 /// A look up is read by two threads and ended by a third.
 fn shared_look_up(witness: &Arc<Witness>) {
     let machine = booted(witness);
@@ -267,8 +305,8 @@ fn coming_and_going(witness: &Arc<Witness>) {
     shut_down(machine);
 }
 
-/// How many calls the client driver counts as under way.
-fn calls_under_way(file: &FileHandle) -> u64 {
+/// What a driver has counted.
+fn counted(file: &FileHandle, kind: CounterKind) -> u64 {
     let request = message(|out| EmptyRequest.write(out));
     let completion = file.call(ioctl::STATISTICS, &request, 4096);
     let reply = Reply::parse(&completion.data).expect("a sound reply");
@@ -276,7 +314,7 @@ fn calls_under_way(file: &FileHandle) -> u64 {
     counters
         .counters()
         .map(|counter| counter.expect("a sound counter"))
-        .filter(|counter| counter.kind == CounterKind::CALLS)
+        .filter(|counter| counter.kind == kind)
         .map(|counter| counter.value)
         .sum()
 }
@@ -286,9 +324,9 @@ fn answered_calls(witness: &Arc<Witness>) {
     let machine = booted(witness);
     let file = open(&machine);
     assert_eq!(register(&file, NAME), WsaCode::NO_ERROR);
-    assert_eq!(calls_under_way(&file), 0, "after a registration");
+    assert_eq!(counted(&file, CounterKind::CALLS), 0, "after a registration");
     assert_eq!(look_up(&file, NAME), WsaCode::NO_ERROR);
-    assert_eq!(calls_under_way(&file), 0, "after a look-up");
+    assert_eq!(counted(&file, CounterKind::CALLS), 0, "after a look-up");
     drop(file);
     shut_down(machine);
 }
@@ -317,6 +355,14 @@ pub const SUBJECTS: &[Subject] = &[
         name: "session",
         body: session,
         reaches: &[],
+    },
+    Subject {
+        name: "leading",
+        body: leading,
+        reaches: &[
+            "both that wait are answered in their calls",
+            "changes share a flush",
+        ],
     },
     Subject {
         name: "shared-look-up",

@@ -31,6 +31,11 @@ fn no_schedule_breaks_the_beginning_and_the_end_of_a_session() {
 }
 
 #[test]
+fn in_every_schedule_changes_are_made_by_who_waits_for_them_or_for_all_who_do_not() {
+    in_every_schedule("leading");
+}
+
+#[test]
 fn no_schedule_breaks_a_look_up_that_threads_share() {
     in_every_schedule("shared-look-up");
 }

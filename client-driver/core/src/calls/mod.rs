@@ -6,9 +6,10 @@
 //!
 //! # Races, and why each is harmless
 //!
-//! - *Completion before the entry returns*: the table notes the answer, parking fails with it, and the runner goes on.
-//! - *Completion while parking*: both are done under the table's lock; either the answer is noted before, or it finds
-//!   the parked task.
+//! - *Completion before the entry returns*: the table notes the answer, and the runner takes it and goes on. The request
+//!   is not pended then: it is completed where it came from, and no thread is woken.
+//! - *Completion while parking*: both are done under the table's lock; either the answer is noted before, and parking
+//!   fails with it, or it finds the parked task.
 //! - *Cancellation against completion*: the request belongs to [`Reply`]; whoever takes it out completes it, see
 //!   [`nsemail_kernel::wdf`]. The cancelled task stays parked, with the buffers that the provider may still write to,
 //!   until the provider completes it: it is *orphaned*. The runner then takes in what came and asks nobody else.
@@ -126,6 +127,10 @@ pub fn run(service: &Service, passive: Passive<'_>, mut task: BoxedTask, mut wak
         match work.advance(&call, wake, reply.is_orphaned()) {
             Progress::Reply(code) => break finish(&call, reply, work, code),
             Progress::Wait => {
+                wake = service.calls(|calls| calls.answered(ticket));
+                if wake.is_some() {
+                    continue;
+                }
                 work.waits(&call);
                 let waiting = reply.pend();
                 let slot = ticket.slot();

@@ -15,7 +15,7 @@
 //! | `Free` | no call | `reserve` → `Held` |
 //! | `Held` | the runner has the task | `ask` → `Asked`, `release` → `Free` |
 //! | `Asked` | the runner is inside a provider's entry | `answer` → `Answered`, `park` → `Parked`, `settle` → `Held` |
-//! | `Answered` | as before, but the answer came already | `park` or `settle` → `Held` |
+//! | `Answered` | as before, but the answer came already | `answered`, `park` or `settle` → `Held` |
 //! | `Parked` | the task waits here | `answer`, `abandon` → `Ready` |
 //! | `Ready` | the task waits for a worker | `next_ready` → `Held` |
 //!
@@ -207,6 +207,16 @@ impl<T, A: Allocator> Table<T, A> {
         matches!(mem::replace(&mut slot.state, State::Held), State::Answered(_))
     }
 
+    /// Takes the answer to the question, if it came before the entry returned.
+    pub fn answered(&mut self, ticket: &Ticket) -> Option<Wake> {
+        let slot = self.slots.get_mut(ticket.slot)?;
+        let State::Answered(wake) = slot.state else {
+            return None;
+        };
+        slot.state = State::Held;
+        Some(wake)
+    }
+
     /// Leaves the task here until the question is answered.
     ///
     /// # Errors
@@ -368,6 +378,12 @@ mod tests {
         assert_eq!(table.answer(handle, ONE, DONE), Delivered::ToRunner);
         let (wake, (ticket, name)) = table.park(ticket.slot(), (ticket, 5)).unwrap_err();
         assert_eq!((wake, name), (DONE, 5));
+        let handle = table.ask(&ticket, Asked::Provider(1));
+        assert_eq!(table.answered(&ticket), None);
+        assert_eq!(table.answer(handle, ONE, DONE), Delivered::ToRunner);
+        assert_eq!(table.answered(&ticket), Some(DONE));
+        assert_eq!(table.answered(&ticket), None, "it was taken");
+        assert_eq!(table.answer(handle, ONE, DONE), Delivered::Unasked);
         table.release(ticket);
         assert_eq!(table.in_use(), 0);
     }

@@ -193,7 +193,7 @@ impl Host {
     }
 
     /// Deletes the names of a provider that is hosted no more; false if there are none.
-    fn delete_journal(&self, files: &Files<'_>, provider: Guid) -> Result<bool, WsaCode> {
+    fn delete_journal(&self, files: &Files<Passive<'_>>, provider: Guid) -> Result<bool, WsaCode> {
         let deleted = discard(files, 0).and_then(|first| discard(files, 1).map(|second| first || second));
         deleted.map_err(|status| {
             let text = format_args!("the journal was not deleted: {status}");

@@ -33,17 +33,31 @@ pub trait Receiver {
 }
 
 /// A provider's journal, ready for changes.
+///
+/// `F` is what `D` gives for a file. That a journal be kept while no thread may use its files, it does not have to be: see
+/// [`Self::with`].
 #[derive(Debug)]
-pub struct Journal<D: JournalDirectory> {
+pub struct Journal<D, F> {
     directory: D,
-    log: Log<D::File>,
+    log: Log<F>,
     /// The other file may hold a generation that would be taken for the present one: a rewriting failed.
     obstructed: bool,
 }
 
 type FileError<D> = <<D as JournalDirectory>::File as JournalFile>::Error;
 
-impl<D: JournalDirectory> Journal<D> {
+impl<D, F> Journal<D, F> {
+    /// The same with directory and file as another thread uses them.
+    pub fn with<E, G>(self, directory: impl FnOnce(D) -> E, file: impl FnOnce(F) -> G) -> Journal<E, G> {
+        Journal {
+            directory: directory(self.directory),
+            log: self.log.with(file),
+            obstructed: self.obstructed,
+        }
+    }
+}
+
+impl<D: JournalDirectory> Journal<D, D::File> {
     /// Loads the store from its files, or begins it.
     ///
     /// `salt` is used if a file has to be begun.

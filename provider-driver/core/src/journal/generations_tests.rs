@@ -3,7 +3,7 @@
 use allocator_api2::alloc::Global;
 use std::vec::Vec;
 
-use super::super::memory::Medium;
+use super::super::memory::{Medium, MemoryFile};
 use super::*;
 
 const PROVIDER: [u8; 16] = *b"0123456789abcdef";
@@ -24,7 +24,7 @@ impl Receiver for Contents {
     }
 }
 
-type Open = Journal<Medium>;
+type Open = Journal<Medium, MemoryFile>;
 
 fn load(medium: &Medium) -> (Open, Contents) {
     let mut contents = Contents::default();

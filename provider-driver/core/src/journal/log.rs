@@ -111,6 +111,22 @@ pub enum Refused {
     Stop,
 }
 
+impl<F> Log<F> {
+    /// The same with the file as another thread uses it.
+    pub fn with<G>(self, file: impl FnOnce(F) -> G) -> Log<G> {
+        Log {
+            file: file(self.file),
+            header: self.header,
+            end: self.end,
+            sequence: self.sequence,
+            reserved: self.reserved,
+            ahead_from: self.ahead_from,
+            must_cut: self.must_cut,
+            unflushed: self.unflushed,
+        }
+    }
+}
+
 impl<F: JournalFile> Log<F> {
     /// Begins a file: writes its header and makes it durable. No space is set aside in it before it is
     /// [in use](Self::use_from_now_on).

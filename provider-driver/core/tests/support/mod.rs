@@ -17,6 +17,7 @@ use nsemail_contract::codes::WsaCode;
 use nsemail_contract::dispatch::{
     AsyncStatus, ClientCharacteristics, ClientDispatch, ProviderDispatch, SetInformation, VERSION,
 };
+use nsemail_contract::flags::SetFlags;
 use nsemail_contract::guid::Guid;
 use nsemail_contract::ids;
 use nsemail_contract::queryset::{Addresses, QuerySet};
@@ -39,6 +40,8 @@ pub const PARAMETERS: &str =
 pub const REGISTER: u32 = 0;
 pub const DEREGISTER: u32 = 1;
 pub const DELETE: u32 = 2;
+/// The thread that makes the change only waits for it.
+pub const WAITS: u32 = SetFlags::CALLER_WAITS.bits();
 pub const ALL: u32 = 0xFF0;
 
 /// A machine with the driver installed and not started.

@@ -9,7 +9,7 @@ use nsemail_benches::names::Names;
 use nsemail_contract::queryset::Addresses;
 use nsemail_contract::sockaddr::{CsAddr, NormalCsAddr, SOCK_DGRAM, SOCK_STREAM, SockAddr};
 use nsemail_contract::wire::{Reply, SetReply, SetRequest};
-use nsemail_contract::{Operation, QuerySet, Text, WsaCode, ids, ioctl};
+use nsemail_contract::{Operation, QuerySet, SetFlags, Text, WsaCode, ids, ioctl};
 use nsemail_embedded::{Embedded, Options, Order, PROVIDER_PARAMETERS};
 use nsemail_provider_core::store::Record;
 use nsemail_provider_core::store::record::{AddressSet, Fields, State};
@@ -193,7 +193,7 @@ pub fn register(handle: &FileHandle, content: &Content) -> Result<()> {
     let mut request = [0; REQUEST];
     let message = SetRequest {
         operation: Operation::Register as u32,
-        flags: 0,
+        flags: SetFlags::CALLER_WAITS.bits(),
         registration: content.query_set(),
     };
     let size = message.write(&mut request).context("a registration")?;
