@@ -41,10 +41,14 @@ pub const unsafe fn ExInitializePushLock(lock: PEX_PUSH_LOCK) {
     unsafe { lock.write(0) };
 }
 
+/// What is done with a lock that is about to be acquired, where anybody looks.
+#[cold]
+fn announce(call: &'static str, kind: &'static str, address: usize) {
+    check_acquire(call, kind, address);
+    platform::preemption_point(Point::Lock);
+}
+
 fn check_acquire(call: &'static str, kind: &'static str, address: usize) {
-    if thread::is_unobserved() {
-        return;
-    }
     verifier::require_irql_at_most(call, irql::APC);
     let (on, unprotected) = thread::with(|current| {
         let state = &current.state;
@@ -73,22 +77,29 @@ fn check_acquire(call: &'static str, kind: &'static str, address: usize) {
     }
 }
 
+#[cold]
 fn check_release(call: &'static str, kind: &'static str, address: usize) {
     verifier::require_irql_at_most(call, irql::APC);
     ke::forget_lock(call, kind, address);
 }
 
-/// Tries until `take` gives the word to store.
-fn acquire(word: &AtomicU64, address: usize, take: impl Fn(u64) -> Option<u64>) {
-    platform::preemption_point(Point::Lock);
-    loop {
-        let mut seen = word.load(Ordering::Relaxed);
-        while let Some(taken) = take(seen) {
-            match word.compare_exchange_weak(seen, taken, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(now) => seen = now,
-            }
+/// Stores what `take` gives for the word, unless it gives nothing.
+#[inline]
+fn try_acquire(word: &AtomicU64, take: impl Fn(u64) -> Option<u64>) -> bool {
+    let mut seen = word.load(Ordering::Relaxed);
+    while let Some(taken) = take(seen) {
+        match word.compare_exchange_weak(seen, taken, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => return true,
+            Err(now) => seen = now,
         }
+    }
+    false
+}
+
+/// Waits until `take` gives the word to store.
+#[cold]
+fn acquire_later(word: &AtomicU64, address: usize, take: impl Fn(u64) -> Option<u64>) {
+    while !try_acquire(word, &take) {
         // Announced under the table's lock, which whoever unparks takes too.
         Parking::of(&Machine::current()).park(address, || {
             let mut seen = word.load(Ordering::Relaxed);
@@ -105,15 +116,40 @@ fn acquire(word: &AtomicU64, address: usize, take: impl Fn(u64) -> Option<u64>) 
     }
 }
 
+#[inline]
+fn acquire(
+    call: &'static str,
+    kind: &'static str,
+    word: &AtomicU64,
+    address: usize,
+    take: impl Fn(u64) -> Option<u64>,
+) {
+    if !thread::is_unobserved() {
+        announce(call, kind, address);
+    }
+    if !try_acquire(word, &take) {
+        acquire_later(word, address, take);
+    }
+}
+
 /// Takes `part` out of the word, and unparks when it becomes free.
-fn release(word: &AtomicU64, address: usize, part: u64) {
+#[inline]
+fn release(call: &'static str, kind: &'static str, word: &AtomicU64, address: usize, part: u64) {
+    if !thread::is_unobserved() {
+        check_release(call, kind, address);
+    }
     let before = word.fetch_sub(part, Ordering::Release);
-    if before & !PARKED == part && before & PARKED != 0 {
-        Parking::of(&Machine::current()).unpark_all(address, || {
-            word.fetch_and(!PARKED, Ordering::Relaxed);
-        });
+    if before == part | PARKED {
+        unpark(word, address);
     }
     platform::preemption_point(Point::Unlock);
+}
+
+#[cold]
+fn unpark(word: &AtomicU64, address: usize) {
+    Parking::of(&Machine::current()).unpark_all(address, || {
+        word.fetch_and(!PARKED, Ordering::Relaxed);
+    });
 }
 
 /// Takes a push lock for this thread alone. IRQL: `APC_LEVEL` at most, inside a critical region.
@@ -122,9 +158,10 @@ fn release(word: &AtomicU64, address: usize, part: u64) {
 ///
 /// `lock` points to a push lock that lives until it is released.
 pub unsafe fn ExAcquirePushLockExclusiveEx(lock: PEX_PUSH_LOCK, _flags: ULONG) {
-    check_acquire("ExAcquirePushLockExclusiveEx", KIND_EXCLUSIVE, lock.addr());
+    const CALL: &str = "ExAcquirePushLockExclusiveEx";
     // SAFETY: the caller vouches for the lock.
-    acquire(unsafe { word(lock) }, lock.addr(), |seen| {
+    let word = unsafe { word(lock) };
+    acquire(CALL, KIND_EXCLUSIVE, word, lock.addr(), |seen| {
         (seen & !PARKED == 0).then_some(seen | EXCLUSIVE)
     });
 }
@@ -135,9 +172,10 @@ pub unsafe fn ExAcquirePushLockExclusiveEx(lock: PEX_PUSH_LOCK, _flags: ULONG) {
 ///
 /// The calling thread holds the lock.
 pub unsafe fn ExReleasePushLockExclusiveEx(lock: PEX_PUSH_LOCK, _flags: ULONG) {
-    check_release("ExReleasePushLockExclusiveEx", KIND_EXCLUSIVE, lock.addr());
+    const CALL: &str = "ExReleasePushLockExclusiveEx";
     // SAFETY: the caller vouches for the lock.
-    release(unsafe { word(lock) }, lock.addr(), EXCLUSIVE);
+    let word = unsafe { word(lock) };
+    release(CALL, KIND_EXCLUSIVE, word, lock.addr(), EXCLUSIVE);
 }
 
 /// Takes a push lock together with others who share it. IRQL: `APC_LEVEL` at most, inside a critical
@@ -147,9 +185,10 @@ pub unsafe fn ExReleasePushLockExclusiveEx(lock: PEX_PUSH_LOCK, _flags: ULONG) {
 ///
 /// `lock` points to a push lock that lives until it is released.
 pub unsafe fn ExAcquirePushLockSharedEx(lock: PEX_PUSH_LOCK, _flags: ULONG) {
-    check_acquire("ExAcquirePushLockSharedEx", KIND_SHARED, lock.addr());
+    const CALL: &str = "ExAcquirePushLockSharedEx";
     // SAFETY: the caller vouches for the lock.
-    acquire(unsafe { word(lock) }, lock.addr(), |seen| {
+    let word = unsafe { word(lock) };
+    acquire(CALL, KIND_SHARED, word, lock.addr(), |seen| {
         // Those who are parked come first, so that they are not starved.
         (seen & (EXCLUSIVE | PARKED) == 0).then(|| seen + SHARED)
     });
@@ -161,7 +200,8 @@ pub unsafe fn ExAcquirePushLockSharedEx(lock: PEX_PUSH_LOCK, _flags: ULONG) {
 ///
 /// The calling thread shares the lock.
 pub unsafe fn ExReleasePushLockSharedEx(lock: PEX_PUSH_LOCK, _flags: ULONG) {
-    check_release("ExReleasePushLockSharedEx", KIND_SHARED, lock.addr());
+    const CALL: &str = "ExReleasePushLockSharedEx";
     // SAFETY: the caller vouches for the lock.
-    release(unsafe { word(lock) }, lock.addr(), SHARED);
+    let word = unsafe { word(lock) };
+    release(CALL, KIND_SHARED, word, lock.addr(), SHARED);
 }

@@ -198,6 +198,7 @@ impl State {
         self.active.load(Ordering::Relaxed)
     }
 
+    #[cold]
     fn decide(&self, class: Class, function: &'static str) -> Result<(), Failure> {
         self.inner.with(|inner| {
             inner.calls += 1;
@@ -254,6 +255,7 @@ impl State {
     ///
     /// # Errors
     /// The status with which it is to fail.
+    #[inline]
     pub(crate) fn pass(&self, class: Class, function: &'static str) -> Result<(), NtStatus> {
         self.judge(class, function).map_err(|failure| failure.status)
     }

@@ -47,6 +47,7 @@ impl<T: Send> Lock<T> for SimLock<T> {
         Self(StateLock::new(value))
     }
 
+    #[inline]
     fn with<R>(&self, with: impl FnOnce(&mut T) -> R) -> R {
         preemption_point(Point::Lock);
         self.0.with(with)
@@ -67,6 +68,7 @@ pub(crate) fn preemption_point(at: Point) {
     }
 }
 
+#[cold]
 fn maybe_switch(at: Point) {
     if let Some(machine) =
         thread::try_with(|current| current.machine.is_controlled().then(|| current.machine.clone())).flatten()

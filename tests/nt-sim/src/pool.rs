@@ -13,11 +13,14 @@
 mod block;
 pub mod kernel;
 mod state;
+mod tally;
 
 pub use block::Tag;
-pub use state::{BlockState, PoolUsage};
+pub use state::BlockState;
+pub use tally::PoolUsage;
 
 pub(crate) use state::State;
+pub(crate) use tally::Tally;
 
 use crate::Machine;
 

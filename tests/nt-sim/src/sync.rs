@@ -1,6 +1,6 @@
 //! Guarding the simulator's own state.
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 /// A lock around a part of the simulator's state.
 ///
@@ -19,12 +19,13 @@ impl<T> StateLock<T> {
     /// Runs `with` on the value while no other thread can.
     ///
     /// A panic inside an earlier closure does not spoil the lock: the thread that panicked reports it.
+    #[inline]
     pub fn with<R>(&self, with: impl FnOnce(&mut T) -> R) -> R {
-        with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        with(&mut self.0.lock())
     }
 
     /// Returns the value.
     pub fn into_inner(self) -> T {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.0.into_inner()
     }
 }

@@ -12,13 +12,16 @@ use std::{
     collections::BTreeMap,
     mem, ptr,
     rc::Rc,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use sim_platform::ThreadId;
 
 use crate::{
-    DISPATCH_LEVEL, DriverName, KIRQL, Machine, PASSIVE_LEVEL, ke,
+    DISPATCH_LEVEL, DriverName, KIRQL, Machine, PASSIVE_LEVEL, ke, pool,
     scheduler::{Scheduler, Slot},
 };
 
@@ -87,14 +90,17 @@ pub(crate) struct ThreadState {
     pub(crate) locks: RefCell<Vec<HeldLock>>,
     /// The routine of this system thread asked to end it.
     pub(crate) terminated: Cell<bool>,
+    /// What this thread has taken from the pool of its machine.
+    pub(crate) pool: Arc<pool::Tally>,
     /// When the outermost callback on this thread began, or else the thread itself; see [`now`].
     pub(crate) operation: Cell<u64>,
 }
 
 impl ThreadState {
-    fn new(id: ThreadId) -> Self {
+    fn new(machine: &Machine, id: ThreadId) -> Self {
         Self {
             id,
+            pool: machine.pool_state().begin_tally(),
             irql: Cell::new(irql::PASSIVE),
             critical_regions: Cell::new(0),
             frames: RefCell::new(Vec::new()),
@@ -110,6 +116,12 @@ impl ThreadState {
 pub(crate) struct Current {
     pub(crate) machine: Machine,
     pub(crate) state: ThreadState,
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        self.machine.pool_state().end_tally(&self.state.pool);
+    }
 }
 
 /// Names the task that runs, if one does.
@@ -210,6 +222,58 @@ fn current() -> Option<Rc<Current>> {
     Some(unsafe { Rc::from_raw(unobserved) })
 }
 
+/// Runs `leaf` on the context of the calling thread, if it is on a machine, without a reference of its own where that can
+/// be: `leaf` touches the state of the thread, and nothing else. It is for the functions of this module.
+#[inline]
+fn try_leaf<R>(leaf: impl FnOnce(&ThreadState) -> R) -> Option<R> {
+    let unobserved = UNOBSERVED.get();
+    if unobserved.is_null() {
+        return try_with(|current| leaf(&current.state));
+    }
+    // SAFETY: it is a pointer that `Rc::as_ptr` gave, and the slot holds a reference for as long as it is there. It is
+    // there until the end of `leaf`, which neither enters a machine nor leaves one, as all closures in this module show.
+    Some(leaf(unsafe { &(*unobserved).state }))
+}
+
+/// Sets the IRQL of the calling thread; returns the one before.
+///
+/// # Panics
+///
+/// As [`with`].
+#[inline]
+#[track_caller]
+pub(crate) fn replace_irql(new: KIRQL) -> KIRQL {
+    try_leaf(|state| state.irql.replace(new)).unwrap_or_else(|| on_no_machine())
+}
+
+/// The calling thread is in one critical region more.
+///
+/// # Panics
+///
+/// As [`with`].
+#[inline]
+#[track_caller]
+pub(crate) fn enter_critical_region() {
+    let entered = try_leaf(|state| state.critical_regions.update(|regions| regions + 1));
+    entered.unwrap_or_else(|| on_no_machine());
+}
+
+/// The calling thread is in one critical region less; tells whether it was in any.
+///
+/// # Panics
+///
+/// As [`with`].
+#[inline]
+#[track_caller]
+pub(crate) fn leave_critical_region() -> bool {
+    try_leaf(|state| {
+        let before = state.critical_regions.get();
+        state.critical_regions.set(before.saturating_sub(1));
+        before > 0
+    })
+    .unwrap_or_else(|| on_no_machine())
+}
+
 /// Forgets a machine that has ended, unless the calling thread is still on it.
 pub(crate) fn forget(machine: &Machine) {
     let last = SLOTS.with(|slots| {
@@ -303,7 +367,7 @@ pub(crate) fn enter(machine: &Machine) -> Entered {
         let context = last.unwrap_or_else(|| {
             let new = Rc::new(Current {
                 machine: machine.clone(),
-                state: ThreadState::new(machine.new_thread_id()),
+                state: ThreadState::new(machine, machine.new_thread_id()),
             });
             if reusable {
                 slots.last.replace(Some(Rc::clone(&new)));
@@ -321,7 +385,7 @@ pub(crate) fn enter(machine: &Machine) -> Entered {
 pub(crate) fn enter_new(machine: &Machine, id: ThreadId) -> Entered {
     let context = Rc::new(Current {
         machine: machine.clone(),
-        state: ThreadState::new(id),
+        state: ThreadState::new(machine, id),
     });
     SLOTS.with(|slots| Entered {
         before: slots.replace(Some(context)).into(),
@@ -341,14 +405,16 @@ pub(crate) fn operation() -> u64 {
 
 /// Returns the IRQL of the calling thread; PASSIVE off any machine.
 #[must_use]
+#[inline]
 pub fn current_irql() -> KIRQL {
-    try_with(|current| current.state.irql.get()).unwrap_or(irql::PASSIVE)
+    try_leaf(|state| state.irql.get()).unwrap_or(irql::PASSIVE)
 }
 
 /// Returns the calling thread, if it is on a machine.
 #[must_use]
+#[inline]
 pub fn current_thread() -> Option<ThreadId> {
-    try_with(|current| current.state.id)
+    try_leaf(|state| state.id)
 }
 
 /// Returns the driver whose callback runs on the calling thread, if one does.

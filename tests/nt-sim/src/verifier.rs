@@ -293,6 +293,7 @@ pub fn require_irql_at_most(call: &'static str, limit: KIRQL) {
     }
 }
 
+#[cold]
 fn check_irql(call: &'static str, limit: KIRQL) {
     let too_high = thread::with(|current| {
         if !current.machine.verifier_is_on() {

@@ -21,7 +21,7 @@ pub unsafe fn KeGetCurrentIrql() -> KIRQL {
 ///
 /// The caller restores the IRQL on the same thread.
 pub unsafe fn KfRaiseIrql(new: KIRQL) -> KIRQL {
-    let before = thread::with(|current| current.state.irql.replace(new));
+    let before = thread::replace_irql(new);
     if new < before {
         wrong_way("KeRaiseIrql", before, new);
     }
@@ -44,12 +44,13 @@ pub unsafe fn KeRaiseIrqlToDpcLevel() -> KIRQL {
 ///
 /// `new` is what the matching raise returned.
 pub unsafe fn KeLowerIrql(new: KIRQL) {
-    let before = thread::with(|current| current.state.irql.replace(new));
+    let before = thread::replace_irql(new);
     if new > before {
         wrong_way("KeLowerIrql", before, new);
     }
 }
 
+#[cold]
 fn wrong_way(call: &'static str, before: KIRQL, new: KIRQL) {
     verifier::report(
         Rule::IrqlWrong,
@@ -70,10 +71,7 @@ fn wrong_way(call: &'static str, before: KIRQL, new: KIRQL) {
 /// The caller leaves the region on the same thread.
 pub unsafe fn KeEnterCriticalRegion() {
     verifier::require_irql_at_most("KeEnterCriticalRegion", irql::APC);
-    thread::with(|current| {
-        let regions = &current.state.critical_regions;
-        regions.set(regions.get() + 1);
-    });
+    thread::enter_critical_region();
 }
 
 /// Leaves a critical region. IRQL: `APC_LEVEL` at most.
@@ -84,20 +82,19 @@ pub unsafe fn KeEnterCriticalRegion() {
 pub unsafe fn KeLeaveCriticalRegion() {
     const CALL: &str = "KeLeaveCriticalRegion";
     verifier::require_irql_at_most(CALL, irql::APC);
-    let inside = thread::with(|current| {
-        let regions = &current.state.critical_regions;
-        let inside = regions.get() > 0;
-        regions.set(regions.get().saturating_sub(1));
-        inside
-    });
-    if !inside {
-        verifier::report(
-            Rule::CriticalRegionChanged,
-            Some(CALL),
-            "KeLeaveCriticalRegion was called outside any critical region",
-            "pair each KeEnterCriticalRegion with one KeLeaveCriticalRegion on every path",
-        );
+    if !thread::leave_critical_region() {
+        outside_regions(CALL);
     }
+}
+
+#[cold]
+fn outside_regions(call: &'static str) {
+    verifier::report(
+        Rule::CriticalRegionChanged,
+        Some(call),
+        "KeLeaveCriticalRegion was called outside any critical region",
+        "pair each KeEnterCriticalRegion with one KeLeaveCriticalRegion on every path",
+    );
 }
 
 /// Tells whether normal kernel APCs are held off on the calling thread. IRQL: `DISPATCH_LEVEL` at most.

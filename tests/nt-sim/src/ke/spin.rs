@@ -13,10 +13,8 @@ use crate::{
 };
 
 /// Remembers that the calling thread holds a lock; tells whether it held it already.
+#[cold]
 pub(crate) fn remember_lock(kind: &'static str, address: usize) -> bool {
-    if thread::is_unobserved() {
-        return false;
-    }
     thread::with(|current| {
         if !current.machine.verifier_is_on() {
             return false;
@@ -39,10 +37,8 @@ pub(crate) fn remember_lock(kind: &'static str, address: usize) -> bool {
 }
 
 /// Forgets that the calling thread holds a lock, and reports if it does not.
+#[cold]
 pub(crate) fn forget_lock(call: &'static str, kind: &'static str, address: usize) {
-    if thread::is_unobserved() {
-        return;
-    }
     let held = thread::with(|current| {
         if !current.machine.verifier_is_on() {
             return true;
@@ -81,7 +77,31 @@ pub const unsafe fn KeInitializeSpinLock(lock: PKSPIN_LOCK) {
     unsafe { lock.write(0) };
 }
 
+#[inline]
 fn acquire(call: &'static str, word: &AtomicU64, address: usize) {
+    if !thread::is_unobserved() {
+        announce(call, address);
+    }
+    if !try_acquire(word) {
+        acquire_later(word);
+    }
+}
+
+fn try_acquire(word: &AtomicU64) -> bool {
+    word.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+        .is_ok()
+}
+
+#[cold]
+fn acquire_later(word: &AtomicU64) {
+    while !try_acquire(word) {
+        Machine::current().scheduler().yield_point();
+    }
+}
+
+/// What is done with a lock that is about to be acquired, where anybody looks.
+#[cold]
+fn announce(call: &'static str, address: usize) {
     if remember_lock(KIND, address) {
         bugcheck::stop(
             bugcheck::SPIN_LOCK_ALREADY_OWNED,
@@ -89,16 +109,13 @@ fn acquire(call: &'static str, word: &AtomicU64, address: usize) {
         );
     }
     platform::preemption_point(Point::Lock);
-    while word
-        .compare_exchange_weak(0, 1, Ordering::Acquire, Ordering::Relaxed)
-        .is_err()
-    {
-        Machine::current().scheduler().yield_point();
-    }
 }
 
+#[inline]
 fn release(call: &'static str, word: &AtomicU64, address: usize) {
-    forget_lock(call, KIND, address);
+    if !thread::is_unobserved() {
+        forget_lock(call, KIND, address);
+    }
     word.store(0, Ordering::Release);
 }
 
@@ -111,7 +128,7 @@ fn release(call: &'static str, word: &AtomicU64, address: usize) {
 pub unsafe fn KeAcquireSpinLockRaiseToDpc(lock: PKSPIN_LOCK) -> KIRQL {
     const CALL: &str = "KeAcquireSpinLockRaiseToDpc";
     verifier::require_irql_at_most(CALL, irql::DISPATCH);
-    let before = thread::with(|current| current.state.irql.replace(irql::DISPATCH));
+    let before = thread::replace_irql(irql::DISPATCH);
     // SAFETY: the caller vouches for the lock.
     acquire(CALL, unsafe { word(lock) }, lock.addr());
     before
@@ -127,7 +144,7 @@ pub unsafe fn KeReleaseSpinLock(lock: PKSPIN_LOCK, before: KIRQL) {
     require_dispatch(CALL);
     // SAFETY: the caller vouches for the lock.
     release(CALL, unsafe { word(lock) }, lock.addr());
-    thread::with(|current| current.state.irql.set(before));
+    thread::replace_irql(before);
     platform::preemption_point(Point::Unlock);
 }
 
@@ -156,10 +173,15 @@ pub unsafe fn KeReleaseSpinLockFromDpcLevel(lock: PKSPIN_LOCK) {
     platform::preemption_point(Point::Unlock);
 }
 
+#[inline]
 fn require_dispatch(call: &'static str) {
-    if thread::is_unobserved() {
-        return;
+    if !thread::is_unobserved() {
+        check_dispatch(call);
     }
+}
+
+#[cold]
+fn check_dispatch(call: &'static str) {
     let now = thread::current_irql();
     if now != irql::DISPATCH {
         verifier::report(

@@ -12,7 +12,7 @@ use crate::{
     POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED, POOL_FLAGS, PVOID, SIZE_T, ULONG,
     faults::Class,
     nmr, thread,
-    thread::irql,
+    thread::{Current, irql},
     verifier::{self, Rule},
 };
 
@@ -28,28 +28,11 @@ pub unsafe fn ExAllocatePool2(flags: POOL_FLAGS, number_of_bytes: SIZE_T, tag: U
     let limit = if paged { irql::APC } else { irql::DISPATCH };
     verifier::require_irql_at_most(CALL, limit);
     if number_of_bytes == 0 || tag == 0 {
-        verifier::report(
-            Rule::PoolMisuse,
-            Some(CALL),
-            format!(
-                "{CALL} was called for {number_of_bytes} bytes under the tag {}",
-                Tag(tag)
-            ),
-            "ask for at least one byte, under a tag that is not zero",
-        );
+        report_nonsense(CALL, number_of_bytes, tag);
         return ptr::null_mut();
     }
     if !thread::is_unobserved() {
-        let callback = thread::with(|current| {
-            let frames = current.state.frames.borrow();
-            frames
-                .last()
-                .and_then(|frame| frame.nmr)
-                .filter(|_| current.machine.verifier_is_on())
-        });
-        if let Some(callback) = callback {
-            nmr::allocating(CALL, &callback);
-        }
+        check_callback(CALL);
     }
     let Ok(size) = usize::try_from(number_of_bytes) else {
         return ptr::null_mut();
@@ -63,12 +46,40 @@ pub unsafe fn ExAllocatePool2(flags: POOL_FLAGS, number_of_bytes: SIZE_T, tag: U
     let allocated = thread::with(|current| {
         let machine = &current.machine;
         machine.faults_state().pass(Class::Pool, CALL).ok()?;
-        machine.pool_state().allocate(request)
+        machine.pool_state().allocate(&current.state.pool, request)
     });
     allocated.map_or(ptr::null_mut(), |user| {
         user.as_ptr().expose_provenance();
         user.as_ptr().cast()
     })
+}
+
+#[cold]
+fn report_nonsense(call: &'static str, number_of_bytes: SIZE_T, tag: ULONG) {
+    verifier::report(
+        Rule::PoolMisuse,
+        Some(call),
+        format!(
+            "{call} was called for {number_of_bytes} bytes under the tag {}",
+            Tag(tag)
+        ),
+        "ask for at least one byte, under a tag that is not zero",
+    );
+}
+
+/// Checks that the callback of a network module may allocate.
+#[cold]
+fn check_callback(call: &'static str) {
+    let callback = thread::with(|current| {
+        let frames = current.state.frames.borrow();
+        frames
+            .last()
+            .and_then(|frame| frame.nmr)
+            .filter(|_| current.machine.verifier_is_on())
+    });
+    if let Some(callback) = callback {
+        nmr::allocating(call, &callback);
+    }
 }
 
 /// Frees pool. IRQL: `DISPATCH_LEVEL` at most; `APC_LEVEL` at most for paged pool.
@@ -97,23 +108,38 @@ pub unsafe fn ExFreePoolWithTag(pool: PVOID, tag: ULONG) {
 /// As for [`ExFreePool`].
 unsafe fn free(call: &'static str, pool: PVOID, tag: ULONG) {
     let Some(user) = NonNull::new(pool.cast::<u8>()) else {
-        verifier::report(
-            Rule::PoolMisuse,
-            Some(call),
-            format!("{call} was called with a null pointer"),
-            "free only what was allocated",
-        );
+        report_null(call);
         return;
     };
     thread::with(|current| {
         let pool = current.machine.pool_state();
-        let limit = if pool.is_paged(user) {
-            irql::APC
+        if pool.is_verified() {
+            free_checked(current, call, user, tag);
         } else {
-            irql::DISPATCH
-        };
-        verifier::require_irql_at_most(call, limit);
-        // SAFETY: the caller vouches for the block.
-        unsafe { pool.free(call, user, tag) };
+            // SAFETY: the caller vouches for the block.
+            unsafe { pool.free(call, &current.state.pool, user) };
+        }
     });
+}
+
+#[cold]
+fn report_null(call: &'static str) {
+    verifier::report(
+        Rule::PoolMisuse,
+        Some(call),
+        format!("{call} was called with a null pointer"),
+        "free only what was allocated",
+    );
+}
+
+#[cold]
+fn free_checked(current: &Current, call: &'static str, user: NonNull<u8>, tag: u32) {
+    let pool = current.machine.pool_state();
+    let limit = if pool.is_paged(user) {
+        irql::APC
+    } else {
+        irql::DISPATCH
+    };
+    verifier::require_irql_at_most(call, limit);
+    pool.free_checked(call, &current.state.pool, user, tag);
 }

@@ -3,13 +3,14 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     ptr::NonNull,
-    sync::{
-        RwLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, RwLock},
 };
 
-use super::block::{self, Tag};
+use super::{
+    PoolUsage,
+    block::{self, Tag},
+    tally::{Tallies, Tally},
+};
 use crate::{
     DriverName, Machine, nmr,
     sync::StateLock,
@@ -21,15 +22,6 @@ use crate::{
 const QUARANTINE_BYTES: usize = 8 << 20;
 /// How many freed blocks are kept back.
 const QUARANTINE_BLOCKS: usize = 4096;
-
-/// How much pool is in use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PoolUsage {
-    /// Live blocks.
-    pub blocks: usize,
-    /// Bytes that drivers asked for in live blocks.
-    pub bytes: usize,
-}
 
 /// What the pool knows about an address.
 #[derive(Clone, Debug)]
@@ -90,8 +82,7 @@ pub(crate) struct State {
     /// Whether blocks have guards, and freed ones are kept back: the verifier is on, and there is no
     /// `AddressSanitizer` that sees more than that shows.
     guards: bool,
-    bytes: AtomicUsize,
-    count: AtomicUsize,
+    tallies: Tallies,
     blocks: StateLock<Blocks>,
     drivers: RwLock<Vec<([u8; 3], DriverName)>>,
 }
@@ -110,8 +101,7 @@ impl State {
         Self {
             verifier,
             guards: verifier && !sanitizer,
-            bytes: AtomicUsize::new(0),
-            count: AtomicUsize::new(0),
+            tallies: Tallies::default(),
             blocks: StateLock::default(),
             drivers: RwLock::default(),
         }
@@ -140,82 +130,90 @@ impl State {
     }
 
     pub(super) fn usage(&self) -> PoolUsage {
-        PoolUsage {
-            blocks: self.count.load(Ordering::Relaxed),
-            bytes: self.bytes.load(Ordering::Relaxed),
-        }
+        self.tallies.usage()
     }
 
-    /// Allocates a block.
-    pub(super) fn allocate(&self, request: Request) -> Option<NonNull<u8>> {
+    /// A thread begins to count what it allocates.
+    pub(crate) fn begin_tally(&self) -> Arc<Tally> {
+        self.tallies.begin()
+    }
+
+    /// Such a thread is gone.
+    pub(crate) fn end_tally(&self, tally: &Arc<Tally>) {
+        self.tallies.end(tally);
+    }
+
+    /// Tells whether rules are checked.
+    pub(super) const fn is_verified(&self) -> bool {
+        self.verifier
+    }
+
+    /// Allocates a block, for a thread that counts by `tally`.
+    #[inline]
+    pub(super) fn allocate(&self, tally: &Tally, request: Request) -> Option<NonNull<u8>> {
         let Request {
             size,
             tag,
             zero,
-            paged,
+            ..
         } = request;
         let user = block::take(size, tag, zero, self.guards)?;
-        self.bytes.fetch_add(size, Ordering::Relaxed);
-        self.count.fetch_add(1, Ordering::Relaxed);
+        tally.allocated(size);
         if self.verifier {
-            let live = Live {
-                size,
-                tag: Tag(tag),
-                driver: self.driver_of(tag).or_else(thread::current_driver),
-                paged,
-                site: CallSite::here(),
-            };
-            self.blocks
-                .with(|blocks| blocks.live.insert(user.as_ptr().addr(), live));
+            self.remember(user, request);
         }
         Some(user)
     }
 
-    /// Tells whether a live block came from paged pool.
-    pub(super) fn is_paged(&self, user: NonNull<u8>) -> bool {
-        self.verifier
-            && self.blocks.with(|blocks| {
-                blocks
-                    .live
-                    .get(&user.as_ptr().addr())
-                    .is_some_and(|live| live.paged)
-            })
+    #[cold]
+    fn remember(&self, user: NonNull<u8>, request: Request) {
+        let live = Live {
+            size: request.size,
+            tag: Tag(request.tag),
+            driver: self.driver_of(request.tag).or_else(thread::current_driver),
+            paged: request.paged,
+            site: CallSite::here(),
+        };
+        self.blocks
+            .with(|blocks| blocks.live.insert(user.as_ptr().addr(), live));
     }
 
-    /// Frees a block; `tag` is zero if the caller does not name one.
+    /// Tells whether a live block came from paged pool, if rules are checked.
+    pub(super) fn is_paged(&self, user: NonNull<u8>) -> bool {
+        self.blocks.with(|blocks| {
+            blocks
+                .live
+                .get(&user.as_ptr().addr())
+                .is_some_and(|live| live.paged)
+        })
+    }
+
+    /// Frees a block while no rules are checked, for a thread that counts by `tally`.
     ///
     /// # Safety
     ///
-    /// With the verifier off, `user` came from [`State::allocate`] and was not freed. With it on, any
-    /// address will do. Nobody uses the block afterwards.
-    pub(super) unsafe fn free(&self, call: &'static str, user: NonNull<u8>, tag: u32) {
-        if self.verifier {
-            self.free_checked(call, user, tag);
-            return;
-        }
+    /// `user` came from [`State::allocate`] and was not freed, and nobody uses it afterwards.
+    #[inline]
+    pub(super) unsafe fn free(&self, call: &'static str, tally: &Tally, user: NonNull<u8>) {
         // SAFETY: the caller vouches for the block.
         let header = unsafe { block::header(user) };
-        assert!(
-            header.is_sound(),
-            "{call} was called with {user:p}, which is no live pool block"
-        );
-        self.uncount(header.size);
+        if !header.is_sound() {
+            no_live_block(call, user);
+        }
+        tally.freed(header.size);
         // SAFETY: as above; the size is that of the allocation, which has no guard.
         unsafe { block::give_back(user, header.size, false) };
     }
 
-    fn uncount(&self, size: usize) {
-        self.bytes.fetch_sub(size, Ordering::Relaxed);
-        self.count.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    fn free_checked(&self, call: &'static str, user: NonNull<u8>, tag: u32) {
+    /// Frees a block while rules are checked, so that any address will do; `tag` is zero if the caller does not name
+    /// one.
+    pub(super) fn free_checked(&self, call: &'static str, tally: &Tally, user: NonNull<u8>, tag: u32) {
         let address = user.as_ptr().addr();
         let Some(live) = self.blocks.with(|blocks| blocks.live.remove(&address)) else {
             self.report_bad_free(call, address);
             return;
         };
-        self.uncount(live.size);
+        tally.freed(live.size);
         let past = Machine::try_current().and_then(|machine| nmr::freed(&machine, call, address, live.size));
         if tag != 0 && Tag(tag) != live.tag {
             verifier::report(
@@ -406,6 +404,11 @@ impl State {
             );
         }
     }
+}
+
+#[cold]
+fn no_live_block(call: &str, user: NonNull<u8>) -> ! {
+    panic!("{call} was called with {user:p}, which is no live pool block")
 }
 
 impl Drop for State {
