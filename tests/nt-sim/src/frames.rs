@@ -3,7 +3,7 @@
 //! Whoever calls into a driver does it through [`callback`]: the thread then knows whose code it runs,
 //! and on return the verifier compares IRQL, locks and critical regions with those on entry.
 
-use std::mem;
+use std::{cell::Cell, mem};
 
 use nmr_model::Callback;
 
@@ -100,6 +100,7 @@ fn enter(
             contract,
             nmr,
             base: base.addr(),
+            globals: Cell::new(None),
             lent: Vec::new(),
         });
         current

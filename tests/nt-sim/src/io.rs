@@ -13,6 +13,7 @@
 //!   new opens are refused with `STATUS_NO_SUCH_DEVICE`;
 //! - no lock of this module is held while a driver runs.
 
+mod buffer;
 mod device;
 mod identity;
 mod irp;
@@ -20,12 +21,14 @@ mod namespace;
 mod process;
 pub mod sddl;
 mod step;
+mod under_way;
 
 use std::sync::{
     Arc, Weak,
     atomic::{AtomicU64, Ordering},
 };
 
+use buffer::SpareBuffers;
 pub use device::{Device, DeviceId, Dispatch, FileId, FileObject, NewDevice};
 pub use identity::Identity;
 pub use irp::{Completion, Irp, IrpId, Major};
@@ -33,6 +36,7 @@ use namespace::Namespace;
 use process::ProcessState;
 pub use process::{Access, FileHandle, PendingCall, Process};
 pub use step::{RequestEvent, RequestStep};
+pub(crate) use under_way::UnderWay;
 
 use crate::{DriverName, Machine, machine::Config, ntstatus::NtStatus, sync::StateLock};
 
@@ -42,6 +46,7 @@ pub(crate) struct State {
     ids: AtomicU64,
     namespace: StateLock<Namespace>,
     processes: StateLock<Vec<Weak<ProcessState>>>,
+    buffers: SpareBuffers,
 }
 
 impl State {

@@ -23,6 +23,7 @@ use sim_platform::ThreadId;
 use crate::{
     DISPATCH_LEVEL, DriverName, KIRQL, Machine, PASSIVE_LEVEL, ke, pool,
     scheduler::{Scheduler, Slot},
+    wdf,
 };
 
 /// IRQLs as the kernel functions take them.
@@ -67,6 +68,8 @@ pub struct Frame {
     pub nmr: Option<nmr_model::Callback>,
     /// Where its stack begins, about.
     pub(crate) base: usize,
+    /// The globals that its driver passes to the framework, once they were asked for.
+    pub(crate) globals: Cell<Option<wdf::Globals>>,
     /// What of its stack is lent to the registrar.
     pub(crate) lent: Vec<(nmr_model::ModuleInfo, nmr_model::Lent)>,
 }
@@ -222,17 +225,17 @@ fn current() -> Option<Rc<Current>> {
     Some(unsafe { Rc::from_raw(unobserved) })
 }
 
-/// Runs `leaf` on the context of the calling thread, if it is on a machine, without a reference of its own where that can
-/// be: `leaf` touches the state of the thread, and nothing else. It is for the functions of this module.
+/// As [`try_with`], without a reference of its own where that can be: `leaf` looks at the context, and calls nothing
+/// else. It is for the functions of this module.
 #[inline]
-fn try_leaf<R>(leaf: impl FnOnce(&ThreadState) -> R) -> Option<R> {
+fn try_leaf<R>(leaf: impl FnOnce(&Current) -> R) -> Option<R> {
     let unobserved = UNOBSERVED.get();
     if unobserved.is_null() {
-        return try_with(|current| leaf(&current.state));
+        return try_with(leaf);
     }
     // SAFETY: it is a pointer that `Rc::as_ptr` gave, and the slot holds a reference for as long as it is there. It is
     // there until the end of `leaf`, which neither enters a machine nor leaves one, as all closures in this module show.
-    Some(leaf(unsafe { &(*unobserved).state }))
+    Some(leaf(unsafe { &*unobserved }))
 }
 
 /// Sets the IRQL of the calling thread; returns the one before.
@@ -243,7 +246,7 @@ fn try_leaf<R>(leaf: impl FnOnce(&ThreadState) -> R) -> Option<R> {
 #[inline]
 #[track_caller]
 pub(crate) fn replace_irql(new: KIRQL) -> KIRQL {
-    try_leaf(|state| state.irql.replace(new)).unwrap_or_else(|| on_no_machine())
+    try_leaf(|current| current.state.irql.replace(new)).unwrap_or_else(|| on_no_machine())
 }
 
 /// The calling thread is in one critical region more.
@@ -254,8 +257,8 @@ pub(crate) fn replace_irql(new: KIRQL) -> KIRQL {
 #[inline]
 #[track_caller]
 pub(crate) fn enter_critical_region() {
-    let entered = try_leaf(|state| state.critical_regions.update(|regions| regions + 1));
-    entered.unwrap_or_else(|| on_no_machine());
+    try_leaf(|current| current.state.critical_regions.update(|regions| regions + 1))
+        .unwrap_or_else(|| on_no_machine());
 }
 
 /// The calling thread is in one critical region less; tells whether it was in any.
@@ -266,10 +269,9 @@ pub(crate) fn enter_critical_region() {
 #[inline]
 #[track_caller]
 pub(crate) fn leave_critical_region() -> bool {
-    try_leaf(|state| {
-        let before = state.critical_regions.get();
-        state.critical_regions.set(before.saturating_sub(1));
-        before > 0
+    try_leaf(|current| {
+        let regions = &current.state.critical_regions;
+        regions.replace(regions.get().saturating_sub(1)) > 0
     })
     .unwrap_or_else(|| on_no_machine())
 }
@@ -353,12 +355,17 @@ impl Drop for Entered {
 }
 
 /// Enters `machine` as a thread that came from outside, or does nothing if the caller is on it.
+#[inline]
 pub(crate) fn enter(machine: &Machine) -> Entered {
+    if try_leaf(|current| current.machine.is(machine)) == Some(true) {
+        return Entered { before: Before::Same };
+    }
+    enter_from_elsewhere(machine)
+}
+
+fn enter_from_elsewhere(machine: &Machine) -> Entered {
     SLOTS.with(|slots| {
         let before = slots.get();
-        if before.as_ref().is_some_and(|now| now.machine.is(machine)) {
-            return Entered { before: Before::Same };
-        }
         let reusable = slots.task().is_none();
         let last = reusable
             .then(|| slots.last.borrow().clone())
@@ -407,14 +414,14 @@ pub(crate) fn operation() -> u64 {
 #[must_use]
 #[inline]
 pub fn current_irql() -> KIRQL {
-    try_leaf(|state| state.irql.get()).unwrap_or(irql::PASSIVE)
+    try_leaf(|current| current.state.irql.get()).unwrap_or(irql::PASSIVE)
 }
 
 /// Returns the calling thread, if it is on a machine.
 #[must_use]
 #[inline]
 pub fn current_thread() -> Option<ThreadId> {
-    try_leaf(|state| state.id)
+    try_leaf(|current| current.state.id)
 }
 
 /// Returns the driver whose callback runs on the calling thread, if one does.

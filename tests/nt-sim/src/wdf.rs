@@ -8,27 +8,26 @@ mod dispatch;
 pub mod functions;
 mod host;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use kmdf_model::{DriverId, IrpId, Kmdf};
+use kmdf_model::{DriverId, Kmdf};
 
 use crate::{
     DriverName, Machine,
-    io::Irp,
+    io::UnderWay,
     machine::Config,
     sync::StateLock,
     thread::Current,
     types::{PWDF_DRIVER_GLOBALS, WDF_DRIVER_GLOBALS},
 };
 use host::SimHost;
-use std::sync::Arc;
 
 /// What this module keeps per machine.
 pub(crate) struct State {
     kmdf: Kmdf<SimHost>,
     bound: StateLock<Bound>,
     /// Requests that the framework has.
-    irps: StateLock<BTreeMap<IrpId, Arc<Irp>>>,
+    irps: StateLock<UnderWay>,
     /// Full names of devices, by the I/O manager's number.
     devices: StateLock<HashMap<u64, String>>,
 }
@@ -41,8 +40,8 @@ struct Bound {
 }
 
 /// A driver's globals, by which the framework knows who calls.
-#[derive(Clone, Copy)]
-struct Globals(PWDF_DRIVER_GLOBALS);
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Globals(PWDF_DRIVER_GLOBALS);
 
 // SAFETY: the pointer is only compared by the model, which also owns what it points to.
 unsafe impl Send for Globals {}
@@ -75,17 +74,27 @@ impl State {
     }
 
     /// Returns the globals of the driver whose code runs on a thread; null if there is none.
+    #[inline]
     fn globals_of(&self, current: &Current) -> *mut WDF_DRIVER_GLOBALS {
         let frames = current.state.frames.borrow();
         let globals = frames.last().and_then(|frame| {
-            self.bound.with(|bound| {
-                let mut drivers = bound.drivers.iter();
-                drivers
-                    .find(|(name, ..)| *name == frame.driver)
-                    .map(|(_, _, globals)| *globals)
+            let known = frame.globals.get();
+            known.or_else(|| {
+                frame.globals.set(self.find_globals(&frame.driver));
+                frame.globals.get()
             })
         });
         globals.map_or(core::ptr::null_mut(), |globals| globals.0)
+    }
+
+    #[cold]
+    fn find_globals(&self, driver: &DriverName) -> Option<Globals> {
+        self.bound.with(|bound| {
+            let mut drivers = bound.drivers.iter();
+            drivers
+                .find(|(name, ..)| name == driver)
+                .map(|(_, _, globals)| *globals)
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     CallbackIrql, Frame, Host, Rule,
     call::{Call, offset},
     handle::Handle,
-    state::{Context, Contexts, Data, Kept, Object, Stage},
+    state::{Context, Contexts, Data, Kept, Object, Owner, Stage},
     types::{
         _WDF_EXECUTION_LEVEL, _WDF_SYNCHRONIZATION_SCOPE, PCWDF_OBJECT_CONTEXT_TYPE_INFO,
         PFN_WDF_OBJECT_CONTEXT_CLEANUP, PFN_WDF_OBJECT_CONTEXT_DESTROY, PWDF_OBJECT_ATTRIBUTES,
@@ -155,13 +155,20 @@ impl Attributes {
 
     /// Allocates the context that these attributes describe, without an object yet.
     pub fn allocate<H: Host>(&self, call: &Call<'_, H>, driver: usize) -> Result<Option<Context>, NTSTATUS> {
+        let owner = call.with(|state| state.owner(driver));
+        self.allocate_for(call, owner.ok_or(STATUS_INSUFFICIENT_RESOURCES)?)
+    }
+
+    /// As [`allocate`](Self::allocate), for a driver that was looked up.
+    pub fn allocate_for<H: Host>(
+        &self,
+        call: &Call<'_, H>,
+        (id, tag): Owner,
+    ) -> Result<Option<Context>, NTSTATUS> {
         if !self.has_context() && self.cleanup.is_none() && self.destroy.is_none() {
             return Ok(None);
         }
         let memory = if self.has_context() {
-            let Some((id, tag)) = call.with(|state| state.owner(driver)) else {
-                return Err(STATUS_INSUFFICIENT_RESOURCES);
-            };
             let whole = self
                 .size
                 .checked_add(HEADER)
@@ -211,9 +218,17 @@ pub fn free_contexts<H: Host>(
     driver: usize,
     contexts: impl IntoIterator<Item = Context>,
 ) {
-    let Some((id, tag)) = call.with(|state| state.owner(driver)) else {
-        return;
-    };
+    if let Some(owner) = call.with(|state| state.owner(driver)) {
+        free_contexts_of(call, owner, contexts);
+    }
+}
+
+/// As [`free_contexts`], for a driver that was looked up.
+pub fn free_contexts_of<H: Host>(
+    call: &Call<'_, H>,
+    (id, tag): Owner,
+    contexts: impl IntoIterator<Item = Context>,
+) {
     for context in contexts {
         if context.memory.0.is_null() {
             continue;

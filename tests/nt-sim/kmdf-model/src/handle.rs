@@ -30,6 +30,7 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// In the order of their numbers, which begin with 1.
     const ALL: [Self; 9] = [
         Self::Driver,
         Self::Device,
@@ -102,9 +103,8 @@ impl Handle {
     }
 
     pub(crate) fn parse(raw: usize) -> Option<Self> {
-        let kind = Kind::ALL
-            .into_iter()
-            .find(|kind| raw >> KIND_SHIFT == (MARK << 8 | *kind as usize))?;
+        let code = (raw >> KIND_SHIFT) & 0xFF;
+        let kind = *Kind::ALL.get(code.wrapping_sub(1))?;
         let generation = u32::try_from((raw >> GENERATION_SHIFT) & GENERATION_MASK).ok()?;
         let handle = Self {
             kind,

@@ -14,7 +14,7 @@ use crate::{
     handle::{Handle, Kind},
     object, queue, queue_control,
     request::{self, Operation, Ownership, Request},
-    state::{Data, Kept, Stage, State},
+    state::{Data, Kept, Owner, Stage, State},
     types::PFN_WDF_FILE_CLOSE,
 };
 
@@ -63,11 +63,13 @@ pub struct DeviceControlIrp {
 }
 
 /// What is needed of a device for a request.
-struct Target {
+pub struct Target {
     device: Handle,
-    driver: usize,
-    execution: CallbackIrql,
-    requests: Attributes,
+    pub driver: usize,
+    pub owner: Owner,
+    pub execution: CallbackIrql,
+    /// Attributes of its requests.
+    pub requests: Attributes,
     file: Option<Handle>,
     queue: Option<Handle>,
     admitted: bool,
@@ -86,12 +88,14 @@ impl<H: Host> State<H> {
         };
         let (requests, queue) = (device.requests, device.default_queue);
         let file = device.files.get(&file).copied();
+        let owner = self.owner(driver)?;
         let answer = queue
             .and_then(|queue| self.find_queue(queue))
             .map_or(Err(STATUS_INVALID_DEVICE_REQUEST), |queue| queue.admits());
         Some(Target {
             device: handle,
             driver,
+            owner,
             execution,
             requests,
             file,
@@ -160,7 +164,7 @@ impl<H: Host> Kmdf<H> {
             cancelled: false,
             information: 0,
         };
-        match request::create(&call, target.driver, &target.requests, target.execution, request) {
+        match request::create(&call, &target, request) {
             Ok(request) => {
                 self.note_early_cancel(&call, create.irp, request);
                 let Some(frame) =
@@ -214,7 +218,7 @@ impl<H: Host> Kmdf<H> {
             cancelled: false,
             information: 0,
         };
-        match request::create(&call, target.driver, &target.requests, target.execution, request) {
+        match request::create(&call, &target, request) {
             Ok(request) => {
                 if !self.note_early_cancel(&call, control.irp, request) {
                     queue::arrive(&call, queue, request);
@@ -231,7 +235,7 @@ impl<H: Host> Kmdf<H> {
     /// Up to `DISPATCH_LEVEL`.
     pub fn cancel(&self, irp: IrpId) {
         let call = Call::event(self, "IoCancelIrp");
-        if let Some(request) = call.with(|state| state.irps.get(&irp).copied()) {
+        if let Some(request) = call.with(|state| state.request_of(irp)) {
             request::cancel(&call, request);
         }
     }

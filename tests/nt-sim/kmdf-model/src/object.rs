@@ -133,17 +133,13 @@ pub fn retain<H: Host>(state: &mut State<H>, handle: Handle) {
 
 /// Gives a reference back; with the last one the object goes.
 pub fn release<H: Host>(call: &Call<'_, H>, handle: Handle) {
-    let last = call.with(|state| {
-        let object = state.find(handle)?;
-        object.references = object.references.saturating_sub(1);
-        (object.references == 0).then_some(())
-    });
-    if last.is_some() {
+    if call.with(|state| state.give_back(handle)) {
         destroy(call, handle);
     }
 }
 
-fn destroy<H: Host>(call: &Call<'_, H>, handle: Handle) {
+/// Removes an object that nobody has a reference to any more.
+pub fn destroy<H: Host>(call: &Call<'_, H>, handle: Handle) {
     call_context_callbacks(call, handle, true);
     if let Some(object) = call.with(|state| state.remove(handle)) {
         attributes::free_contexts(call, object.driver, object.contexts.iter().copied());

@@ -233,16 +233,19 @@ pub fn pump<H: Host>(call: &Call<'_, H>, queue_handle: Handle) {
     }
 }
 
-/// Takes note that the driver completed a request of the queue.
-pub fn request_done<H: Host>(call: &Call<'_, H>, queue_handle: Handle) {
-    let more = call.with(|state| {
-        let queue = state.find_queue(queue_handle)?;
-        queue.presented = queue.presented.saturating_sub(1);
-        Some(!queue.waiting.is_empty())
-    });
-    if more == Some(true) {
-        pump(call, queue_handle);
+impl<H: Host> State<H> {
+    /// Takes note that the driver completed a request of the queue; tells whether [`go_on`] is to be called.
+    pub fn request_done(&mut self, queue: Handle) -> bool {
+        self.find_queue(queue).is_some_and(|queue| {
+            queue.presented = queue.presented.saturating_sub(1);
+            !queue.waiting.is_empty() || !queue.waiters.is_empty()
+        })
     }
+}
+
+/// Does what a queue does when the driver has one request less.
+pub fn go_on<H: Host>(call: &Call<'_, H>, queue_handle: Handle) {
+    pump(call, queue_handle);
     tell_waiters(call, queue_handle);
 }
 

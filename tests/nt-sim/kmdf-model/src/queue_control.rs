@@ -110,21 +110,18 @@ fn purge<H: Host>(call: &Call<'_, H>, queue: WDFQUEUE, waiter: Option<Waiter<H>>
         queue.accepting = false;
         queue.waiters.extend(waiter);
         // Those that wait, and those that the driver has made cancelable.
-        let requests: Vec<_> = state.irps.values().copied().collect();
-        Ok((handle, requests))
+        let ours = state
+            .requests()
+            .filter(|(_, request)| request.queue == Some(handle));
+        let mut ours: Vec<_> = ours.map(|(handle, request)| (request.irp, handle)).collect();
+        ours.sort_by_key(|(irp, _)| *irp);
+        Ok((handle, ours))
     });
     let Some((handle, requests)) = purged else {
         return false;
     };
-    for request in requests {
-        let ours = call.with(|state| {
-            state
-                .find_request(request)
-                .is_some_and(|request| request.queue == Some(handle))
-        });
-        if ours {
-            request::cancel(call, request);
-        }
+    for (_, request) in requests {
+        request::cancel(call, request);
     }
     tell_waiters(call, handle);
     true

@@ -4,6 +4,7 @@
 //! cancel callback is called once, by whoever moves it from [`Ownership::Cancelable`] to
 //! [`Ownership::Cancelling`]. Both decisions are made under the lock; the calls follow without it.
 
+use alloc::vec::Vec;
 use core::ffi::c_void;
 
 use sim_platform::nt::{
@@ -12,12 +13,12 @@ use sim_platform::nt::{
 };
 
 use crate::{
-    CallbackIrql, Host, IrpId, Requestor, Rule,
-    attributes::{self, Attributes},
+    CallbackIrql, Host, IrpId, Requestor, Rule, attributes,
     call::Call,
     handle::{Handle, Kind},
+    io::Target,
     object, queue,
-    state::{Contexts, Data, Kept, Object, Stage, State},
+    state::{Contexts, Data, Kept, Object, Owner, Stage, State},
     types::{PFN_WDF_REQUEST_CANCEL, WDFREQUEST},
 };
 
@@ -87,9 +88,17 @@ impl<H: Host> State<H> {
 
     /// Marks a request as completed and forgets its packet; `None` if it was completed before.
     pub fn complete_request(&mut self, handle: Handle) -> Option<Completion> {
-        let request = self.find_request(handle)?;
+        let object = self.find(handle)?;
+        let plain =
+            object.stage == Stage::Live && object.children.is_empty() && !object.contexts.have_callbacks();
+        let Data::Request(request) = &mut object.data else {
+            return None;
+        };
         if request.is_completed() {
             return None;
+        }
+        if plain {
+            object.stage = Stage::Deleting;
         }
         let presented = !matches!(request.ownership, Ownership::Queued);
         request.ownership = Ownership::Completed;
@@ -100,8 +109,8 @@ impl<H: Host> State<H> {
             device: request.device,
             file: request.file,
             queue: request.queue.filter(|_| presented),
+            plain,
         };
-        self.irps.remove(&completion.irp);
         if let Some(file) = completion.file.and_then(|file| self.find_file(file)) {
             file.requests = file.requests.saturating_sub(1);
         }
@@ -119,37 +128,31 @@ pub struct Completion {
     file: Option<Handle>,
     /// The queue that presented it to the driver, if one did.
     queue: Option<Handle>,
+    /// Whether its object has no children and no callbacks, and is marked as being deleted.
+    plain: bool,
 }
 
 /// Makes a request object for a packet, queued and not presented yet.
-pub fn create<H: Host>(
-    call: &Call<'_, H>,
-    driver: usize,
-    attributes: &Attributes,
-    execution: CallbackIrql,
-    request: Request,
-) -> Result<Handle, NTSTATUS> {
-    let context = attributes.allocate(call, driver)?;
+pub fn create<H: Host>(call: &Call<'_, H>, target: &Target, request: Request) -> Result<Handle, NTSTATUS> {
+    let context = target.requests.allocate_for(call, target.owner)?;
     let mut contexts = Contexts::default();
     if let Some(context) = context {
         contexts.push(context);
     }
-    let irp = request.irp;
     let file = request.file;
     let parent = request.queue.unwrap_or(request.device);
     let object = Object {
-        driver,
+        driver: target.driver,
         parent: Some(parent),
-        children: alloc::vec::Vec::new(),
+        children: Vec::new(),
         references: 1,
         stage: Stage::Live,
-        execution,
+        execution: target.execution,
         contexts,
         data: Data::Request(request),
     };
     let inserted = call.with(|state| {
         let handle = state.insert(object).ok()?;
-        state.irps.insert(irp, handle);
         if let Some(file) = file {
             object::retain(state, file);
             if let Some(file) = state.find_file(file) {
@@ -159,7 +162,7 @@ pub fn create<H: Host>(
         Some(handle)
     });
     let Some(handle) = inserted else {
-        attributes::free_contexts(call, driver, context);
+        attributes::free_contexts_of(call, target.owner, context);
         return Err(STATUS_NO_SUCH_DEVICE);
     };
     if let Some(context) = context {
@@ -173,7 +176,11 @@ pub fn create<H: Host>(
 /// The cleanup callbacks, its own and those of its children, come first, while the packet and its
 /// buffer still exist.
 pub fn finish<H: Host>(call: &Call<'_, H>, done: Completion, status: NTSTATUS, information: usize) {
-    let order = object::mark(call, done.handle);
+    let order = if done.plain {
+        Vec::new()
+    } else {
+        object::mark(call, done.handle)
+    };
     for &handle in &order {
         object::dispose(call, handle);
     }
@@ -189,11 +196,58 @@ pub fn finish<H: Host>(call: &Call<'_, H>, done: Completion, status: NTSTATUS, i
         object::delete_tree(call, file);
     }
     call.host().complete(done.irp, status, information);
-    if let Some(queue) = done.queue {
-        queue::request_done(call, queue);
+    let (go_on, gone) = call.with(|state| {
+        let go_on = done.queue.filter(|queue| state.request_done(*queue));
+        (
+            go_on,
+            if done.plain {
+                state.end_plain(done.handle)
+            } else {
+                None
+            },
+        )
+    });
+    if let Some(queue) = go_on {
+        queue::go_on(call, queue);
+    }
+    if let Some(gone) = gone {
+        if let Some(owner) = gone.owner {
+            attributes::free_contexts_of(call, owner, gone.contexts.iter().copied());
+        }
+        if let Some(file) = gone.file {
+            object::destroy(call, file);
+        }
     }
     for &handle in &order {
         object::finish_delete(call, handle);
+    }
+}
+
+/// What is left of a request object that is gone.
+struct Gone {
+    owner: Option<Owner>,
+    contexts: Contexts,
+    /// Its file, if nobody else had a reference to that.
+    file: Option<Handle>,
+}
+
+impl<H: Host> State<H> {
+    /// Ends the deletion of a request object that is [plain](Completion::plain); `None` if somebody has a reference.
+    fn end_plain(&mut self, handle: Handle) -> Option<Gone> {
+        self.find(handle)?.stage = Stage::Deleted;
+        if !self.give_back(handle) {
+            return None;
+        }
+        let object = self.remove(handle)?;
+        let file = match object.data {
+            Data::Request(request) => request.file,
+            _ => None,
+        };
+        Some(Gone {
+            owner: self.owner(object.driver),
+            contexts: object.contexts,
+            file: file.filter(|file| self.give_back(*file)),
+        })
     }
 }
 

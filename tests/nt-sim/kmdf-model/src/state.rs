@@ -3,7 +3,7 @@
 //! Nothing in here calls out: functions of this module look things up and change them while the
 //! lock is held, and say what is to be called after it was released.
 
-use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::ffi::c_void;
 
 use sim_platform::nt::{HANDLE, PDRIVER_OBJECT, UNICODE_STRING};
@@ -83,6 +83,12 @@ impl Contexts {
     pub fn iter(&self) -> impl Iterator<Item = &Context> {
         self.first.iter().chain(self.more.iter())
     }
+
+    /// Whether the driver is to be called when the object goes.
+    pub fn have_callbacks(&self) -> bool {
+        self.iter()
+            .any(|context| context.cleanup.is_some() || context.destroy.is_some())
+    }
 }
 
 pub struct Driver {
@@ -151,12 +157,13 @@ pub struct Binding {
     pub object: Option<Handle>,
 }
 
+/// A driver by the host's name for it, and the tag of the contexts of its objects.
+pub type Owner = (DriverId, u32);
+
 pub struct State<H: Host> {
     slots: Vec<Slot<H>>,
     free: Vec<usize>,
     pub drivers: Vec<Option<Binding>>,
-    /// The requests of packets that are under way.
-    pub irps: BTreeMap<IrpId, Handle>,
 }
 
 impl<H: Host> Default for State<H> {
@@ -165,7 +172,6 @@ impl<H: Host> Default for State<H> {
             slots: Vec::new(),
             free: Vec::new(),
             drivers: Vec::new(),
-            irps: BTreeMap::new(),
         }
     }
 }
@@ -219,6 +225,14 @@ impl<H: Host> State<H> {
             parent.children.retain(|child| *child != handle);
         }
         Some(object)
+    }
+
+    /// Gives a reference to an object back; tells whether it was the last one.
+    pub fn give_back(&mut self, handle: Handle) -> bool {
+        self.find(handle).is_some_and(|object| {
+            object.references = object.references.saturating_sub(1);
+            object.references == 0
+        })
     }
 
     /// Returns the object of a handle that the model itself kept.
@@ -285,9 +299,32 @@ impl<H: Host> State<H> {
     }
 
     /// Returns the driver that an object belongs to, and the tag of its contexts.
-    pub fn owner(&self, driver: usize) -> Option<(DriverId, u32)> {
+    pub fn owner(&self, driver: usize) -> Option<Owner> {
         let binding = self.drivers.get(driver)?.as_ref()?;
         Some((binding.id, binding.tag))
+    }
+
+    /// Lists the requests that are not completed, with the objects' handles.
+    pub fn requests(&self) -> impl Iterator<Item = (Handle, &Request)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let Data::Request(request) = &slot.object.as_ref()?.data else {
+                return None;
+            };
+            let handle = Handle {
+                kind: Kind::Request,
+                index,
+                generation: slot.generation,
+            };
+            (!request.is_completed()).then_some((handle, request))
+        })
+    }
+
+    /// Returns the request of a packet that is under way. Few packets are ever cancelled, so they are not indexed.
+    pub fn request_of(&self, irp: IrpId) -> Option<Handle> {
+        let mut requests = self.requests();
+        requests
+            .find(|(_, request)| request.irp == irp)
+            .map(|(handle, _)| handle)
     }
 
     /// Lists the objects that belong to a driver.

@@ -7,6 +7,7 @@ use super::irp::{Irp, Major};
 use super::process::ProcessState;
 use super::sddl::SecurityDescriptor;
 use super::step::RequestEvent;
+use super::under_way::UnderWay;
 use crate::{DriverName, Machine, ntstatus::NtStatus, scheduler::SchedulerEvent, sync::StateLock};
 
 /// Names a device object for as long as the machine runs.
@@ -153,9 +154,21 @@ pub struct FileObject {
 #[derive(Debug, Default)]
 struct FileState {
     handles: usize,
-    requests: usize,
+    /// Device control requests that are not completed.
+    requests: UnderWay,
+    /// What else has to end before the file is closed: cleanup, and the calls of [`Held`].
+    holds: usize,
     cleaned: bool,
     closing: bool,
+}
+
+impl FileState {
+    /// Tells whether the file is to be closed now, because what has just ended was the last thing.
+    const fn closes(&mut self) -> bool {
+        let close = self.requests.is_empty() && self.holds == 0 && self.cleaned && !self.closing;
+        self.closing |= close;
+        close
+    }
 }
 
 impl FileObject {
@@ -184,6 +197,10 @@ impl FileObject {
         self.id
     }
 
+    pub(super) const fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
     /// Returns the device.
     #[must_use]
     pub const fn device(&self) -> &Arc<Device> {
@@ -204,7 +221,7 @@ impl FileObject {
 
     /// Sends a request that concerns the file object itself, and waits for its end.
     pub(super) fn send(self: &Arc<Self>, major: Major) -> NtStatus {
-        let irp = Irp::new(&self.machine, self, major, &[], 0);
+        let irp = Irp::new(self, major, &[], 0);
         irp.trace(RequestEvent::Sent);
         let dispatch = self.device.dispatch();
         match major {
@@ -225,13 +242,27 @@ impl FileObject {
         })
     }
 
-    /// Counts a request, unless the last handle is closed.
-    pub(super) fn add_request(&self) -> bool {
+    /// Takes note of a device control request and of the thread that is about to send it.
+    ///
+    /// # Errors
+    ///
+    /// `INVALID_HANDLE` if the last handle is closed, or `PROCESS_IS_TERMINATING`.
+    pub(super) fn begin_request(self: &Arc<Self>, irp: &Arc<Irp>) -> Result<Held<'_>, NtStatus> {
         self.state.with(|state| {
-            let open = !state.cleaned;
-            state.requests += usize::from(open);
-            open
+            if state.cleaned {
+                return Err(NtStatus::INVALID_HANDLE);
+            }
+            // Under the lock, so that whoever ends the process sees every request that is begun.
+            self.process.check_alive()?;
+            state.requests.insert(Arc::clone(irp));
+            state.holds += 1;
+            Ok(Held(self))
         })
+    }
+
+    /// The requests that are under way.
+    pub(super) fn requests(&self) -> Vec<Arc<Irp>> {
+        self.state.with(|state| state.requests.iter().cloned().collect())
     }
 
     /// A handle was closed. With the last one comes cleanup, and close if no request is left.
@@ -240,15 +271,13 @@ impl FileObject {
             state.handles = state.handles.saturating_sub(1);
             let last = state.handles == 0 && !state.cleaned;
             state.cleaned |= last;
-            // As if it were a request: close comes after cleanup, whoever ends last.
-            state.requests += usize::from(last);
+            // Close comes after cleanup, whoever ends last.
+            state.holds += usize::from(last);
             last
         });
         if last {
             self.send(Major::Cleanup);
-            if self.end_request() {
-                self.close();
-            }
+            self.end_hold();
         }
     }
 
@@ -259,8 +288,11 @@ impl FileObject {
         if !matches!(irp.major(), Major::DeviceControl(_)) {
             return;
         }
-        self.process.forget(irp.id());
-        if self.end_request() {
+        let (done, close) = self
+            .state
+            .with(|state| (state.requests.remove(irp.id()), state.closes()));
+        drop(done);
+        if close {
             let file = Arc::clone(self);
             self.machine.spawn("close", move || file.close());
         }
@@ -268,21 +300,22 @@ impl FileObject {
 
     /// Keeps the file object from being closed, as the I/O manager does while a thread is in a driver on
     /// its behalf; `None` if it is being closed already.
-    pub(super) fn hold(self: &Arc<Self>) -> Option<Held> {
+    pub(super) fn hold(self: &Arc<Self>) -> Option<Held<'_>> {
         let held = self.state.with(|state| {
-            state.requests += usize::from(!state.closing);
+            state.holds += usize::from(!state.closing);
             !state.closing
         });
-        held.then(|| Held(Arc::clone(self)))
+        held.then_some(Held(self))
     }
 
-    fn end_request(&self) -> bool {
-        self.state.with(|state| {
-            state.requests = state.requests.saturating_sub(1);
-            let close = state.requests == 0 && state.cleaned && !state.closing;
-            state.closing |= close;
-            close
-        })
+    fn end_hold(self: &Arc<Self>) {
+        let close = self.state.with(|state| {
+            state.holds = state.holds.saturating_sub(1);
+            state.closes()
+        });
+        if close {
+            self.close();
+        }
     }
 
     fn close(self: &Arc<Self>) {
@@ -300,12 +333,10 @@ impl FileObject {
 
 /// A file object that is not closed while this lives. Dropped at PASSIVE_LEVEL, on a thread of user mode.
 #[derive(Debug)]
-pub(super) struct Held(Arc<FileObject>);
+pub(super) struct Held<'f>(&'f Arc<FileObject>);
 
-impl Drop for Held {
+impl Drop for Held<'_> {
     fn drop(&mut self) {
-        if self.0.end_request() {
-            self.0.close();
-        }
+        self.0.end_hold();
     }
 }

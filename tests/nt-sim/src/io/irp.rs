@@ -1,17 +1,18 @@
 //! I/O request packets.
 
-use core::cell::UnsafeCell;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use super::{
+    buffer::SystemBuffer,
     device::{FileId, FileObject},
     step::{RequestEvent, RequestStep},
 };
 use crate::{
     Finding, Machine, Rule,
-    machine::Config,
     ntstatus::NtStatus,
-    sanitizer,
     scheduler::SchedulerEvent,
     sync::StateLock,
     thread,
@@ -60,6 +61,17 @@ pub struct Completion {
     pub data: Vec<u8>,
 }
 
+impl Completion {
+    /// How a request ends that never reaches a driver.
+    pub(super) const fn refused(status: NtStatus) -> Self {
+        Self {
+            status,
+            information: 0,
+            data: Vec::new(),
+        }
+    }
+}
+
 /// A request on its way through a driver.
 ///
 /// It is completed exactly once, by [`Irp::complete`], from any thread and at up to DISPATCH_LEVEL.
@@ -68,42 +80,45 @@ pub struct Completion {
 #[derive(Debug)]
 pub struct Irp {
     id: IrpId,
-    machine: Machine,
     file: Arc<FileObject>,
     major: Major,
     input_length: usize,
     output_length: usize,
     buffer: SystemBuffer,
+    /// Written under the lock of the state.
+    cancelled: AtomicBool,
     state: StateLock<IrpState>,
 }
 
 #[derive(Debug, Default)]
 struct IrpState {
-    cancelled: bool,
     completion: Option<Completion>,
-    taken: bool,
     waiters: Vec<Arc<dyn SchedulerEvent>>,
 }
 
-/// What memory looks like after its request was completed.
-const DEAD: u8 = 0xDD;
+impl IrpState {
+    /// Takes the result, if there is one; a second call finds no data.
+    fn take(&mut self) -> Option<Completion> {
+        let completion = self.completion.as_mut()?;
+        Some(Completion {
+            data: core::mem::take(&mut completion.data),
+            ..*completion
+        })
+    }
+}
 
 impl Irp {
-    pub(super) fn new(
-        machine: &Machine,
-        file: &Arc<FileObject>,
-        major: Major,
-        input: &[u8],
-        output_length: usize,
-    ) -> Arc<Self> {
+    pub(super) fn new(file: &Arc<FileObject>, major: Major, input: &[u8], output_length: usize) -> Arc<Self> {
+        let machine = file.machine();
+        let io = machine.io_state();
         Arc::new(Self {
-            id: IrpId(machine.io_state().next_id()),
-            machine: machine.clone(),
+            id: IrpId(io.next_id()),
             file: Arc::clone(file),
             major,
             input_length: input.len(),
             output_length,
-            buffer: SystemBuffer::new(input, output_length, machine.config()),
+            buffer: SystemBuffer::new(input, output_length, machine.config(), &io.buffers),
+            cancelled: AtomicBool::new(false),
             state: StateLock::default(),
         })
     }
@@ -153,7 +168,7 @@ impl Irp {
 
     /// Tells whether the caller no longer wants the request.
     pub fn is_cancelled(&self) -> bool {
-        self.state.with(|state| state.cancelled)
+        self.cancelled.load(Ordering::Acquire)
     }
 
     /// Tells whether the request was completed.
@@ -206,8 +221,10 @@ impl Irp {
     /// whether it was still possible.
     pub(super) fn cancel(self: &Arc<Self>) -> bool {
         let first = self.state.with(|state| {
-            let first = !state.cancelled && state.completion.is_none();
-            state.cancelled |= first;
+            let first = !self.is_cancelled() && state.completion.is_none();
+            if first {
+                self.cancelled.store(true, Ordering::Release);
+            }
             first
         });
         if first {
@@ -226,7 +243,7 @@ impl Irp {
             if state.completion.is_some() {
                 return None;
             }
-            let event: Arc<dyn SchedulerEvent> = self.machine.scheduler().event().into();
+            let event: Arc<dyn SchedulerEvent> = self.machine().scheduler().event().into();
             state.waiters.push(Arc::clone(&event));
             Some(event)
         });
@@ -237,28 +254,22 @@ impl Irp {
 
     /// Waits and takes the result; a second call finds no data.
     pub(super) fn wait_and_take(&self) -> Completion {
-        self.wait();
-        self.state.with(|state| {
-            let taken = core::mem::replace(&mut state.taken, true);
-            match &mut state.completion {
-                Some(completion) if !taken => Completion {
-                    data: core::mem::take(&mut completion.data),
-                    ..completion.clone()
-                },
-                Some(completion) => completion.clone(),
-                // Not reached: the wait ends when there is a completion.
-                None => Completion {
-                    status: NtStatus::PENDING,
-                    information: 0,
-                    data: Vec::new(),
-                },
+        loop {
+            if let Some(completion) = self.state.with(IrpState::take) {
+                return completion;
             }
-        })
+            self.wait();
+        }
+    }
+
+    /// The machine that it belongs to.
+    fn machine(&self) -> &Machine {
+        self.file.machine()
     }
 
     fn report(&self, what: &str) {
         verifier::report_finding(
-            &self.machine,
+            self.machine(),
             Finding {
                 driver: Some(self.file.device().driver().clone()),
                 callback: thread::current_frames().pop().map(|frame| frame.callback),
@@ -276,88 +287,10 @@ impl Irp {
     }
 }
 
-/// Kernel memory that carries input and output of a METHOD_BUFFERED request.
-#[derive(Debug)]
-struct SystemBuffer {
-    /// Whole blocks, so that the memory is aligned as pool is.
-    blocks: Box<[UnsafeCell<Block>]>,
-    /// Whether the memory is spoiled in the end.
-    spoil: bool,
-    /// Whether `AddressSanitizer` is told what a driver may touch.
-    sanitizer: bool,
-}
-
-/// As much as pool is aligned to.
-type Block = u128;
-
-const _: () = assert!(align_of::<Block>() == 16);
-
-// SAFETY: the memory is handed out as a raw pointer only. Who dereferences it answers for that, as
-// in the kernel: the driver until it completes the request, and this module before and after.
-unsafe impl Send for SystemBuffer {}
-// SAFETY: as above.
-unsafe impl Sync for SystemBuffer {}
-
-impl SystemBuffer {
-    fn new(input: &[u8], output_length: usize, config: &Config) -> Self {
-        let length = input.len().max(output_length);
-        let blocks: Vec<Block> = vec![0; length.div_ceil(size_of::<Block>())];
-        let buffer = Self {
-            blocks: blocks.into_iter().map(UnsafeCell::new).collect(),
-            spoil: config.verifier,
-            sanitizer: config.sanitizer,
-        };
-        if !input.is_empty() {
-            // SAFETY: the blocks have at least as many bytes as the input, and nobody else knows of them yet.
-            unsafe { core::ptr::copy_nonoverlapping(input.as_ptr(), buffer.pointer(), input.len()) };
-        }
-        if config.sanitizer && length > 0 {
-            // SAFETY: the last block has bytes behind the length, or ends there.
-            let rest = unsafe { buffer.pointer().add(length) };
-            // SAFETY: as above; nobody needs them.
-            unsafe { sanitizer::close(rest, buffer.size() - length) };
-        }
-        buffer
-    }
-
-    const fn size(&self) -> usize {
-        self.blocks.len() * size_of::<Block>()
-    }
-
-    const fn pointer(&self) -> *mut u8 {
-        if self.blocks.is_empty() {
-            return core::ptr::null_mut();
-        }
-        self.blocks.as_ptr().cast_mut().cast()
-    }
-
-    /// Copies the output, and spoils the memory if rules are checked. Called once, when the driver has given it up.
-    fn retire(&self, length: usize) -> Vec<u8> {
-        let size = self.size();
-        if size == 0 {
-            return Vec::new();
-        }
-        // SAFETY: these are all bytes of the allocation.
-        unsafe { sanitizer::open(self.pointer(), size) };
-        // SAFETY: the blocks are one run of `size` initialised bytes in interior-mutable memory; a
-        // driver that has completed its request has no more business with them.
-        let bytes = unsafe { core::slice::from_raw_parts_mut(self.pointer(), size) };
-        let data = bytes.get(..length).unwrap_or(bytes).to_vec();
-        if self.spoil {
-            bytes.fill(DEAD);
-        }
-        if self.sanitizer {
-            // SAFETY: as above; nobody touches them before they are freed.
-            unsafe { sanitizer::close(self.pointer(), size) };
-        }
-        data
-    }
-}
-
 impl Irp {
     /// Puts what happens to the request into the timeline.
     pub(super) fn trace(&self, what: RequestEvent) {
-        self.machine.trace().record(|| {
+        self.machine().trace().record(|| {
             Kind::Request(RequestStep {
                 irp: self.id,
                 major: self.major,
@@ -369,7 +302,7 @@ impl Irp {
 
     /// Puts the end of the request into the timeline.
     pub(super) fn trace_done(&self) {
-        if !self.machine.trace().is_kept() {
+        if !self.machine().trace().is_kept() {
             return;
         }
         let completed = self.state.with(|state| {
@@ -382,5 +315,11 @@ impl Irp {
         if let Some(completed) = completed {
             self.trace(completed);
         }
+    }
+}
+
+impl Drop for Irp {
+    fn drop(&mut self) {
+        self.buffer.reuse(&self.file.machine().io_state().buffers);
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use super::{
     device::{FileId, FileObject},
     identity::Identity,
-    irp::{Completion, Irp, IrpId, Major},
+    irp::{Completion, Irp, Major},
     sddl::{self, Sid},
     step::RequestEvent,
 };
@@ -74,7 +74,6 @@ struct Table {
     handles: BTreeMap<u64, Arc<FileObject>>,
     /// File objects from create until close, which can come after the last handle.
     files: BTreeMap<FileId, Arc<FileObject>>,
-    requests: BTreeMap<IrpId, Arc<Irp>>,
 }
 
 impl ProcessState {
@@ -89,10 +88,6 @@ impl ProcessState {
         })
     }
 
-    pub(super) fn forget(&self, irp: IrpId) {
-        self.table.with(|table| table.requests.remove(&irp));
-    }
-
     pub(super) fn file_closed(&self, file: FileId) {
         self.table.with(|table| table.files.remove(&file));
     }
@@ -101,7 +96,7 @@ impl ProcessState {
         self.table.with(|table| !table.files.is_empty())
     }
 
-    fn check_alive(&self) -> Result<(), NtStatus> {
+    pub(super) fn check_alive(&self) -> Result<(), NtStatus> {
         if self.dead.load(Ordering::Acquire) {
             Err(PROCESS_IS_TERMINATING)
         } else {
@@ -187,11 +182,14 @@ impl Process {
     /// Returns when the last file is closed.
     pub fn kill(&self) {
         let _entered = self.machine.enter();
+        // From now on no file takes a request: what is under way is all that there is.
         self.state.dead.store(true, Ordering::Release);
-        let requests: Vec<Arc<Irp>> = self
+        let files: Vec<Arc<FileObject>> = self
             .state
             .table
-            .with(|table| table.requests.values().cloned().collect());
+            .with(|table| table.files.values().cloned().collect());
+        let mut requests: Vec<Arc<Irp>> = files.iter().flat_map(|file| file.requests()).collect();
+        requests.sort_by_key(|request| request.id());
         for request in &requests {
             request.cancel();
         }
@@ -254,7 +252,11 @@ impl FileHandle {
     /// Sends a device control request and waits for its end.
     #[must_use]
     pub fn call(&self, code: u32, input: &[u8], output_length: usize) -> Completion {
-        self.submit(code, input, output_length).wait()
+        let _entered = self.process.machine.enter();
+        match self.send(code, input, output_length) {
+            Ok(irp) => irp.wait_and_take(),
+            Err(status) => Completion::refused(status),
+        }
     }
 
     /// Sends a device control request (an overlapped `DeviceIoControl`) and returns as soon as the
@@ -262,16 +264,19 @@ impl FileHandle {
     #[must_use]
     pub fn submit(&self, code: u32, input: &[u8], output_length: usize) -> PendingCall {
         let _entered = self.process.machine.enter();
-        let refused = |status| PendingCall {
+        let sent = self.send(code, input, output_length);
+        PendingCall {
             machine: self.process.machine.clone(),
-            call: Call::Refused(status),
-        };
-        if let Err(status) = self.process.state.check_alive() {
-            return refused(status);
+            call: sent.map_or_else(Call::Refused, Call::Sent),
         }
+    }
+
+    /// Sends a device control request to the driver.
+    fn send(&self, code: u32, input: &[u8], output_length: usize) -> Result<Arc<Irp>, NtStatus> {
+        self.process.state.check_alive()?;
         if code & 3 != 0 {
             // Only METHOD_BUFFERED is modelled, and no driver here uses another method.
-            return refused(NtStatus::INVALID_DEVICE_REQUEST);
+            return Err(NtStatus::INVALID_DEVICE_REQUEST);
         }
         let mut needed = 0;
         if code & (1 << 14) != 0 {
@@ -281,41 +286,15 @@ impl FileHandle {
             needed |= FILE_WRITE_DATA;
         }
         if self.file.granted() & needed != needed {
-            return refused(NtStatus::ACCESS_DENIED);
+            return Err(NtStatus::ACCESS_DENIED);
         }
-        let state = &self.process.state;
-        let machine = &self.process.machine;
-        let started = state.table.with(|table| {
-            if !table.handles.contains_key(&self.handle) {
-                return Err(NtStatus::INVALID_HANDLE);
-            }
-            state.check_alive()?;
-            if !self.file.add_request() {
-                return Err(NtStatus::INVALID_HANDLE);
-            }
-            let irp = Irp::new(
-                machine,
-                &self.file,
-                Major::DeviceControl(code),
-                input,
-                output_length,
-            );
-            table.requests.insert(irp.id(), Arc::clone(&irp));
-            Ok(irp)
-        });
-        let irp = match started {
-            Ok(irp) => irp,
-            Err(status) => return refused(status),
-        };
-        irp.trace(RequestEvent::Sent);
+        let irp = Irp::new(&self.file, Major::DeviceControl(code), input, output_length);
         // Should the process be killed meanwhile, this thread is out of the driver before close comes.
-        let held = self.file.hold();
+        let held = self.file.begin_request(&irp)?;
+        irp.trace(RequestEvent::Sent);
         self.file.device().dispatch().device_control(&irp);
         drop(held);
-        PendingCall {
-            machine: machine.clone(),
-            call: Call::Sent(irp),
-        }
+        Ok(irp)
     }
 
     /// Makes a second handle to the same file object (`DuplicateHandle`).
@@ -421,11 +400,7 @@ impl PendingCall {
     pub fn wait(self) -> Completion {
         let _entered = self.machine.enter();
         match self.call {
-            Call::Refused(status) => Completion {
-                status,
-                information: 0,
-                data: Vec::new(),
-            },
+            Call::Refused(status) => Completion::refused(status),
             Call::Sent(irp) => irp.wait_and_take(),
         }
     }

@@ -151,12 +151,7 @@ impl State {
     /// Allocates a block, for a thread that counts by `tally`.
     #[inline]
     pub(super) fn allocate(&self, tally: &Tally, request: Request) -> Option<NonNull<u8>> {
-        let Request {
-            size,
-            tag,
-            zero,
-            ..
-        } = request;
+        let Request { size, tag, zero, .. } = request;
         let user = block::take(size, tag, zero, self.guards)?;
         tally.allocated(size);
         if self.verifier {
@@ -194,7 +189,7 @@ impl State {
     ///
     /// `user` came from [`State::allocate`] and was not freed, and nobody uses it afterwards.
     #[inline]
-    pub(super) unsafe fn free(&self, call: &'static str, tally: &Tally, user: NonNull<u8>) {
+    pub(super) unsafe fn free(call: &'static str, tally: &Tally, user: NonNull<u8>) {
         // SAFETY: the caller vouches for the block.
         let header = unsafe { block::header(user) };
         if !header.is_sound() {

@@ -6,7 +6,7 @@ use kmdf_model::{CreateIrp, DeviceControlIrp, DeviceId, FileId, IrpId, Requestor
 
 use crate::{
     KPROCESSOR_MODE, Machine,
-    io::{Dispatch, Irp, Major},
+    io::{self, Dispatch, Irp, Major},
     ntstatus::NtStatus,
     thread,
 };
@@ -15,9 +15,14 @@ use crate::{
 pub(super) struct FrameworkDevice(pub(super) DeviceId);
 
 /// By which name the framework knows a request.
-pub(super) fn irp_id(irp: &Irp) -> IrpId {
+fn irp_id(irp: &Irp) -> IrpId {
     // Numbers of requests are counted from 1 in each machine; none can reach the width of usize.
     IrpId(usize::try_from(irp.id().0).unwrap_or(usize::MAX))
+}
+
+/// By which number the I/O manager knows it.
+pub(super) const fn number_of(irp: IrpId) -> io::IrpId {
+    io::IrpId(irp.0 as u64)
 }
 
 fn file_id(irp: &Irp) -> FileId {
@@ -35,12 +40,11 @@ const REQUESTOR: Requestor = Requestor {
 
 /// Hands a request over to the framework until [`super::host::SimHost`] completes it.
 fn hand_over(irp: &Arc<Irp>) -> IrpId {
-    let id = irp_id(irp);
     thread::with(|current| {
         let irps = &current.machine.wdf_state().irps;
-        irps.with(|irps| irps.insert(id, Arc::clone(irp)));
+        irps.with(|irps| irps.insert(Arc::clone(irp)));
     });
-    id
+    irp_id(irp)
 }
 
 impl Dispatch for FrameworkDevice {

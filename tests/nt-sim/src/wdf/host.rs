@@ -7,7 +7,7 @@ use kmdf_model::{
     CallbackIrql, Deferred, DeviceObject, DeviceSpec, DriverId, Frame, Host, IrpId, Rule as Broken, Violation,
 };
 
-use super::dispatch::FrameworkDevice;
+use super::dispatch::{FrameworkDevice, number_of};
 use crate::{
     ACCESS_MASK, DRIVER_OBJECT, Finding, HANDLE, KIRQL, KSPIN_LOCK, Machine, NTSTATUS, PDRIVER_OBJECT,
     POOL_FLAG_NON_PAGED, SimPlatform, bugcheck, frames,
@@ -191,7 +191,10 @@ impl Host for SimHost {
     }
 
     fn complete(&self, irp: IrpId, status: NTSTATUS, information: usize) {
-        let found = thread::with(|current| current.machine.wdf_state().irps.with(|irps| irps.remove(&irp)));
+        let found = thread::with(|current| {
+            let irps = &current.machine.wdf_state().irps;
+            irps.with(|irps| irps.remove(number_of(irp)))
+        });
         if let Some(irp) = found {
             irp.complete(NtStatus(status), information);
         }
@@ -200,7 +203,7 @@ impl Host for SimHost {
     fn is_cancelled(&self, irp: IrpId) -> bool {
         thread::with(|current| {
             let irps = &current.machine.wdf_state().irps;
-            irps.with(|irps| irps.get(&irp).is_some_and(|irp| irp.is_cancelled()))
+            irps.with(|irps| irps.get(number_of(irp)).is_some_and(|irp| irp.is_cancelled()))
         })
     }
 
