@@ -210,3 +210,31 @@ fn without_the_verifier_pool_works_and_is_counted() {
     });
     assert!(found.is_empty());
 }
+
+#[test]
+fn usage_is_that_of_all_threads_also_of_those_that_are_gone() {
+    for verifier in [true, false] {
+        let machine = Machine::builder()
+            .verifier(verifier)
+            .build()
+            .expect("a machine in memory");
+        let allocated = std::thread::scope(|scope| {
+            let other = scope.spawn(|| {
+                let _entered = machine.enter();
+                // Addresses, which may go from thread to thread.
+                [(); 3].map(|()| allocate_forgotten_record().expose_provenance())
+            });
+            other.join().expect("the other thread allocates")
+        });
+        assert_eq!(machine.pool_usage().blocks, 3);
+        assert_eq!(machine.pool_usage().bytes, 3 * SIZE);
+        let entered = machine.enter();
+        for address in allocated {
+            // SAFETY: it was allocated by the other thread, and nobody uses it.
+            unsafe { ExFreePoolWithTag(ptr::with_exposed_provenance_mut(address), TAG) };
+        }
+        drop(entered);
+        assert_eq!(machine.pool_usage().blocks, 0);
+        assert_eq!(machine.pool_usage().bytes, 0);
+    }
+}
