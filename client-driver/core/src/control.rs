@@ -9,7 +9,7 @@ use nsemail_contract::wire::{
     BatchRequest, BeginReply, Counter, CounterKind, EmptyRequest, EnableRequest, EndRequest, EventKind,
     EventsRequest, ExplainRequest, Explained, LookupRequest, NextRequest, OpenSession, OrderRequest,
     ProviderEntry, ProviderFlags, ProviderRequest, REPLY_HEADER, ReplyWriter, SessionsRequest, SetReply,
-    SetRequest, Tail,
+    SetRequest, Tail, encoded_query,
 };
 use nsemail_contract::{Fault, Guid, Text, WsaCode, ids, ioctl, limits};
 use nsemail_kernel::irql::Passive;
@@ -149,7 +149,7 @@ impl Control {
             ioctl::LOOKUP_BEGIN => self.begin(request, input),
             ioctl::LOOKUP_NEXT => self.next(request, input),
             ioctl::LOOKUP_END => self.end(passive, request, input),
-            ioctl::LOOKUP => self.look_up(input),
+            ioctl::LOOKUP => self.look_up(request, input),
             ioctl::LOOKUP_BATCH => self.batch(request, input),
             ioctl::SET_SERVICE => self.set(request, input),
             ioctl::PROVIDERS => parsed(EmptyRequest::parse(input), |_| {
@@ -201,7 +201,9 @@ impl Control {
         let begun = if request.output_len() < BeginReply::SIZE {
             Err(WsaCode::WSAEFAULT)
         } else {
-            query::search(&self.service, &query, flags).and_then(|search| {
+            let plan = query::plan(&self.service.catalogue(), &query, flags);
+            let search = plan.and_then(|plan| query::search(plan, &query, flags));
+            search.and_then(|search| {
                 let look_up = Arc::try_new_in(OpenLookUp::new(search), SessionPool::default())
                     .map_err(|OutOfMemory| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
                 request.file().add(&self.service, look_up).map_err(|_| {
@@ -245,10 +247,15 @@ impl Control {
         Ok(Decision::Code(code))
     }
 
-    fn look_up(&self, input: &[u8]) -> Result<Decision, Malformed> {
+    fn look_up(&self, request: &Request, input: &[u8]) -> Result<Decision, Malformed> {
         let LookupRequest { flags, query } = LookupRequest::parse(input)?;
-        Ok(match query::search(&self.service, &query, flags) {
-            Ok(search) => Decision::Call(Work::OneShot(OneShot::new(search))),
+        let planned = query::plan(&self.service.catalogue(), &query, flags);
+        let one_shot = planned.and_then(|plan| {
+            OneShot::try_new(flags, encoded_query(input), plan, request.output_len())
+                .map_err(|OutOfMemory| WsaCode::WSA_NOT_ENOUGH_MEMORY)
+        });
+        Ok(match one_shot {
+            Ok(one_shot) => Decision::Call(Work::OneShot(one_shot)),
             Err(code) => {
                 self.service.statistics.count(CounterKind::LOOKUP, code);
                 Decision::Code(code)
@@ -259,7 +266,7 @@ impl Control {
     fn batch(&self, request: &Request, input: &[u8]) -> Result<Decision, Malformed> {
         let batch = BatchRequest::parse(input)?;
         Ok(
-            match Batch::try_new(&self.service, &batch, request.output_len()) {
+            match Batch::try_new(&self.service, &batch, request.output_len())? {
                 Ok(batch) => Decision::Call(Work::Batch(batch)),
                 Err(OutOfMemory) => Decision::Code(WsaCode::WSA_NOT_ENOUGH_MEMORY),
             },

@@ -10,11 +10,13 @@
 #![allow(unsafe_code, reason = "the boundary between this driver and its peers")]
 
 use core::ffi::c_void;
+use core::marker::PhantomData;
 use core::ptr;
 
 use nmr::{ClientCallGuard, DropAtDispatch, borrow_client_binding};
 use nsemail_contract::dispatch::{
-    self, AsyncStatus, ClientDispatch, ProviderCharacteristics, ProviderDispatch, is_compatible,
+    self, AsyncStatus, ClientDispatch, LookupBatch, LookupQuestion, ProviderCharacteristics,
+    ProviderDispatch, is_compatible,
 };
 use nsemail_contract::structures::HANDLE;
 use nsemail_contract::{Guid, WsaCode, ids, limits};
@@ -197,6 +199,76 @@ pub fn end(_: Passive<'_>, guard: &Guard, look_up: Opaque) {
     if let Some(entry) = table(guard).and_then(|table| table.lookup_service_end) {
         // SAFETY: as in `next`.
         let _ = unsafe { entry(guard.peer_context(), look_up.0) };
+    }
+}
+
+/// A question of [`look_up_batch`], and its answer.
+#[repr(transparent)]
+#[derive(Debug)]
+pub struct Question<'q> {
+    raw: LookupQuestion,
+    query: PhantomData<&'q [u8]>,
+}
+
+impl<'q> Question<'q> {
+    /// A question that was not answered. The query is in the wire form.
+    #[must_use]
+    pub fn new(query: &'q [u8]) -> Self {
+        Self {
+            raw: LookupQuestion {
+                query: query.as_ptr(),
+                query_length: u32::try_from(query.len()).unwrap_or(u32::MAX),
+                code: WsaCode::WSAEOPNOTSUPP,
+                size: 0,
+            },
+            query: PhantomData,
+        }
+    }
+
+    /// The code that it was answered with, and the bytes of its records.
+    #[must_use]
+    pub const fn answer(&self) -> (WsaCode, usize) {
+        (self.raw.code, self.raw.size as usize)
+    }
+}
+
+/// Whether the provider has `LookupServiceBatch`.
+#[must_use]
+pub fn takes_batches(guard: &Guard) -> bool {
+    table(guard).is_some_and(|table| table.lookup_service_batch.is_some())
+}
+
+/// `LookupServiceBatch`: asks all the questions, and has their records written to `buffer`. What the provider answers
+/// is not checked. A provider without such an entry answers `WSAEOPNOTSUPP`.
+#[must_use]
+pub fn look_up_batch(
+    _: Passive<'_>,
+    guard: &Guard,
+    provider: &Guid,
+    flags: u32,
+    session: Option<Opaque>,
+    questions: &mut [Question<'_>],
+    buffer: &mut [u8],
+) -> WsaCode {
+    let Some(entry) = table(guard).and_then(|table| table.lookup_service_batch) else {
+        return WsaCode::WSAEOPNOTSUPP;
+    };
+    let batch = LookupBatch {
+        questions: questions.as_mut_ptr().cast(),
+        buffer: buffer.as_mut_ptr(),
+        count: u32::try_from(questions.len()).unwrap_or(0),
+        buffer_length: u32::try_from(buffer.len()).unwrap_or(0),
+    };
+    // SAFETY: as in `cleanup`; the questions, the queries that they borrow, and the buffer outlive the call, and it may
+    // write to the questions and the buffer, which are borrowed exclusively.
+    unsafe {
+        entry(
+            guard.peer_context(),
+            provider,
+            flags,
+            session_of(session),
+            &raw const batch,
+        )
     }
 }
 

@@ -7,7 +7,7 @@ use nsemail_contract::address::{Address, AddressError};
 use nsemail_contract::flags::Comparator;
 use nsemail_contract::{LookupFlags, Operation, QuerySet, SetFlags, Text, WsaCode, ids};
 use nsemail_kernel::pool::Pool;
-use pool_alloc::{Box, OutOfMemory};
+use pool_alloc::{Arc, Box, OutOfMemory};
 
 use crate::buffer::Query;
 use crate::calls::work::Set;
@@ -19,23 +19,38 @@ use crate::memory::CatalogPool;
 use crate::search::Search;
 use crate::service::Service;
 
-/// A look-up of `query` by the catalogue as it is now. Nobody is asked yet.
+/// Who is asked in a look-up of `query`, by this catalogue. Nobody is asked yet.
 ///
 /// # Errors
 /// `WSAEINVAL` for what is malformed, `WSASERVICE_NOT_FOUND` for what is not of this namespace and when no provider may
-/// be asked, `WSANO_DATA` for containers, of which there are none here, `WSA_NOT_ENOUGH_MEMORY`.
-pub fn search(service: &Service, query: &QuerySet<'_>, flags: LookupFlags) -> Result<BoxedSearch, WsaCode> {
+/// be asked, `WSANO_DATA` for containers, of which there are none here.
+pub fn plan(
+    catalogue: &Arc<Snapshot<CatalogPool>, CatalogPool>,
+    query: &QuerySet<'_>,
+    flags: LookupFlags,
+) -> Result<LookUp<CatalogPool>, WsaCode> {
     let selection = look_up(query, flags)?;
-    let chain = Snapshot::chain(&service.catalogue(), selection)?;
+    let chain = Snapshot::chain(catalogue, selection)?;
     let authority =
         if flags.contains(LookupFlags::NON_AUTHORITATIVE) || matches!(selection, Selection::PreferredNames) {
             Authority::NonAuthoritative
         } else {
             Authority::Authoritative
         };
+    Ok(LookUp::new(chain, authority))
+}
+
+/// A look-up of `query`, as it was planned. Nobody is asked yet.
+///
+/// # Errors
+/// `WSA_NOT_ENOUGH_MEMORY`.
+pub fn search(
+    plan: LookUp<CatalogPool>,
+    query: &QuerySet<'_>,
+    flags: LookupFlags,
+) -> Result<BoxedSearch, WsaCode> {
     let query = Query::try_new(query).map_err(no_memory)?;
-    let search = Search::new(LookUp::new(chain, authority), flags, query);
-    Box::try_new_in(search, Pool).map_err(no_memory)
+    Box::try_new_in(Search::new(plan, flags, query), Pool).map_err(no_memory)
 }
 
 fn look_up<'a>(query: &QuerySet<'a>, flags: LookupFlags) -> Result<Selection<'a>, WsaCode> {

@@ -85,30 +85,6 @@ pub enum Progress {
     Wait,
 }
 
-/// A record that was found, in its own memory.
-pub struct Found {
-    provider: Guid,
-    tier: Tier,
-    room: Room,
-    size: usize,
-}
-
-impl Found {
-    /// Bytes of the record in a message.
-    #[must_use]
-    pub const fn size(&self) -> usize {
-        self.size
-    }
-
-    /// The record. Who answered is always told, whatever the provider wrote there.
-    ///
-    /// # Errors
-    /// When the provider changed it after it was checked.
-    pub fn record(&self) -> Result<Record<'_>, WsaCode> {
-        record(&self.room, self.provider, self.tier)
-    }
-}
-
 fn record(room: &Room, provider: Guid, tier: Tier) -> Result<Record<'_>, WsaCode> {
     let mut record = room.read().map_err(|_: Fault| WsaCode::WSAEINVALIDPROVIDER)?;
     tell(&mut record, provider);
@@ -151,11 +127,11 @@ impl Search {
     #[must_use]
     pub const fn new(machine: LookUp<CatalogPool>, flags: LookupFlags, query: Query) -> Self {
         Self {
+            place: machine.position(),
             machine,
             flags,
             query,
             open: None,
-            place: 0,
             room: Room::none(),
             held: None,
             refused: false,
@@ -385,23 +361,10 @@ impl Search {
         Ok(found)
     }
 
-    /// Takes the record out of the search, which is then ready to look for the next one.
-    ///
-    /// # Errors
-    /// As [`Self::record`].
-    pub fn take(&mut self) -> Result<Found, WsaCode> {
-        let candidate = self.held.and_then(|place| self.machine.candidate(place));
-        let candidate = candidate.ok_or(WsaCode::WSAEINVALIDPROVIDER)?;
-        let (provider, tier) = (candidate.entry.provider(), tier(candidate.reason));
-        let room = core::mem::replace(&mut self.room, Room::none());
-        let size = self.size;
-        self.taken();
-        Ok(Found {
-            provider,
-            tier,
-            room,
-            size,
-        })
+    /// Bytes that the record takes in a message.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.size
     }
 
     /// The record has reached the caller, or the caller does not want it.
@@ -432,7 +395,9 @@ impl Search {
     }
 }
 
-const fn tier(reason: Reason) -> Tier {
+/// As what a provider is asked.
+#[must_use]
+pub const fn tier(reason: Reason) -> Tier {
     match reason {
         Reason::Named => Tier::Directed,
         Reason::Primary => Tier::Primary,

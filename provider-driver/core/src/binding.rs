@@ -141,6 +141,16 @@ impl Binding {
         true
     }
 
+    /// Whether a session is open.
+    ///
+    /// # Errors
+    ///
+    /// `WSAEINVAL` if not.
+    pub fn check_session(&self, passive: Passive<'_>, session: Handle) -> Result<(), WsaCode> {
+        let open = self.open.read(passive);
+        open.sessions.get(session).map(drop).ok_or(WsaCode::WSAEINVAL)
+    }
+
     /// `LookupServiceBegin`.
     ///
     /// # Errors
@@ -155,9 +165,7 @@ impl Binding {
         flags: LookupFlags,
     ) -> Result<Handle, WsaCode> {
         let service = self.service();
-        if self.open.read(passive).sessions.get(session).is_none() {
-            return Err(WsaCode::WSAEINVAL);
-        }
+        self.check_session(passive, session)?;
         let found = match Query::from_query(query, flags)? {
             Some(query) if query.is_deep() => {
                 service.store().read(passive).select(&query).map_err(no_memory)?

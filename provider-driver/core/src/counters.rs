@@ -6,12 +6,13 @@ use nsemail_contract::codes::WsaCode;
 use nsemail_contract::wire::{Counter, CounterKind};
 
 /// The kinds that are counted by result.
-const BY_RESULT: [CounterKind; 9] = [
+const BY_RESULT: [CounterKind; 10] = [
     CounterKind::STARTUP,
     CounterKind::CLEANUP,
     CounterKind::LOOKUP_BEGIN,
     CounterKind::LOOKUP_NEXT,
     CounterKind::LOOKUP_END,
+    CounterKind::LOOKUP,
     CounterKind::REGISTER,
     CounterKind::DEREGISTER,
     CounterKind::DELETE,

@@ -1,4 +1,4 @@
-//! The dispatch table of a hosted provider: the seven entries of NSPv2, as clients call them.
+//! The dispatch table of a hosted provider: the seven entries of NSPv2 and `LookupServiceBatch`, as clients call them.
 //!
 //! Each entry turns what the peer passed into values of this driver, calls the binding, and turns the answer back.
 
@@ -6,10 +6,11 @@ use core::ffi::c_void;
 
 use nmr::{ProviderBound, borrow_provider_binding};
 use nsemail_contract::codes::WsaCode;
-use nsemail_contract::dispatch::{AsyncStatus, ProviderDispatch, VERSION};
+use nsemail_contract::dispatch::{AsyncStatus, LookupBatch, LookupQuestion, ProviderDispatch, VERSION};
 use nsemail_contract::fault::WriteError;
 use nsemail_contract::flags::{LookupFlags, Operation, SetFlags};
 use nsemail_contract::guid::Guid;
+use nsemail_contract::limits;
 use nsemail_contract::structures::{HANDLE, WSAQUERYSET2W};
 use nsemail_contract::wire::CounterKind;
 use nsemail_kernel::irql::Passive;
@@ -21,6 +22,7 @@ use crate::memory::Records;
 use crate::module::Module;
 use crate::service::{Call, Token};
 use crate::store::Change;
+use crate::whole::{self, Places};
 
 /// The table that every client gets.
 pub static DISPATCH: ProviderDispatch = ProviderDispatch {
@@ -33,6 +35,7 @@ pub static DISPATCH: ProviderDispatch = ProviderDispatch {
     lookup_service_end: Some(lookup_service_end),
     set_service_ex: Some(set_service_ex),
     client_session_rundown: Some(client_session_rundown),
+    lookup_service_batch: Some(lookup_service_batch),
 };
 
 type Bound<'a> = ProviderBound<'a, Module>;
@@ -210,6 +213,79 @@ unsafe extern "system" fn lookup_service_end(binding: *mut c_void, lookup: HANDL
         CounterKind::LOOKUP_END,
         bound.close(passive, Handle::from_pointer(lookup)),
     )
+}
+
+/// `LookupServiceBatch`. What cannot be answered in this way is left to a look-up that is begun.
+unsafe extern "system" fn lookup_service_batch(
+    binding: *mut c_void,
+    provider: *const Guid,
+    control_flags: u32,
+    session: *mut c_void,
+    batch: *const LookupBatch,
+) -> WsaCode {
+    // SAFETY: a client calls this, with its binding, at PASSIVE_LEVEL.
+    let (bound, passive) = unsafe { enter(binding) };
+    let result = (|| {
+        // SAFETY: the interface says that it is null or can be read.
+        unsafe { check_provider(bound, provider)? };
+        if batch.is_null() {
+            return Err(WsaCode::WSAEINVAL);
+        }
+        // SAFETY: not null, so the interface says that it can be read.
+        let LookupBatch {
+            questions,
+            buffer,
+            count,
+            buffer_length,
+        } = unsafe { batch.read_unaligned() };
+        let count = count as usize;
+        if questions.is_null() || buffer.is_null() || count > limits::BATCH {
+            return Err(WsaCode::WSAEINVAL);
+        }
+        bound.check_session(passive, Handle::from_pointer(session))?;
+        let flags = LookupFlags::from_bits_retain(control_flags);
+        // SAFETY: not null, so the interface says that it has so many bytes, initialised, which are this provider's
+        // until the call returns.
+        let mut rest = unsafe { core::slice::from_raw_parts_mut(buffer, buffer_length as usize) };
+        let mut places = Places::try_new(count).map_err(|_| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
+        for first in (0..count).step_by(whole::TOGETHER) {
+            let some = count.saturating_sub(first).min(places.len());
+            let question = |index: usize| questions.wrapping_add(first.saturating_add(index));
+            for index in 0..some {
+                // SAFETY: one of the questions that the client says are there.
+                let asked = unsafe { question(index).read_unaligned() };
+                let length = asked.query_length as usize;
+                let length = if asked.query.is_null() { 0 } else { length };
+                if let Some(place) = places.question(index, length) {
+                    // SAFETY: it has the bytes that the client says, or it is null and none are copied; the place has
+                    // as many, and is our own memory.
+                    unsafe { core::ptr::copy_nonoverlapping(asked.query, place.as_mut_ptr(), length) };
+                }
+            }
+            let answers = whole::answer(&bound, passive, &mut places, some, flags, rest);
+            for (index, (code, size)) in answers.into_iter().enumerate().take(some) {
+                // SAFETY: as above.
+                let asked = unsafe { question(index).read_unaligned() };
+                let answered = LookupQuestion {
+                    code,
+                    size: u32::try_from(size).unwrap_or(u32::MAX),
+                    ..asked
+                };
+                // SAFETY: as above, and the answers are this provider's to write.
+                unsafe { question(index).write_unaligned(answered) };
+                rest = core::mem::take(&mut rest).get_mut(size..).unwrap_or_default();
+                if !matches!(code, WsaCode::WSAEFAULT | WsaCode::WSAEOPNOTSUPP) {
+                    bound
+                        .service()
+                        .common()
+                        .counters()
+                        .result(CounterKind::LOOKUP, code);
+                }
+            }
+        }
+        Ok(())
+    })();
+    result.err().unwrap_or(WsaCode::NO_ERROR)
 }
 
 /// `NSPv2SetServiceEx`. What is valid is accepted, and completes when it is durable; before this returns, if the caller

@@ -7,9 +7,9 @@
 //! ```text
 //!   NMR, clients                                            \\.\NsEmailProvider
 //!        │                                                          │
-//!     entries ── capture      the seven NSPv2 entries            device       LIST, HOSTED, STATISTICS, EVENTS,
+//!     entries ── capture      the NSPv2 entries, and one            device       LIST, HOSTED, STATISTICS, EVENTS,
 //!        │                                                          │
-//!     binding                 sessions, open look-ups            hosting      INSTALL, UNINSTALL
+//!     binding ── whole        sessions, open look-ups            hosting      INSTALL, UNINSTALL
 //!        │                                                          │
 //!     service ────────────────────────────────────────────────── host         which providers are hosted; the
 //!        │     one hosted provider: store, queue of changes         │         driver's own thread
@@ -83,5 +83,6 @@ mod module;
 mod parameters;
 mod service;
 pub mod store;
+mod whole;
 
 pub use driver::driver_entry;

@@ -100,7 +100,8 @@ impl<A: Allocator> Lookup<A> {
                 (false, false) => WsaCode::WSASERVICE_NOT_FOUND,
             });
         };
-        match write(&self.result(&view, effective)) {
+        let protocols = Protocols::encoded(&self.protocols);
+        match write(&result(self.provider, protocols, &view, effective)) {
             Ok(size) => {
                 self.next = index.saturating_add(1);
                 self.too_large = None;
@@ -115,32 +116,37 @@ impl<A: Allocator> Lookup<A> {
             Err(WriteError::TooLarge) => Next::None(WsaCode::WSA_NOT_ENOUGH_MEMORY),
         }
     }
+}
 
-    /// The members of a record that are asked for.
-    fn result<'r>(&'r self, view: &RecordRef<'r>, effective: LookupFlags) -> QuerySet<'r> {
-        let fields = view.fields();
-        let preferred = effective.intersection(LookupFlags::RETURN_PREFERRED_NAMES).bits();
-        QuerySet {
-            name: Some(fields.name),
-            version: fields.version.map(|version| Version {
-                version,
-                comparator: 0,
-            }),
-            comment: fields.comment,
-            namespace: ids::NS_EMAIL,
-            provider: Some(self.provider),
-            context: Some(fields.context).filter(|context| !context.is_empty()),
-            addresses: view.addresses().matching(Protocols::encoded(&self.protocols)),
-            output_flags: preferred & OutputFlags::PREFERRED_NAMES.bits(),
-            blob: fields.blob,
-            ..QuerySet::default()
-        }
-        .selected(effective)
+/// The members of a record that are asked for.
+pub(crate) fn result<'r>(
+    provider: Guid,
+    protocols: Protocols<'r>,
+    view: &RecordRef<'r>,
+    effective: LookupFlags,
+) -> QuerySet<'r> {
+    let fields = view.fields();
+    let preferred = effective.intersection(LookupFlags::RETURN_PREFERRED_NAMES).bits();
+    QuerySet {
+        name: Some(fields.name),
+        version: fields.version.map(|version| Version {
+            version,
+            comparator: 0,
+        }),
+        comment: fields.comment,
+        namespace: ids::NS_EMAIL,
+        provider: Some(provider),
+        context: Some(fields.context).filter(|context| !context.is_empty()),
+        addresses: view.addresses().matching(protocols),
+        output_flags: preferred & OutputFlags::PREFERRED_NAMES.bits(),
+        blob: fields.blob,
+        ..QuerySet::default()
     }
+    .selected(effective)
 }
 
 /// Whether the record has anything to say: only addresses being asked for, one without any has not.
-fn answers(view: &RecordRef<'_>, effective: LookupFlags) -> bool {
+pub(crate) fn answers(view: &RecordRef<'_>, effective: LookupFlags) -> bool {
     effective.intersection(ANSWERABLE) != LookupFlags::RETURN_ADDR || view.address_count() > 0
 }
 

@@ -5,6 +5,8 @@
 //! may. Controls, DEL and NUL stand nowhere. `*` is an ordinary character. The domain has no empty
 //! label, but may end in one dot, which means nothing.
 
+mod plain;
+
 use core::fmt;
 
 use crate::codes::WsaCode;
@@ -111,6 +113,13 @@ impl<'a> Address<'a> {
     /// # Errors
     /// The first rule that the text breaks.
     pub fn parse(text: Text<'a>) -> Result<Self, AddressError> {
+        if let Some((local, domain)) = plain::split(text) {
+            return Ok(Self { text, local, domain });
+        }
+        Self::parse_by_rule(text)
+    }
+
+    fn parse_by_rule(text: Text<'a>) -> Result<Self, AddressError> {
         let (local, domain) = text.rsplit_once(b'@').ok_or(AddressError::NoAt)?;
         check_local_part(local)?;
         let domain = Domain::parse(domain).map_err(AddressError::Domain)?;
@@ -168,11 +177,6 @@ fn check_local_part(local: Text<'_>) -> Result<(), AddressError> {
     if local.len() > limits::LOCAL_PART {
         return Err(AddressError::LocalPartTooLong);
     }
-    // Without quotes all characters may stand everywhere but those; most have none.
-    let special = |unit: u16| is_control(unit) | matches!(unit, 0x20 | 0x22 | 0x40);
-    if !local.units().fold(false, |some, unit| some | special(unit)) {
-        return Ok(());
-    }
     let mut place = Place::WordStart;
     for unit in local.units() {
         if is_control(unit) {
@@ -209,17 +213,6 @@ const fn is_control(unit: u16) -> bool {
     unit < 0x20 || unit == 0x7F
 }
 
-/// Whether a domain breaks no rule, without a look at which it could be.
-#[expect(clippy::needless_bitwise_bool, reason = "a loop without branches")]
-fn is_plain(domain: Text<'_>) -> bool {
-    let dot = u16::from(b'.');
-    let (bad, last) = domain.units().fold((false, dot), |(bad, before), unit| {
-        let bad_here = is_control(unit) | matches!(unit, 0x20 | 0x40);
-        (bad | bad_here | ((unit == dot) & (before == dot)), unit)
-    });
-    !bad && last != dot
-}
-
 impl<'a> Domain<'a> {
     /// Reads a domain; one dot at its end is dropped.
     ///
@@ -233,9 +226,6 @@ impl<'a> Domain<'a> {
             return Err(DomainError::TooLong);
         }
         let bare = text.strip_suffix(b'.').unwrap_or(text);
-        if is_plain(bare) {
-            return Ok(Self(bare));
-        }
         let mut label_is_empty = true;
         for (index, unit) in bare.units().enumerate() {
             if is_control(unit) || unit == u16::from(b' ') || unit == u16::from(b'@') {

@@ -18,6 +18,9 @@
 //!   the client's binding and holds it until `CompleteAsyncCall` has returned: its detach is thus
 //!   pending exactly while accepted calls exist. Only a completion carries information, so an entry
 //!   that has some to give accepts the call and completes it, if need be before it returns.
+//! - **Whole look-ups.** [`LookupServiceBatch`] is an offer to answer at once what needs no waiting: it
+//!   is a short cut for begin, next and end, and says nothing that these would not. A client can do
+//!   without it, and a provider may leave any single question to them.
 //! - After detach began the client sends nothing more. The provider frees the sessions and
 //!   look-ups of a binding when NMR has it clean up its binding context.
 
@@ -110,6 +113,53 @@ pub type LookupServiceNextEx = unsafe extern "system" fn(
 /// `WSA_E_CANCELLED`.
 pub type LookupServiceEnd = unsafe extern "system" fn(binding: *mut c_void, lookup: HANDLE) -> WsaCode;
 
+/// Looks up several names in one call. (provider binding context, provider, flags, session, questions
+/// and buffer)
+///
+/// Each is looked up as `NSPv2LookupServiceBegin` with these flags, a `NSPv2LookupServiceNextEx` for
+/// each record, and `NSPv2LookupServiceEnd` would do it. The provider fills in the answer of each
+/// question, and writes its records to the buffer, behind those of the questions before, as
+/// [`crate::wire::Record::write_entry`] does; their `provider` is the one asked, their namespace the
+/// NPI's. The buffer's bytes are initialised, and all bytes of an entry may reach a program. It never
+/// waits. If the call's own code is not `NO_ERROR`, no question was answered.
+pub type LookupServiceBatch = unsafe extern "system" fn(
+    binding: *mut c_void,
+    provider: *const Guid,
+    control_flags: u32,
+    session: *mut c_void,
+    batch: *const LookupBatch,
+) -> WsaCode;
+
+/// What [`LookupServiceBatch`] is asked, and where it answers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct LookupBatch {
+    /// The questions.
+    pub questions: *mut LookupQuestion,
+    /// The buffer for the records.
+    pub buffer: *mut u8,
+    /// Number of the questions, at most [`crate::limits::BATCH`].
+    pub count: u32,
+    /// Bytes of the buffer.
+    pub buffer_length: u32,
+}
+
+/// A question of [`LookupServiceBatch`], and its answer.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct LookupQuestion {
+    /// The query, in the wire form of [`crate::queryset`].
+    pub query: *const u8,
+    /// Bytes of the query.
+    pub query_length: u32,
+    /// Answer: what the look-up ends with, `NO_ERROR` if there are records. `WSAEFAULT` if these did
+    /// not fit the rest of the buffer, and `WSAEOPNOTSUPP` if the question is not one to be answered in
+    /// this way: such a look-up is to be begun.
+    pub code: WsaCode,
+    /// Answer: bytes of the records.
+    pub size: u32,
+}
+
 /// `NSPv2SetServiceEx`: registers, deregisters or deletes a name. Completes when the change is
 /// durable; the `information` of the completion is a [`SetInformation`].
 ///
@@ -130,7 +180,7 @@ pub type ClientSessionRundown =
     unsafe extern "system" fn(binding: *mut c_void, provider: *const Guid, session: *mut c_void);
 
 /// The provider's dispatch table: the entries of `NSPV2_ROUTINE`, each with the provider's binding
-/// context before the arguments that `NSPV2_ROUTINE` has.
+/// context before the arguments that `NSPV2_ROUTINE` has, and one more.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct ProviderDispatch {
@@ -152,6 +202,8 @@ pub struct ProviderDispatch {
     pub set_service_ex: Option<SetServiceEx>,
     /// Optional.
     pub client_session_rundown: Option<ClientSessionRundown>,
+    /// Optional.
+    pub lookup_service_batch: Option<LookupServiceBatch>,
 }
 
 impl ProviderDispatch {
@@ -288,7 +340,9 @@ const fn struct_size<T>() -> u32 {
 
 #[cfg(target_pointer_width = "64")]
 const _: () = {
-    assert!(size_of::<ProviderDispatch>() == 64);
+    assert!(size_of::<ProviderDispatch>() == 72);
+    assert!(size_of::<LookupBatch>() == 24);
+    assert!(size_of::<LookupQuestion>() == 24);
     assert!(size_of::<ClientDispatch>() == 16);
     assert!(size_of::<ProviderCharacteristics>() == 56);
     assert!(size_of::<ClientCharacteristics>() == 8);

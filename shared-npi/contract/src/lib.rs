@@ -26,6 +26,18 @@
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects
 )]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "a test that goes wrong is to stop there"
+    )
+)]
+
+#[cfg(test)]
+extern crate std;
 
 pub mod address;
 pub mod blob;

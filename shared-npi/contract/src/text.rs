@@ -12,6 +12,7 @@
 //! the dotless i or the long s: no letter outside ASCII ever folds into ASCII.
 
 mod ascii;
+mod scan;
 
 pub use ascii::folds_to;
 
@@ -115,6 +116,23 @@ impl<'a> Text<'a> {
         .validated()
     }
 
+    /// The text that stands as little-endian bytes at the front of `bytes`, up to its terminator.
+    ///
+    /// # Errors
+    /// `Unterminated`, or the first lone surrogate.
+    pub fn from_terminated_bytes(bytes: &'a [u8]) -> Result<Self, TextFault> {
+        let unterminated = TextFault {
+            kind: FaultKind::Unterminated,
+            unit: 0,
+        };
+        let (length, plain) = scan::terminated(bytes).ok_or(unterminated)?;
+        let text = Self {
+            repr: Repr::Bytes(bytes.get(..length.saturating_mul(2)).unwrap_or_default()),
+            length,
+        };
+        if plain { Ok(text) } else { text.validated_by_unit() }
+    }
+
     /// A text that stands as UTF-8.
     ///
     /// # Errors
@@ -179,9 +197,7 @@ impl<'a> Text<'a> {
         let special = |unit: u16| unit == 0 || unit & 0xF800 == 0xD800;
         let some = match self.repr {
             Repr::Units(units) => units.iter().fold(false, |some, unit| some | special(*unit)),
-            Repr::Bytes(bytes) => pairs(bytes)
-                .iter()
-                .fold(false, |some, pair| some | special(u16::from_le_bytes(*pair))),
+            Repr::Bytes(bytes) => !scan::is_plain(bytes),
             Repr::Narrow(_) | Repr::Utf8(_) => true,
         };
         if some { self.validated_by_unit() } else { Ok(self) }
@@ -318,13 +334,18 @@ impl<'a> Text<'a> {
         let Some(place) = writer.place(self.length.saturating_mul(2)) else {
             return;
         };
-        let (places, _) = place.as_chunks_mut();
-        let mut places = places.iter_mut();
-        self.units().for_each(|unit| {
-            if let Some(to) = places.next() {
-                *to = unit.to_le_bytes();
+        match self.standing() {
+            Repr::Narrow(characters) => scan::widen(characters, place),
+            Repr::Units(units) => scan::lay_out(units, place),
+            Repr::Bytes(_) | Repr::Utf8(_) => {
+                let mut places = place.as_chunks_mut().0.iter_mut();
+                self.units().for_each(|unit| {
+                    if let Some(to) = places.next() {
+                        *to = unit.to_le_bytes();
+                    }
+                });
             }
-        });
+        }
     }
 
     /// What stands before and after the last unit that is the ASCII character `separator`.
@@ -373,6 +394,18 @@ impl<'a> Text<'a> {
             }
         };
         if ends { self.part(0, length) } else { None }
+    }
+
+    /// What stands before and after the unit at `index`. Not of a text that stands as UTF-8 and is not all ASCII.
+    pub(crate) fn around(&self, index: usize) -> Option<(Self, Self)> {
+        let this = Self {
+            repr: self.standing(),
+            length: self.length,
+        };
+        Some((
+            this.part(0, index)?,
+            this.part(index.checked_add(1)?, self.length)?,
+        ))
     }
 
     fn part(&self, start: usize, end: usize) -> Option<Self> {

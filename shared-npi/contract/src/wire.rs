@@ -39,8 +39,10 @@ pub use lists::{
 };
 pub use lookups::{
     BatchAnswer, BatchReply, BatchRequest, BeginReply, EndRequest, LookupRequest, NextRequest, Record,
-    RecordsReply, SetReply, SetRequest, Tier,
+    RecordsReply, SetReply, SetRequest, Tier, adopt, encoded_query,
 };
-pub use reply::{DoesNotFit, Entries, Entry, REPLY_HEADER, Reply, ReplyProgress, ReplyWriter, Tail};
+pub use reply::{
+    DoesNotFit, ENTRY_HEADER, Entries, Entry, REPLY_HEADER, Reply, ReplyProgress, ReplyWriter, Tail,
+};
 pub use request::{EmptyRequest, REQUEST_HEADER, VERSION};
 pub use sessions::{OpenSession, SessionsReply, SessionsRequest};

@@ -10,9 +10,9 @@ use nsemail_contract::wire::{
     Hosted, HostedReply, HostedState, InstallRequest, ListReply, ListRequest, ListedRecord, LookupRequest,
     NextRequest, OrderRequest, ProviderEntry, ProviderFlags, ProviderRequest, ProvidersReply, REPLY_HEADER,
     Record, RecordState, RecordsReply, Reply, ReplyWriter, SessionsReply, SessionsRequest, SetReply,
-    SetRequest, Tail, Tier, UninstallRequest,
+    SetRequest, Tail, Tier, UninstallRequest, adopt,
 };
-use nsemail_contract::{Fault, FaultKind, Guid, LookupFlags, QuerySet, Text, WsaCode, limits};
+use nsemail_contract::{Fault, FaultKind, Guid, LookupFlags, QuerySet, Text, WsaCode, ids, limits};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -52,6 +52,7 @@ fn visit(bytes: &[u8]) {
     if let Ok(batch) = BatchRequest::parse(bytes) {
         assert_eq!(batch.queries().count(), batch.len());
     }
+    let _ = adopt(&mut bytes.to_vec(), Tier::Primary, Guid::NIL);
     let Ok(reply) = Reply::parse(bytes) else { return };
     let _ = BeginReply::read(&reply);
     let _ = SetReply::read(&reply);
@@ -110,8 +111,49 @@ proptest! {
             let bytes = written(|out| BatchRequest::write(flags, queries.iter().copied(), out));
             let batch = BatchRequest::parse(&bytes).unwrap();
             assert_eq!(batch.flags, flags);
-            assert!(batch.queries().eq(queries.iter().copied()));
+            let read = batch.queries().map(|query| QuerySet::parse_wire(query).unwrap());
+            assert!(read.eq(queries.iter().copied()));
         });
+    }
+
+    #[test]
+    fn records_that_a_provider_wrote_are_marked_with_their_tier(owned in vec(query_set(), 0..5), tier in tier(), wrong in any::<prop::sample::Index>()) {
+        let provider = Guid::from_u128(7);
+        let mut entries = Vec::new();
+        let mut records = Vec::new();
+        with_all(&owned, &[], &mut |queries| {
+            for query in queries {
+                let record = QuerySet { provider: Some(provider), namespace: ids::NS_EMAIL, ..*query };
+                let entry = Record { tier: Tier::Directed, record };
+                let mut bytes = vec![0xFF; record.size().unwrap() + 8];
+                assert_eq!(entry.write_entry(&mut bytes), Ok(bytes.len()));
+                records.push((tier, bytes[8..].to_vec()));
+                entries.extend_from_slice(&bytes);
+            }
+        });
+        prop_assert_eq!(adopt(&mut entries, tier, provider), Ok(()));
+        let bytes = reply(|writer| writer.entries_of(&entries).unwrap(), Tail::Required);
+        let read = RecordsReply::read(&Reply::parse(&bytes).unwrap()).unwrap();
+        let read: Vec<_> = read.records().map(|record| {
+            let record = record.unwrap();
+            let mut bytes = vec![0; record.record.size().unwrap()];
+            record.record.write_wire(&mut bytes).unwrap();
+            (record.tier, bytes)
+        }).collect();
+        prop_assert_eq!(read, records);
+        // Somebody else's, or cut off, they are not taken.
+        if !entries.is_empty() {
+            prop_assert!(adopt(&mut entries, tier, Guid::from_u128(8)).is_err());
+            let cut = 1 + wrong.index(entries.len() - 1);
+            let whole = adopt(&mut entries[..cut], tier, provider).is_ok();
+            let mut ends = owned.len();
+            let mut at = 0;
+            while at < cut && ends > 0 {
+                at += u32::from_le_bytes(entries[at..at + 4].try_into().unwrap()) as usize;
+                ends -= 1;
+            }
+            prop_assert_eq!(whole, at == cut);
+        }
     }
 
     #[test]

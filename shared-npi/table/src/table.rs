@@ -191,6 +191,15 @@ impl<T: Thin, A: Allocator> Section<'_, T, A> {
             .map(|place| unsafe { T::borrow(place.entry) })
     }
 
+    /// Asks for the first of them to be brought near, which goes on while others are.
+    #[inline]
+    pub fn bring(&self, hash: u32) {
+        let mut probe = self.array.map(|array| array.probe(hash));
+        if let Some(place) = probe.as_mut().and_then(Iterator::next) {
+            prefetch(place.entry.as_ptr().cast());
+        }
+    }
+
     /// The first of them that is what is looked for.
     #[inline]
     pub fn find(&self, hash: u32, is: impl Fn(T::Ref<'_>) -> bool) -> Option<T::Ref<'_>> {

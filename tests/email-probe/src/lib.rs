@@ -11,7 +11,7 @@ use core::ffi::c_void;
 
 use nsemail_contract::{
     Guid, WsaCode,
-    dispatch::{AsyncStatus, ClientDispatch, ProviderDispatch},
+    dispatch::{AsyncStatus, ClientDispatch, LookupBatch, ProviderDispatch},
     ids,
     structures::{HANDLE, WSAQUERYSET2W},
 };
@@ -55,6 +55,12 @@ nt_sim::shadow_tables! {
             session: *mut c_void
         ) -> AsyncStatus = AsyncStatus::done(REFUSED);
         client_session_rundown(provider: *const Guid, session: *mut c_void);
+        lookup_service_batch(
+            provider: *const Guid,
+            control_flags: u32,
+            session: *mut c_void,
+            batch: *const LookupBatch
+        ) -> WsaCode = REFUSED;
     }
     client: ClientDispatch {
         complete_async_call(call: HANDLE, code: WsaCode, information: usize);

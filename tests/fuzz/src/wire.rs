@@ -1,12 +1,13 @@
 //! The wire form in both directions: the parsers are total, and what they accept is written and read back the same.
 
 use nsemail_contract::{
-    QuerySet, WriteError,
+    QuerySet, WriteError, WsaCode, ids,
     wire::{
         BatchReply, BatchRequest, BeginReply, CountersReply, EmptyRequest, EnableRequest, EndRequest,
         EventsReply, EventsRequest, ExplainReply, ExplainRequest, HostedReply, InstallRequest, ListReply,
-        ListRequest, LookupRequest, NextRequest, OrderRequest, ProviderRequest, ProvidersReply, RecordsReply,
-        Reply, SessionsReply, SessionsRequest, SetReply, SetRequest, UninstallRequest,
+        ListRequest, LookupRequest, NextRequest, OrderRequest, ProviderRequest, ProvidersReply, REPLY_HEADER,
+        RecordsReply, Reply, ReplyWriter, SessionsReply, SessionsRequest, SetReply, SetRequest, Tail, Tier,
+        UninstallRequest, adopt,
     },
 };
 
@@ -32,7 +33,7 @@ pub fn check(input: &[u8]) {
     let Some((&which, bytes)) = input.split_first() else {
         return;
     };
-    match which % 18 {
+    match which % 19 {
         0 => round_trip!(EmptyRequest, bytes),
         1 => round_trip!(NextRequest, bytes),
         2 => round_trip!(EndRequest, bytes),
@@ -49,6 +50,7 @@ pub fn check(input: &[u8]) {
         13 => order(bytes),
         14 => batch(bytes),
         15 => query_set(bytes),
+        16 => records(bytes),
         _ => reply(bytes),
     }
 }
@@ -87,12 +89,44 @@ fn batch(bytes: &[u8]) {
         return;
     };
     assert_eq!(request.queries().count(), request.len());
-    let Some(again) = written(|out| BatchRequest::write(request.flags, request.queries(), out)) else {
+    let Ok(queries) = request
+        .queries()
+        .map(QuerySet::parse_wire)
+        .collect::<Result<Vec<_>, _>>()
+    else {
+        return;
+    };
+    let Some(again) = written(|out| BatchRequest::write(request.flags, queries.iter().copied(), out)) else {
         return;
     };
     let read = BatchRequest::parse(&again).expect("a request of our own");
     assert_eq!(read.flags, request.flags);
-    assert!(read.queries().eq(request.queries()));
+    let read: Result<Vec<_>, _> = read.queries().map(QuerySet::parse_wire).collect();
+    assert_eq!(read, Ok(queries));
+}
+
+/// Records of a provider that are taken are what a program reads, each marked with the tier.
+fn records(bytes: &[u8]) {
+    let mut entries = bytes.to_vec();
+    let provider = ids::DEFAULT_PROVIDER;
+    if adopt(&mut entries, Tier::Primary, provider).is_err() {
+        return;
+    }
+    let mut reply = vec![0; entries.len() + REPLY_HEADER];
+    let mut writer = ReplyWriter::new(&mut reply).expect("there is room");
+    writer.entries_of(&entries).expect("there is room");
+    let size = writer.finish(WsaCode::NO_ERROR, Tail::Required);
+    let reply = Reply::parse(&reply[..size]).expect("a reply of our own");
+    for record in RecordsReply::read(&reply)
+        .expect("entries that were taken")
+        .records()
+    {
+        let record = record.expect("a record that was taken");
+        assert_eq!(
+            (record.tier, record.record.provider),
+            (Tier::Primary, Some(provider))
+        );
+    }
 }
 
 fn query_set(bytes: &[u8]) {

@@ -120,6 +120,26 @@ impl<A: Allocator + Clone> LookUp<A> {
         self.chain.get(position)
     }
 
+    /// The place of the chain whose turn it is.
+    #[must_use]
+    pub const fn position(&self) -> usize {
+        self.position
+    }
+
+    /// The provider whose turn it is, if it may be asked for the whole look-up at once: nobody speaks after it once it
+    /// has spoken. If it has records, that is the end, and this machine is not needed any more; what else it says,
+    /// [`Self::opened`] is told.
+    #[must_use]
+    pub fn speaker(&self) -> Option<Candidate<'_, A>> {
+        let last = self.position.saturating_add(1) == self.chain.len();
+        let alone = self.authority == Authority::Authoritative || last;
+        if alone && self.reply.is_none() && matches!(self.phase, Phase::Unopened) {
+            self.chain.get(self.position)
+        } else {
+            None
+        }
+    }
+
     /// The place of the query that is open at a provider, if there is one. Whoever ends the look-up closes it.
     #[must_use]
     pub const fn open_position(&self) -> Option<usize> {

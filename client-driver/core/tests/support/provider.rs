@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex};
 
 use allocator_api2::alloc::Global;
 #[allow(unused_imports, reason = "no test uses all of them")]
-pub use entries::{BROKEN, FULL, MINIMAL};
+pub use entries::{BATCHING, BROKEN, FULL, MINIMAL};
 use nmr::{
     ClientOffer, Decline, DropAtDispatch, ModuleId, Passive, Provider, ProviderAttach, ProviderCallGuard,
     ProviderRegistration, RegistrationConfig,
 };
 use nsemail_contract::blob::{self, Level};
 use nsemail_contract::dispatch::{AsyncStatus, ProviderCharacteristics, ProviderDispatch, VERSION};
+use nsemail_contract::wire::{Record, Tier};
 use nsemail_contract::{Domain, Guid, QuerySet, Text, WsaCode, ids};
 use nsemail_kernel::npi::{self, EmailNpi};
 use nsemail_kernel::pool::tag;
@@ -29,12 +30,40 @@ pub struct Held {
     pub comment: String,
 }
 
+impl Held {
+    fn record(&self, provider: Guid) -> QuerySet<'_> {
+        QuerySet {
+            name: Some(Text::from_str(&self.name).unwrap()),
+            comment: Some(Text::from_str(&self.comment).unwrap()).filter(|comment| !comment.is_empty()),
+            namespace: ids::NS_EMAIL,
+            provider: Some(provider),
+            ..QuerySet::default()
+        }
+    }
+
+    /// The record as an entry of a reply.
+    pub fn entry(&self, provider: Guid) -> Vec<u8> {
+        let record = Record {
+            tier: Tier::Directed,
+            record: self.record(provider),
+        };
+        let mut entry = vec![0; 4096];
+        let size = record.write_entry(&mut entry).unwrap();
+        entry.truncate(size);
+        entry
+    }
+}
+
 /// A look-up that is open: its number, its records, how many were delivered, whether the next one did not fit.
 type LookUp = (u64, Vec<Held>, usize, bool);
 
 type Begin = dyn Fn(&str) -> Result<Vec<Held>, WsaCode> + Send + Sync;
 type Next = dyn Fn(Accepted) -> AsyncStatus + Send + Sync;
 type Set = dyn Fn(Accepted, u32) -> AsyncStatus + Send + Sync;
+/// What a whole look-up of a name is answered: the code, the records as they are written, and how long they are said to
+/// be.
+pub type Whole = (WsaCode, Vec<u8>, usize);
+type Batch = dyn Fn(&str) -> Whole + Send + Sync;
 type Startup = dyn Fn() -> WsaCode + Send + Sync;
 type Tweak = dyn Fn(&mut ProviderCharacteristics) + Send + Sync;
 
@@ -47,6 +76,7 @@ pub struct Module {
     declines: bool,
     startup: Option<Box<Startup>>,
     begin: Option<Box<Begin>>,
+    whole: Option<Box<Batch>>,
     next: Option<Box<Next>>,
     set: Option<Box<Set>>,
     tweak: Option<Box<Tweak>>,
@@ -79,6 +109,7 @@ fn claiming(number: u8, claims: &[(&str, Level)], wildcard: bool) -> Module {
         declines: false,
         startup: None,
         begin: None,
+        whole: None,
         next: None,
         set: None,
         tweak: None,
@@ -128,6 +159,12 @@ impl Module {
     ) -> Self {
         self.begin = Some(Box::new(begin));
         self
+    }
+
+    /// It answers whole look-ups so.
+    pub fn on_whole(mut self, whole: impl Fn(&str) -> Whole + Send + Sync + 'static) -> Self {
+        self.whole = Some(Box::new(whole));
+        self.table(&BATCHING)
     }
 
     pub fn on_next(mut self, next: impl Fn(Accepted) -> AsyncStatus + Send + Sync + 'static) -> Self {
@@ -218,15 +255,7 @@ impl Accepted {
 
     /// Writes a record by the buffer protocol.
     pub fn write(&self, held: &Held) -> WsaCode {
-        let units: Vec<u16> = held.name.encode_utf16().collect();
-        let comment: Vec<u16> = held.comment.encode_utf16().collect();
-        let record = QuerySet {
-            name: Some(Text::from_units(&units).unwrap()),
-            comment: Some(Text::from_units(&comment).unwrap()).filter(|_| !comment.is_empty()),
-            namespace: ids::NS_EMAIL,
-            provider: Some(Guid::NIL),
-            ..QuerySet::default()
-        };
+        let record = held.record(Guid::NIL);
         let needed = record.size().unwrap();
         if needed > self.room() as usize {
             self.set_length(needed.try_into().unwrap());

@@ -3,8 +3,8 @@
 use pool_alloc::{Allocator, OutOfMemory};
 use pool_table::{Packed, PackedRef, Reader};
 
-use super::key::{BUFFER, HashKey, Key};
-use super::query::{Found, Query};
+use super::key::{BUFFER, Buffer, FoldedKey, HashKey, Key};
+use super::query::{Found, Query, Seen};
 
 /// Finds objects of a store, wherever the store is. It never waits.
 ///
@@ -21,6 +21,31 @@ pub struct Finder<A: Allocator + Clone> {
     table: Reader<Packed<A>, A>,
     key: HashKey,
     alloc: A,
+}
+
+/// A question for one object that is about to be looked up, see [`Finder::prepare`].
+#[derive(Clone, Copy)]
+pub struct Prepared<'q> {
+    query: Query<'q>,
+    key: FoldedKey<'q>,
+    hash: u32,
+}
+
+impl<'q> Prepared<'q> {
+    /// The question.
+    #[must_use]
+    pub const fn query(&self) -> &Query<'q> {
+        &self.query
+    }
+}
+
+/// Where a question's name is folded.
+#[derive(Clone, Copy)]
+pub struct Folding(Buffer);
+
+impl Folding {
+    /// Room for one name.
+    pub const NEW: Self = Self(BUFFER);
 }
 
 impl<A: Allocator + Clone> Finder<A> {
@@ -54,6 +79,37 @@ impl<A: Allocator + Clone> Finder<A> {
         self.table.prefetch(hash);
         let section = self.table.enter(processor);
         Found::try_collect_in(query, key, section.candidates(hash), self.alloc.clone())
+    }
+
+    /// Makes a question for one object ready for [`Self::select_together`], and begins to bring near what it touches
+    /// first: while that goes on, others can be made ready.
+    pub fn prepare<'q>(&self, query: Query<'q>, folding: &'q mut Folding) -> Prepared<'q> {
+        debug_assert!(!query.is_deep(), "a question for one object");
+        let key = query.key().folded(&mut folding.0);
+        let hash = key.hash(&self.key);
+        self.table.prefetch(hash);
+        Prepared { query, key, hash }
+    }
+
+    /// Shows what each of a few questions comes upon, in their order. Memory is waited for once for all of them, if they
+    /// were made ready just before. What was replaced meanwhile is not freed before the last was shown.
+    pub fn select_together<'q, 'p>(
+        &self,
+        processor: usize,
+        questions: impl Iterator<Item = &'p Prepared<'q>> + Clone,
+        mut show: impl FnMut(&Prepared<'q>, Seen<'_>),
+    ) where
+        'q: 'p,
+    {
+        let section = self.table.enter(processor);
+        for question in questions.clone() {
+            section.bring(question.hash);
+        }
+        for question in questions {
+            let is = |entry: PackedRef<'_, A>| question.key.is_of_object(entry.bytes());
+            let found = section.find(question.hash, is);
+            show(question, question.query.seen(found.map(PackedRef::bytes)));
+        }
     }
 }
 

@@ -34,11 +34,11 @@ mod tests;
 
 pub use batch::{Batch, Staged};
 pub use change::{Change, Effect, Outcome};
-pub use finder::Finder;
+pub use finder::{Finder, Folding, Prepared};
 pub use key::{HashKey, Key};
 pub use limits::Limits;
 pub use listing::Scan;
-pub use query::{Found, Query};
+pub use query::{Found, Query, Seen};
 pub use record::{Record, RecordRef, State};
 
 use domains::Domains;

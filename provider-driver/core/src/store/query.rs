@@ -30,6 +30,17 @@ pub struct Found<A: Allocator> {
     pub known: bool,
 }
 
+/// What a question for one object comes upon.
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'r> {
+    /// There is no object of that name and context.
+    Unknown,
+    /// There is one, and it does not match.
+    Other,
+    /// What matches.
+    Matching(RecordRef<'r>),
+}
+
 impl<'a> Query<'a> {
     /// Validates what a look-up asks for; `None` if it asks for the provider's preferred names.
     ///
@@ -93,6 +104,22 @@ impl<'a> Query<'a> {
     /// The name, and the context if not all are asked for.
     pub(super) const fn key(&self) -> &Key<'a> {
         &self.key
+    }
+
+    /// The filter by protocol.
+    #[must_use]
+    pub const fn protocols(&self) -> Protocols<'a> {
+        self.protocols
+    }
+
+    /// What the question comes upon in an object that was found for it, or in nothing.
+    pub(super) fn seen<'r>(&self, found: Option<&'r [u8]>) -> Seen<'r> {
+        let Some(bytes) = found else {
+            return Seen::Unknown;
+        };
+        RecordRef::read(bytes)
+            .filter(|view| self.matches(view))
+            .map_or(Seen::Other, Seen::Matching)
     }
 
     fn matches(&self, record: &RecordRef<'_>) -> bool {

@@ -15,7 +15,8 @@ use nmr::{
 };
 use nsemail_contract::codes::WsaCode;
 use nsemail_contract::dispatch::{
-    AsyncStatus, ClientCharacteristics, ClientDispatch, ProviderDispatch, SetInformation, VERSION,
+    AsyncStatus, ClientCharacteristics, ClientDispatch, LookupBatch, LookupQuestion, ProviderDispatch,
+    SetInformation, VERSION,
 };
 use nsemail_contract::flags::SetFlags;
 use nsemail_contract::guid::Guid;
@@ -411,6 +412,42 @@ impl Session {
         (Ok(answer), left)
     }
 
+    /// All records of a question in the wire form, or the code that ended the look-up before the first.
+    pub fn records(&self, query: &QuerySet<'_>, flags: u32) -> Result<Vec<Vec<u8>>, WsaCode> {
+        let lookup = self.begin(query, flags)?;
+        let mut records = Vec::new();
+        let end = loop {
+            let mut buffer = vec![0_u64; 1 << 14];
+            let mut length = 1_u32 << 17;
+            let results = buffer.as_mut_ptr();
+            let status = self.peer.call(|dispatch, context| {
+                // SAFETY: the arguments are valid during the call.
+                unsafe {
+                    dispatch.lookup_service_next_ex.unwrap()(
+                        context,
+                        ptr::null_mut(),
+                        lookup,
+                        0,
+                        &raw mut length,
+                        results.cast(),
+                    )
+                }
+            });
+            let code = status.unwrap().final_code().unwrap();
+            if !code.is_success() {
+                break code;
+            }
+            // SAFETY: the words are initialised, and may be seen as bytes.
+            let bytes = unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), buffer.len() * 8) };
+            let record = QuerySet::parse_kernel(bytes, results.addr() as u64).unwrap();
+            let mut wire = vec![0; record.size().unwrap()];
+            record.write_wire(&mut wire).unwrap();
+            records.push(wire);
+        };
+        assert_eq!(self.end(lookup), WsaCode::NO_ERROR);
+        if records.is_empty() { Err(end) } else { Ok(records) }
+    }
+
     pub fn end(&self, lookup: HANDLE) -> WsaCode {
         // SAFETY: any value may be passed for a look-up.
         self.peer
@@ -439,6 +476,60 @@ impl Session {
         };
         assert_eq!(self.end(lookup), WsaCode::NO_ERROR);
         if answers.is_empty() { Err(end) } else { Ok(answers) }
+    }
+
+    /// Asks several questions at once, with room for so many bytes of records: the code of each, and its records as they
+    /// were written.
+    pub fn whole(
+        &self,
+        queries: &[QuerySet<'_>],
+        flags: u32,
+        room: usize,
+    ) -> Result<Vec<(WsaCode, Vec<u8>)>, WsaCode> {
+        let queries: Vec<Vec<u8>> = queries
+            .iter()
+            .map(|query| {
+                let mut bytes = vec![0; query.size().unwrap()];
+                query.write_wire(&mut bytes).unwrap();
+                bytes
+            })
+            .collect();
+        let mut questions: Vec<_> = queries
+            .iter()
+            .map(|query| LookupQuestion {
+                query: query.as_ptr(),
+                query_length: query.len().try_into().unwrap(),
+                code: WsaCode::WSAEFAULT,
+                size: u32::MAX,
+            })
+            .collect();
+        let mut buffer = vec![0; room];
+        let batch = LookupBatch {
+            questions: questions.as_mut_ptr(),
+            buffer: buffer.as_mut_ptr(),
+            count: questions.len().try_into().unwrap(),
+            buffer_length: room.try_into().unwrap(),
+        };
+        let code = self.peer.call(|dispatch, context| {
+            // SAFETY: the arguments are valid during the call.
+            unsafe {
+                dispatch.lookup_service_batch.unwrap()(
+                    context,
+                    &raw const self.peer.provider,
+                    flags,
+                    self.session,
+                    &raw const batch,
+                )
+            }
+        });
+        code.unwrap().ok()?;
+        let mut rest = &buffer[..];
+        let answers = questions.iter().map(|question| {
+            let (records, after) = rest.split_at(question.size as usize);
+            rest = after;
+            (question.code, records.to_vec())
+        });
+        Ok(answers.collect())
     }
 
     /// The addresses of a name.

@@ -183,7 +183,7 @@ impl<'a> Iterator for AddressesIter<'a> {
     fn next(&mut self) -> Option<CsAddr<'a>> {
         loop {
             let address = self.unfiltered()?;
-            if self.addresses.filter.accept(&address) {
+            if self.addresses.filter.is_empty() || self.addresses.filter.accept(&address) {
                 return Some(address);
             }
         }

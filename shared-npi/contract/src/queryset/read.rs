@@ -12,26 +12,35 @@ use crate::text::Text;
 pub fn read(bytes: &[u8], base: u64) -> Result<QuerySet<'_>, Fault> {
     let source = Source { bytes, base };
     let size = source.u32(layout::SIZE)? as usize;
-    if bytes.len() < layout::HEADER {
+    let Some(header) = bytes.first_chunk::<{ layout::HEADER }>() else {
         return Err(Fault::new(FaultKind::Truncated, bytes.len()));
-    }
+    };
     // A larger structure is one of a later version, whose tail means nothing here (decision 28).
     if size < layout::HEADER {
         return Err(Fault::new(FaultKind::BadHeader, layout::SIZE));
     }
     Ok(QuerySet {
-        name: source.text(layout::NAME)?,
-        version: source.version()?,
-        comment: source.text(layout::COMMENT)?,
+        name: source.text(header, layout::NAME)?,
+        version: source.version(header)?,
+        comment: source.text(header, layout::COMMENT)?,
         namespace: source.u32(layout::NAMESPACE)?,
-        provider: source.provider()?,
-        context: source.text(layout::CONTEXT)?,
+        provider: source.provider(header)?,
+        context: source.text(header, layout::CONTEXT)?,
         protocols: source.protocols()?,
-        query_string: source.text(layout::QUERY_STRING)?,
+        query_string: source.text(header, layout::QUERY_STRING)?,
         addresses: source.addresses()?,
         output_flags: source.u32(layout::OUTPUT_FLAGS)?,
-        blob: source.blob()?,
+        blob: source.blob(header)?,
     })
+}
+
+/// The structure itself.
+type Header = [u8; layout::HEADER];
+
+/// Whether a slot of the structure has no pointer, as most have none.
+#[inline]
+fn is_null(header: &Header, slot: Slot) -> bool {
+    header.as_chunks::<8>().0.get(slot.pointer / 8) == Some(&[0; 8])
 }
 
 /// The bytes of one query set, and the address that its pointers take its first byte to have.
@@ -72,7 +81,15 @@ impl<'a> Source<'a> {
             .ok_or_else(|| Fault::new(FaultKind::OutOfBounds, slot.pointer))
     }
 
-    fn text(self, slot: Slot) -> Result<Option<Text<'a>>, Fault> {
+    #[inline]
+    fn text(self, header: &Header, slot: Slot) -> Result<Option<Text<'a>>, Fault> {
+        if is_null(header, slot) {
+            return Ok(None);
+        }
+        self.text_at(slot)
+    }
+
+    fn text_at(self, slot: Slot) -> Result<Option<Text<'a>>, Fault> {
         let Some(offset) = self.follow(slot)? else {
             return Ok(None);
         };
@@ -80,14 +97,7 @@ impl<'a> Source<'a> {
             .bytes
             .get(offset..)
             .ok_or_else(|| Fault::new(FaultKind::OutOfBounds, slot.pointer))?;
-        let length = rest
-            .as_chunks()
-            .0
-            .iter()
-            .position(|unit| *unit == [0, 0])
-            .ok_or_else(|| Fault::new(FaultKind::Unterminated, offset))?;
-        let bytes = self.elements(slot, offset, length, 2)?;
-        Text::from_le_bytes(bytes)
+        Text::from_terminated_bytes(rest)
             .map(Some)
             .map_err(|fault| Fault::new(fault.kind, offset.saturating_add(fault.unit.saturating_mul(2))))
     }
@@ -99,7 +109,11 @@ impl<'a> Source<'a> {
             .transpose()
     }
 
-    fn version(self) -> Result<Option<Version>, Fault> {
+    #[inline]
+    fn version(self, header: &Header) -> Result<Option<Version>, Fault> {
+        if is_null(header, layout::VERSION) {
+            return Ok(None);
+        }
         let item = self.single(layout::VERSION, layout::PAIR)?;
         Ok(item.and_then(|item| {
             Some(Version {
@@ -109,7 +123,11 @@ impl<'a> Source<'a> {
         }))
     }
 
-    fn provider(self) -> Result<Option<Guid>, Fault> {
+    #[inline]
+    fn provider(self, header: &Header) -> Result<Option<Guid>, Fault> {
+        if is_null(header, layout::PROVIDER) {
+            return Ok(None);
+        }
         let item = self.single(layout::PROVIDER, Guid::SIZE)?;
         Ok(item.and_then(|item| array_at(item, 0)).map(Guid::from_bytes))
     }
@@ -172,7 +190,11 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn blob(self) -> Result<Option<&'a [u8]>, Fault> {
+    #[inline]
+    fn blob(self, header: &Header) -> Result<Option<&'a [u8]>, Fault> {
+        if is_null(header, layout::BLOB) {
+            return Ok(None);
+        }
         let Some(structure) = self.follow(layout::BLOB)? else {
             return Ok(None);
         };

@@ -147,7 +147,7 @@ impl<'a> Text<'a> {
     }
 
     /// How the text stands; as bytes for units if it is UTF-8 and all ASCII.
-    const fn standing(&self) -> Repr<'a> {
+    pub(super) const fn standing(&self) -> Repr<'a> {
         match self.repr {
             // As many bytes as units: all are ASCII.
             Repr::Utf8(text) if text.len() == self.length => Repr::Narrow(text.as_bytes()),

@@ -7,6 +7,7 @@ use crate::codes::WsaCode;
 use crate::fault::{Fault, FaultKind, WriteError};
 use crate::flags::LookupFlags;
 use crate::guid::Guid;
+use crate::ids;
 use crate::limits;
 use crate::queryset::QuerySet;
 
@@ -50,6 +51,12 @@ impl<'a> LookupRequest<'a> {
             query: query_at(bytes, QUERY)?,
         })
     }
+}
+
+/// The wire form of the query in a [`LookupRequest`] that was read.
+#[must_use]
+pub fn encoded_query(request: &[u8]) -> &[u8] {
+    request.get(QUERY..).unwrap_or_default()
 }
 
 fn query_at(bytes: &[u8], offset: usize) -> Result<QuerySet<'_>, Fault> {
@@ -207,6 +214,20 @@ impl<'a> Record<'a> {
         reply.nested(self.tier as u32, |writer| self.record.write_wire_to(writer))
     }
 
+    /// Writes the record as an entry at the start of `out`, as providers pass records on; answers its
+    /// size. Whoever passes it on to a program says the tier.
+    ///
+    /// # Errors
+    /// `TooSmall` with the size needed, or `TooLarge`.
+    pub fn write_entry(&self, out: &mut [u8]) -> Result<usize, WriteError> {
+        let mut writer = Writer::new(out);
+        writer.zeros(4);
+        writer.u32(self.tier as u32);
+        self.record.write_wire_to(&mut writer);
+        writer.put_size(0, writer.offset());
+        writer.finish()
+    }
+
     fn read(entry: super::Entry<'a>) -> Result<Self, Fault> {
         let tier = Tier::from_u32(entry.number).ok_or_else(|| Fault::new(FaultKind::BadValue, 0))?;
         Ok(Self {
@@ -214,6 +235,28 @@ impl<'a> Record<'a> {
             record: QuerySet::parse_wire(entry.content)?,
         })
     }
+}
+
+/// Checks entries that a provider wrote by [`Record::write_entry`], which a program is going to read,
+/// and marks each with the tier that the provider was asked as.
+///
+/// # Errors
+/// The first fault: of the entries, of a record, or that a record says that somebody else answered.
+/// Some of them may be marked then.
+pub fn adopt(entries: &mut [u8], tier: Tier, provider: Guid) -> Result<(), Fault> {
+    let mut at = 0_usize;
+    while let Some(rest) = entries.get_mut(at..).filter(|rest| !rest.is_empty()) {
+        let entry = Entries::first(rest).map_err(request::within(at))?;
+        let content = at.saturating_add(super::reply::ENTRY_HEADER);
+        let record = QuerySet::parse_wire(entry.content).map_err(request::within(content))?;
+        if record.provider != Some(provider) || record.namespace != ids::NS_EMAIL {
+            return Err(Fault::new(FaultKind::BadValue, content));
+        }
+        at = content.saturating_add(entry.content.len());
+        let mut header = Writer::new(rest);
+        header.put(4, &(tier as u32).to_le_bytes());
+    }
+    Ok(())
 }
 
 /// Records of a look-up: one for a next-record call, all for a look-up in one call. Makes sense
@@ -270,7 +313,7 @@ impl<'a> BatchRequest<'a> {
         })
     }
 
-    /// Reads the request. That each query is sound is checked here too.
+    /// Reads the request, but for its queries: each may be malformed in itself.
     ///
     /// # Errors
     /// The first fault.
@@ -285,14 +328,7 @@ impl<'a> BatchRequest<'a> {
         let start = reader.offset();
         let queries = Entries::exactly(bytes.get(start..).unwrap_or_default(), count)
             .map_err(request::within(start))?;
-        let batch = Self { flags, queries };
-        let mut offset = start;
-        for entry in batch.queries.clone() {
-            let content = offset.saturating_add(8);
-            QuerySet::parse_wire(entry.content).map_err(request::within(content))?;
-            offset = content.saturating_add(entry.content.len());
-        }
-        Ok(batch)
+        Ok(Self { flags, queries })
     }
 
     /// Number of queries.
@@ -307,11 +343,10 @@ impl<'a> BatchRequest<'a> {
         self.queries.is_empty()
     }
 
-    /// The queries in order.
-    pub fn queries(&self) -> impl Iterator<Item = QuerySet<'a>> + Clone + use<'a> {
-        self.queries
-            .clone()
-            .filter_map(|entry| QuerySet::parse_wire(entry.content).ok())
+    /// The queries in order, each in the wire form that [`QuerySet::parse_wire`] reads.
+    #[must_use]
+    pub fn queries(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
+        self.queries.clone().map(|entry| entry.content)
     }
 }
 

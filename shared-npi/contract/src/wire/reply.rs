@@ -7,7 +7,7 @@ use crate::fault::{Fault, FaultKind};
 /// Bytes before everything else of a reply: size, code, needed size, number of entries.
 pub const REPLY_HEADER: usize = 16;
 /// Bytes before the content of an entry: size, number.
-const ENTRY_HEADER: usize = 8;
+pub const ENTRY_HEADER: usize = 8;
 
 /// An entry was left out because the output is too short; what it takes was counted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -151,6 +151,24 @@ impl<'b> ReplyWriter<'b> {
         self.seal(start, number)
     }
 
+    /// Writes entries inside an entry that was opened, which stand encoded in `entries`.
+    pub fn nested_entries(&mut self, entries: &[u8]) {
+        self.writer.bytes(entries);
+    }
+
+    /// Writes entries that stand encoded in `entries`.
+    ///
+    /// # Errors
+    /// [`DoesNotFit`], as for [`Self::entry`].
+    pub fn entries_of(&mut self, entries: &[u8]) -> Result<(), DoesNotFit> {
+        let mut fit = Ok(());
+        for entry in Entries::filling(entries).into_iter().flatten() {
+            let written = self.entry(entry.number, |writer| writer.bytes(entry.content));
+            fit = fit.and(written);
+        }
+        fit
+    }
+
     /// Drops what was written since `open` answered `start`.
     pub const fn abandon(&mut self, start: usize) {
         self.writer.rewind(start);
@@ -288,6 +306,12 @@ impl<'a> Entries<'a> {
             left = left.saturating_add(1);
         }
         Ok(Self { rest: bytes, left })
+    }
+
+    /// The entry at the start of `bytes`.
+    pub(super) fn first(bytes: &'a [u8]) -> Result<Entry<'a>, Fault> {
+        let mut walk = Entries { rest: bytes, left: 1 };
+        walk.step()
     }
 
     /// `count` entries at the start of `bytes`, after which nothing follows.

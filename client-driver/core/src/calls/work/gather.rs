@@ -1,119 +1,46 @@
 //! Whole look-ups in one call: of one name, and of many.
-//!
-//! The records are collected in the form in which the providers wrote them, and written to the reply at the end: the
-//! request may be cancelled, and its memory gone, at any time before.
 
-use nsemail_contract::wire::{BatchRequest, CounterKind, REPLY_HEADER, ReplyWriter, Tail};
-use nsemail_contract::{LookupFlags, WsaCode, limits};
-use nsemail_kernel::pool::Pool;
-use pool_alloc::{IntoIter, OutOfMemory, Vec};
+use nsemail_contract::wire::{BatchRequest, CounterKind, ENTRY_HEADER, REPLY_HEADER, ReplyWriter, Tail};
+use nsemail_contract::{Fault, LookupFlags, QuerySet, WsaCode, limits};
+use pool_alloc::OutOfMemory;
 
-use super::{ENTRY_HEADER, bare};
+use super::bare;
+use super::names::Names;
 use crate::calls::Context;
 use crate::calls::table::Wake;
-use crate::look_up::BoxedSearch;
-use crate::memory::BufferPool;
+use crate::catalogue::lookup::LookUp;
+use crate::memory::CatalogPool;
 use crate::query;
-use crate::search::{Fit, Found, Progress, Want};
+use crate::search::Progress;
 use crate::service::Service;
 
-/// All records of one name.
-struct Gather {
-    search: BoxedSearch,
-    found: Vec<Found, BufferPool>,
-    /// Bytes of the records as entries of a reply.
-    size: usize,
-}
-
-impl Gather {
-    const fn new(search: BoxedSearch) -> Self {
-        Self {
-            search,
-            found: Vec::new_in(Pool),
-            size: 0,
-        }
-    }
-
-    /// Goes on. `Reply(NO_ERROR)` if there are records.
-    fn advance(&mut self, call: &Context<'_>, mut wake: Option<Wake>, stop: bool) -> Progress {
-        loop {
-            let want = Want {
-                // No record is skipped here: asking again with more room must bring the same one.
-                flags: self.search.flags().difference(LookupFlags::FLUSHPREVIOUS),
-                fit: Fit::Any,
-                stop,
-            };
-            let code = match self.search.advance(call, wake.take(), want) {
-                Progress::Reply(code) => code,
-                Progress::Wait => return Progress::Wait,
-            };
-            match code {
-                WsaCode::NO_ERROR => {
-                    if let Err(code) = self.keep() {
-                        return Progress::Reply(code);
-                    }
-                }
-                WsaCode::WSA_E_NO_MORE if !self.found.is_empty() => {
-                    return Progress::Reply(WsaCode::NO_ERROR);
-                }
-                code => return Progress::Reply(code),
-            }
-        }
-    }
-
-    fn keep(&mut self) -> Result<(), WsaCode> {
-        let found = self.search.take()?;
-        self.size = self
-            .size
-            .saturating_add(found.size())
-            .saturating_add(ENTRY_HEADER);
-        if self.size > limits::MESSAGE {
-            return Err(WsaCode::WSAENOBUFS);
-        }
-        self.found
-            .try_push(found)
-            .map_err(|OutOfMemory| WsaCode::WSA_NOT_ENOUGH_MEMORY)
-    }
-
-    /// What was found, as the answer to one query of a batch.
-    fn answer(&mut self, code: WsaCode) -> Answer {
-        let found = core::mem::replace(&mut self.found, Vec::new_in(Pool));
-        if code.is_success() {
-            return Answer {
-                code,
-                found,
-                size: self.size,
-            };
-        }
-        Answer {
-            code,
-            found: Vec::new_in(Pool),
-            size: 0,
-        }
-    }
-
-    fn end(&mut self, call: &Context<'_>) {
-        self.search.close(call.session, call.service, call.passive);
-    }
-}
-
 /// `LOOKUP`.
-pub struct OneShot(Gather);
+pub struct OneShot(Names);
 
 impl OneShot {
-    /// The look-up that `search` makes.
-    #[must_use]
-    pub const fn new(search: BoxedSearch) -> Self {
-        Self(Gather::new(search))
+    /// The look-up of a query in the wire form, as it was planned, for a caller whose buffer has `capacity` bytes.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn try_new(
+        flags: LookupFlags,
+        query: &[u8],
+        plan: LookUp<CatalogPool>,
+        capacity: usize,
+    ) -> Result<Self, OutOfMemory> {
+        let mut names = Names::try_new(flags, 1, capacity.saturating_sub(REPLY_HEADER))?;
+        names.try_add(query, Ok(plan))?;
+        Ok(Self(names))
     }
 
     pub(super) fn advance(&mut self, call: &Context<'_>, wake: Option<Wake>, orphaned: bool) -> Progress {
-        self.0.advance(call, wake, orphaned)
+        let progress = self.0.advance(call, wake, orphaned);
+        progress.unwrap_or(Progress::Reply(WsaCode::WSA_E_CANCELLED))
     }
 
-    pub(super) const fn measure(&self, code: WsaCode) -> usize {
+    pub(super) fn measure(&self, code: WsaCode) -> usize {
         if code.is_success() {
-            REPLY_HEADER.saturating_add(self.0.size)
+            REPLY_HEADER.saturating_add(self.0.last_size())
         } else {
             REPLY_HEADER
         }
@@ -124,12 +51,9 @@ impl OneShot {
             return bare(out, code);
         }
         let mut reply = ReplyWriter::new(out)?;
-        for found in &self.0.found {
-            match found.record() {
-                // What does not fit is measured, so that the caller learns what all of it takes.
-                Ok(record) => drop(record.write(&mut reply)),
-                Err(code) => return Some(reply.finish(code, Tail::Required)),
-            }
+        for answer in self.0.answers() {
+            // What does not fit is measured, so that the caller learns what all of it takes.
+            let _ = reply.entries_of(answer.records);
         }
         Some(reply.finish(WsaCode::NO_ERROR, Tail::Required))
     }
@@ -139,21 +63,10 @@ impl OneShot {
     }
 }
 
-/// What one name of a batch was answered.
-struct Answer {
-    code: WsaCode,
-    found: Vec<Found, BufferPool>,
-    /// Bytes of the records as entries.
-    size: usize,
-}
-
-/// `LOOKUP_BATCH`. The names are looked up one after another, each as by itself, until all are answered or the caller's
-/// buffer is full. All of them by the catalogue as it was at the beginning.
+/// `LOOKUP_BATCH`. Names are answered in their order, each as by itself, until all are or the caller's buffer is full. All
+/// of them by the catalogue as it was at the beginning.
 pub struct Batch {
-    /// What is to be looked up, in order.
-    waiting: IntoIter<Result<BoxedSearch, WsaCode>, BufferPool>,
-    current: Option<Gather>,
-    answers: Vec<Answer, BufferPool>,
+    names: Names,
     size: usize,
     /// Bytes of the caller's buffer.
     capacity: usize,
@@ -163,56 +76,46 @@ impl Batch {
     /// The look-ups of a request.
     ///
     /// # Errors
-    /// When there is no memory.
+    /// The first fault of its queries; else, when there is no memory.
     pub fn try_new(
         service: &Service,
         request: &BatchRequest<'_>,
         capacity: usize,
-    ) -> Result<Self, OutOfMemory> {
-        let searches = request
-            .queries()
-            .map(|query| query::search(service, &query, request.flags));
-        Ok(Self {
-            waiting: Vec::try_from_iter_in(searches, BufferPool::default())?.into_iter(),
-            current: None,
-            answers: Vec::try_with_capacity_in(request.len(), BufferPool::default())?,
+    ) -> Result<Result<Self, OutOfMemory>, Fault> {
+        let capacity = capacity.min(limits::MESSAGE);
+        let headers = request
+            .len()
+            .saturating_mul(ENTRY_HEADER)
+            .saturating_add(REPLY_HEADER);
+        let names = Names::try_new(request.flags, request.len(), capacity.saturating_sub(headers));
+        let bytes = request.queries().map(<[u8]>::len).sum();
+        let mut names = names.and_then(|names| names.with_room(bytes));
+        let catalogue = service.catalogue();
+        for query in request.queries() {
+            let parsed = QuerySet::parse_wire(query)?;
+            names = names.and_then(|mut names| {
+                names.try_add(query, query::plan(&catalogue, &parsed, request.flags))?;
+                Ok(names)
+            });
+        }
+        Ok(names.map(|names| Self {
+            names,
             size: REPLY_HEADER,
-            capacity: capacity.min(limits::MESSAGE),
-        })
+            capacity,
+        }))
     }
 
     pub(super) fn advance(&mut self, call: &Context<'_>, mut wake: Option<Wake>, orphaned: bool) -> Progress {
         while self.size <= self.capacity {
-            let answer = if let Some(gather) = &mut self.current {
-                match gather.advance(call, wake.take(), orphaned) {
-                    Progress::Wait => return Progress::Wait,
-                    Progress::Reply(_) if orphaned => break,
-                    Progress::Reply(code) => {
-                        gather.end(call);
-                        gather.answer(code)
-                    }
-                }
-            } else {
-                match self.waiting.next() {
-                    None => break,
-                    Some(Ok(search)) => {
-                        self.current = Some(Gather::new(search));
-                        continue;
-                    }
-                    Some(Err(code)) => Answer {
-                        code,
-                        found: Vec::new_in(Pool),
-                        size: 0,
-                    },
-                }
+            let code = match self.names.advance(call, wake.take(), orphaned) {
+                None => break,
+                Some(Progress::Wait) => return Progress::Wait,
+                Some(Progress::Reply(_)) if orphaned => break,
+                Some(Progress::Reply(code)) => code,
             };
-            self.current = None;
-            call.service.statistics.count(CounterKind::BATCHED, answer.code);
-            self.size = self.size.saturating_add(ENTRY_HEADER).saturating_add(answer.size);
-            if self.answers.push_within_capacity(answer).is_err() {
-                // There is a place for the answer to each query.
-                return Progress::Reply(WsaCode::WSA_NOT_ENOUGH_MEMORY);
-            }
+            call.service.statistics.count(CounterKind::BATCHED, code);
+            let entry = self.names.last_size().saturating_add(ENTRY_HEADER);
+            self.size = self.size.saturating_add(entry);
         }
         Progress::Reply(WsaCode::NO_ERROR)
     }
@@ -230,16 +133,10 @@ impl Batch {
             return bare(out, code);
         }
         let mut reply = ReplyWriter::new(out)?;
-        for answer in &self.answers {
+        for answer in self.names.answers() {
             let start = reply.open();
-            let mut code = answer.code;
-            for found in &answer.found {
-                match found.record() {
-                    Ok(record) => drop(record.write_nested(&mut reply)),
-                    Err(fault) => code = fault,
-                }
-            }
-            if reply.close(start, code.0).is_err() {
+            reply.nested_entries(answer.records);
+            if reply.close(start, answer.code.0).is_err() {
                 // It was measured; nothing after it is written.
                 break;
             }
@@ -248,8 +145,6 @@ impl Batch {
     }
 
     pub(super) fn end(&mut self, call: &Context<'_>) {
-        if let Some(mut gather) = self.current.take() {
-            gather.end(call);
-        }
+        self.names.end(call);
     }
 }

@@ -1,11 +1,12 @@
 //! What a call has to do.
 
 mod gather;
+mod names;
 mod next;
 mod set;
 
 use nsemail_contract::WsaCode;
-use nsemail_contract::wire::{CounterKind, REPLY_HEADER, ReplyWriter};
+use nsemail_contract::wire::{CounterKind, ENTRY_HEADER, REPLY_HEADER, ReplyWriter};
 
 use super::Context;
 use super::table::Wake;
@@ -87,9 +88,6 @@ impl Work {
         }
     }
 }
-
-/// Bytes of an entry of a reply before its content.
-const ENTRY_HEADER: usize = 8;
 
 /// Bytes of a reply that has one record.
 const ONE_RECORD: usize = REPLY_HEADER.saturating_add(ENTRY_HEADER);

@@ -5,9 +5,9 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 
 use nmr::borrow_provider_binding;
-use nsemail_contract::dispatch::{AsyncStatus, ProviderDispatch, VERSION};
+use nsemail_contract::dispatch::{AsyncStatus, LookupBatch, LookupQuestion, ProviderDispatch, VERSION};
 use nsemail_contract::structures::{HANDLE, WSAQUERYSET2W};
-use nsemail_contract::{Guid, WsaCode};
+use nsemail_contract::{Guid, QuerySet, WsaCode};
 use nt_sim::Machine;
 
 use super::{Accepted, Instance, Module};
@@ -25,6 +25,13 @@ pub static FULL: ProviderDispatch = ProviderDispatch {
     lookup_service_end: Some(end),
     set_service_ex: Some(set),
     client_session_rundown: Some(rundown),
+    lookup_service_batch: None,
+};
+
+/// All entries, and whole look-ups.
+pub static BATCHING: ProviderDispatch = ProviderDispatch {
+    lookup_service_batch: Some(batch),
+    ..FULL
 };
 
 /// The required entries only.
@@ -204,4 +211,54 @@ unsafe extern "system" fn set(
         .set
         .as_ref()
         .map_or_else(|| WsaCode::NO_ERROR.into(), |set| set(accepted, operation))
+}
+
+unsafe extern "system" fn batch(
+    binding: *mut c_void,
+    provider: *const Guid,
+    _: u32,
+    _: *mut c_void,
+    batch: *const LookupBatch,
+) -> WsaCode {
+    let module = of(binding);
+    module.note("batch");
+    // SAFETY: the client passes its provider's GUID.
+    assert_eq!(unsafe { *provider }, module.guid);
+    // SAFETY: the client passes questions and a buffer.
+    let batch = unsafe { *batch };
+    // SAFETY: as above.
+    let questions = unsafe { std::slice::from_raw_parts_mut(batch.questions, batch.count as usize) };
+    // SAFETY: as above.
+    let buffer = unsafe { std::slice::from_raw_parts_mut(batch.buffer, batch.buffer_length as usize) };
+    let mut end = 0;
+    for question in questions {
+        let (code, records, size) = answer(module, question);
+        if records.len() > buffer.len() - end {
+            (question.code, question.size) = (WsaCode::WSAEFAULT, 0);
+            continue;
+        }
+        buffer[end..end + records.len()].copy_from_slice(&records);
+        end += records.len();
+        (question.code, question.size) = (code, size.try_into().unwrap());
+    }
+    WsaCode::NO_ERROR
+}
+
+/// What the module says to a question: what it was told to say, or what look-ups say that are begun.
+fn answer(module: &Module, question: &LookupQuestion) -> super::Whole {
+    // SAFETY: the client passes complete queries.
+    let query = unsafe { std::slice::from_raw_parts(question.query, question.query_length as usize) };
+    let query = QuerySet::parse_wire(query).expect("a sound query");
+    let name = query.name.expect("a name").to_string();
+    if let Some(whole) = &module.whole {
+        return whole(&name);
+    }
+    match module.begin.as_ref().map_or(Ok(Vec::new()), |begin| begin(&name)) {
+        Ok(found) => {
+            let records: Vec<u8> = found.iter().flat_map(|held| held.entry(module.guid)).collect();
+            let size = records.len();
+            (WsaCode::NO_ERROR, records, size)
+        }
+        Err(code) => (code, Vec::new(), 0),
+    }
 }

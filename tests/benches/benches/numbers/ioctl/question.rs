@@ -210,6 +210,7 @@ impl Service for Map {
         let request = BatchRequest::parse(request).expect("a sound request");
         let mut reply = ReplyWriter::new(reply).expect("there is room");
         for query in request.queries() {
+            let query = QuerySet::parse_wire(query).expect("a sound query");
             let start = reply.open();
             let code = self.find(&query, |content| {
                 content.map_or(WsaCode::WSASERVICE_NOT_FOUND, |content| {

@@ -1,0 +1,395 @@
+//! The names that one call looks up, and what was found for each.
+//!
+//! Each provider is asked at once for all names for which it is its turn, if it can be (`LookupServiceBatch`). What it
+//! leaves open is looked up name by name, as every look-up is: begun, asked for one record after the other, and
+//! ended. Both leave the records as entries of a reply, in memory of the call's own: the request may be cancelled, and its
+//! memory gone, at any time before the reply is written.
+
+use core::mem;
+use core::ops::Range;
+
+use nsemail_contract::wire::{ENTRY_HEADER, EventKind, Tier, adopt};
+use nsemail_contract::{Fault, Guid, LookupFlags, QuerySet, WsaCode, limits};
+use pool_alloc::{OutOfMemory, Vec};
+
+use crate::calls::Context;
+use crate::calls::table::Wake;
+use crate::catalogue::Reason;
+use crate::catalogue::lookup::{LookUp, Outcome, Step};
+use crate::look_up::BoxedSearch;
+use crate::memory::{BufferPool, CatalogPool};
+use crate::peer::{self, Question};
+use crate::query;
+use crate::search::{Fit, Progress, Want, tier};
+use crate::session::{Admission, Visit};
+use crate::statistics::up;
+
+/// Bytes of the buffer for each name that a provider is asked for at once, in the mean. Names whose records do not fit
+/// any more are looked up by themselves.
+const ROOM: usize = 512;
+/// Bytes of the buffer beyond that: for one name alone with a larger record.
+const MORE_ROOM: usize = 512;
+
+/// How far a name is.
+enum State {
+    /// Nobody was asked, or those who were asked have nothing.
+    Planned(LookUp<CatalogPool>),
+    /// As before, and whose turn it is must be asked in the ordinary way.
+    Single(LookUp<CatalogPool>),
+    /// It is looked up by itself.
+    Searching(BoxedSearch),
+    /// The code is final.
+    Answered,
+}
+
+/// A name.
+struct Name {
+    /// Where its query stands.
+    query: Range<usize>,
+    state: State,
+    code: WsaCode,
+    /// Where its records stand.
+    records: Range<usize>,
+}
+
+/// See the module's description.
+pub struct Names {
+    flags: LookupFlags,
+    /// Queries in the wire form, copied out of the request.
+    queries: Vec<u8, BufferPool>,
+    list: Vec<Name, BufferPool>,
+    records: Vec<u8, BufferPool>,
+    /// The first name that was not passed yet.
+    next: usize,
+    /// Whether a provider is still to be asked for all names at once.
+    at_once: bool,
+    /// Bytes that the caller has for records.
+    capacity: usize,
+}
+
+/// What was found for a name.
+#[derive(Clone, Copy)]
+pub struct Answer<'a> {
+    /// `NO_ERROR` if there are records.
+    pub code: WsaCode,
+    /// The records, as entries of a reply.
+    pub records: &'a [u8],
+}
+
+impl Names {
+    /// As many names as are going to be added, for a caller who has so many bytes for records.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn try_new(flags: LookupFlags, count: usize, capacity: usize) -> Result<Self, OutOfMemory> {
+        Ok(Self {
+            flags,
+            queries: Vec::new_in(BufferPool::default()),
+            list: Vec::try_with_capacity_in(count, BufferPool::default())?,
+            records: Vec::new_in(BufferPool::default()),
+            next: 0,
+            at_once: true,
+            capacity: capacity.min(limits::MESSAGE),
+        })
+    }
+
+    /// Adds a name: its query in the wire form, and who is to be asked, or the code that it ends with.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn try_add(
+        &mut self,
+        query: &[u8],
+        plan: Result<LookUp<CatalogPool>, WsaCode>,
+    ) -> Result<(), OutOfMemory> {
+        let start = self.queries.len();
+        self.queries.try_extend_from_slice(query)?;
+        let (state, code) = match plan {
+            Ok(plan) => (State::Planned(plan), WsaCode::WSA_E_CANCELLED),
+            Err(code) => (State::Answered, code),
+        };
+        self.list.try_push(Name {
+            query: start..self.queries.len(),
+            state,
+            code,
+            records: 0..0,
+        })
+    }
+
+    /// Makes room for queries of so many bytes.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub fn with_room(mut self, queries: usize) -> Result<Self, OutOfMemory> {
+        self.queries.try_reserve_exact(queries)?;
+        Ok(self)
+    }
+
+    /// Goes on with the next name; `None` if there is none any more. `Reply` passes to the one after it. `stop` says that
+    /// nobody wants to know any more.
+    pub fn advance(&mut self, call: &Context<'_>, wake: Option<Wake>, stop: bool) -> Option<Progress> {
+        if !stop && mem::take(&mut self.at_once) && !self.ask(call) {
+            self.at_once = true;
+            return Some(Progress::Wait);
+        }
+        let Self {
+            flags,
+            queries,
+            list,
+            records,
+            next,
+            ..
+        } = self;
+        let name = list.get_mut(*next)?;
+        if let Some(plan) = name.take_plan() {
+            let query = QuerySet::parse_wire(queries.get(name.query.clone()).unwrap_or_default());
+            let query = query.map_err(|_: Fault| WsaCode::WSAEINVAL);
+            name.records = records.len()..records.len();
+            match query.and_then(|query| query::search(plan, &query, *flags)) {
+                Ok(search) => name.state = State::Searching(search),
+                Err(code) => name.code = code,
+            }
+        }
+        if let State::Searching(search) = &mut name.state {
+            let Some(code) = gather(search, &mut name.records, records, call, wake, stop) else {
+                return Some(Progress::Wait);
+            };
+            search.close(call.session, call.service, call.passive);
+            name.state = State::Answered;
+            name.code = code;
+            if !code.is_success() {
+                records.truncate(name.records.start);
+                name.records.end = name.records.start;
+            }
+        }
+        *next = next.saturating_add(1);
+        Some(Progress::Reply(name.code))
+    }
+
+    /// Asks one provider after the other for all names at once for which it is its turn. `false` if the call has to wait
+    /// before.
+    fn ask(&mut self, call: &Context<'_>) -> bool {
+        while let Some((provider, _)) = self.list.iter().find_map(Name::speaker) {
+            let heard = match call.session.visit(call, &provider) {
+                Admission::Inside(visit) => {
+                    let heard = self.ask_inside(call, &visit, provider);
+                    call.session.leave(call.service, call.passive, visit);
+                    heard
+                }
+                Admission::Wait => return false,
+                Admission::Unavailable => Err(Outcome::Unavailable),
+                Admission::OutOfMemory => Err(SINGLE),
+            };
+            if let Err(outcome) = heard {
+                let its = self.list.iter_mut().filter(|name| name.is_turn_of(provider));
+                its.for_each(|name| name.heard(call, outcome, 0..0));
+            }
+        }
+        true
+    }
+
+    /// Asks a provider for all names at once for which it is its turn.
+    ///
+    /// # Errors
+    /// What they all hear instead.
+    fn ask_inside(&mut self, call: &Context<'_>, visit: &Visit, provider: Guid) -> Result<(), Outcome> {
+        if !peer::takes_batches(&visit.guard) {
+            return Err(SINGLE);
+        }
+        let no_memory = |OutOfMemory| SINGLE;
+        let its = self.list.iter().filter(|name| name.is_turn_of(provider));
+        let mut questions =
+            Vec::try_with_capacity_in(self.list.len(), BufferPool::default()).map_err(no_memory)?;
+        for name in its {
+            let query = self.queries.get(name.query.clone()).unwrap_or_default();
+            questions.try_push(Question::new(query)).map_err(no_memory)?;
+        }
+        let mut end = self.records.len();
+        let room = questions.len().saturating_mul(ROOM).saturating_add(MORE_ROOM);
+        let room = room.min(self.capacity.saturating_sub(end));
+        self.records
+            .try_resize(end.saturating_add(room), 0)
+            .map_err(no_memory)?;
+        let code = peer::look_up_batch(
+            call.passive,
+            &visit.guard,
+            &provider,
+            self.flags.bits(),
+            visit.session,
+            &mut questions,
+            self.records.get_mut(end..).unwrap_or_default(),
+        );
+        let answers = questions.iter().map(Question::answer);
+        let its = self.list.iter_mut().filter(|name| name.is_turn_of(provider));
+        for (name, (answer, size)) in its.zip(answers) {
+            let records = end..end.saturating_add(size);
+            let entries = self.records.get_mut(records.clone());
+            let outcome = match entries {
+                _ if !code.is_success() => SINGLE,
+                None => {
+                    fault(call, provider, format_args!("wrote beyond the room for records"));
+                    Outcome::Code(WsaCode::WSAEINVALIDPROVIDER)
+                }
+                Some(entries) => match adopt(entries, name.tier(), provider) {
+                    Ok(()) if answer.is_success() == (size > 0) => {
+                        end = records.end;
+                        Outcome::of(answer)
+                    }
+                    Ok(()) => {
+                        fault(
+                            call,
+                            provider,
+                            format_args!("answered {answer:?} with {size} bytes"),
+                        );
+                        Outcome::Code(WsaCode::WSAEINVALIDPROVIDER)
+                    }
+                    Err(wrong) => {
+                        fault(call, provider, format_args!("wrote a malformed record: {wrong}"));
+                        end = records.end;
+                        Outcome::Code(WsaCode::WSAEINVALIDPROVIDER)
+                    }
+                },
+            };
+            name.heard(call, outcome, records);
+        }
+        self.records.truncate(end);
+        Ok(())
+    }
+
+    /// Bytes of the records of the name that was passed last.
+    pub fn last_size(&self) -> usize {
+        let last = self.next.checked_sub(1).and_then(|last| self.list.get(last));
+        last.map_or(0, |name| name.records.len())
+    }
+
+    /// What was found for the names that were passed, in order.
+    pub fn answers(&self) -> impl Iterator<Item = Answer<'_>> {
+        self.list.iter().take(self.next).map(|name| Answer {
+            code: name.code,
+            records: self.records.get(name.records.clone()).unwrap_or_default(),
+        })
+    }
+
+    /// Closes what is open at a provider.
+    pub fn end(&mut self, call: &Context<'_>) {
+        for name in self.list.iter_mut().skip(self.next) {
+            if let State::Searching(search) = &mut name.state {
+                search.close(call.session, call.service, call.passive);
+            }
+        }
+    }
+}
+
+/// What a name hears that is to be looked up in the ordinary way.
+const SINGLE: Outcome = Outcome::Code(WsaCode::WSAEOPNOTSUPP);
+
+impl Name {
+    /// The provider that may be asked for all of it at once, and why it is in the chain.
+    fn speaker(&self) -> Option<(Guid, Reason)> {
+        let State::Planned(plan) = &self.state else {
+            return None;
+        };
+        let speaker = plan.speaker()?;
+        Some((speaker.entry.provider(), speaker.reason))
+    }
+
+    fn is_turn_of(&self, provider: Guid) -> bool {
+        self.speaker().is_some_and(|(speaker, _)| speaker == provider)
+    }
+
+    /// As what that provider is asked.
+    fn tier(&self) -> Tier {
+        self.speaker().map_or(Tier::Wildcard, |(_, reason)| tier(reason))
+    }
+
+    fn take_plan(&mut self) -> Option<LookUp<CatalogPool>> {
+        match mem::replace(&mut self.state, State::Answered) {
+            State::Planned(plan) | State::Single(plan) => Some(plan),
+            other => {
+                self.state = other;
+                None
+            }
+        }
+    }
+
+    /// What came of asking the provider whose turn it was for all of it.
+    fn heard(&mut self, call: &Context<'_>, outcome: Outcome, records: Range<usize>) {
+        let Some(mut plan) = self.take_plan() else { return };
+        let outcome = match outcome {
+            Outcome::Code(WsaCode::NO_ERROR) => {
+                self.records = records;
+                self.code = WsaCode::NO_ERROR;
+                return;
+            }
+            // It did not fit, is to be begun, or was given up by a provider that goes.
+            Outcome::Code(code)
+                if matches!(code, WsaCode::WSAEFAULT | WsaCode::WSAEOPNOTSUPP) || code.is_cancelled() =>
+            {
+                self.state = State::Single(plan);
+                return;
+            }
+            // It took the query and had nothing: as good as not having the name.
+            Outcome::Code(code) if code.is_no_more() => Outcome::Code(WsaCode::WSASERVICE_NOT_FOUND),
+            outcome => outcome,
+        };
+        plan.opened(outcome);
+        if let Step::Reply(code) = plan.step() {
+            self.code = code;
+        } else {
+            up(&call.service.statistics.fall_throughs);
+            self.state = State::Planned(plan);
+        }
+    }
+}
+
+/// Takes one record after the other from a search. The code that it ends with, or `None` if it has to wait.
+fn gather(
+    search: &mut BoxedSearch,
+    found: &mut Range<usize>,
+    records: &mut Vec<u8, BufferPool>,
+    call: &Context<'_>,
+    mut wake: Option<Wake>,
+    stop: bool,
+) -> Option<WsaCode> {
+    // No record is skipped here: asking again with more room must bring the same one.
+    let flags = search.flags().difference(LookupFlags::FLUSHPREVIOUS);
+    loop {
+        let want = Want {
+            flags,
+            fit: Fit::Any,
+            stop,
+        };
+        match search.advance(call, wake.take(), want) {
+            Progress::Wait => return None,
+            Progress::Reply(WsaCode::NO_ERROR) => {
+                let size = search.size().saturating_add(ENTRY_HEADER);
+                if found.len().saturating_add(size) > limits::MESSAGE {
+                    return Some(WsaCode::WSAENOBUFS);
+                }
+                if records.try_resize(found.end.saturating_add(size), 0).is_err() {
+                    return Some(WsaCode::WSA_NOT_ENOUGH_MEMORY);
+                }
+                let place = records.get_mut(found.end..).unwrap_or_default();
+                let record = match search.record(flags) {
+                    Ok(record) => record,
+                    Err(code) => return Some(code),
+                };
+                if record.write_entry(place) != Ok(size) {
+                    // The provider has changed it since it was measured.
+                    return Some(WsaCode::WSAEINVALIDPROVIDER);
+                }
+                found.end = found.end.saturating_add(size);
+                search.taken();
+            }
+            Progress::Reply(WsaCode::WSA_E_NO_MORE) if found.start < found.end => {
+                return Some(WsaCode::NO_ERROR);
+            }
+            Progress::Reply(code) => return Some(code),
+        }
+    }
+}
+
+fn fault(call: &Context<'_>, provider: Guid, text: core::fmt::Arguments<'_>) {
+    call.service
+        .event(EventKind::PEER_FAULT, Some(provider), [0, 0], text);
+}

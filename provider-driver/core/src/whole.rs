@@ -1,0 +1,166 @@
+//! Whole look-ups, several at a time: `LookupServiceBatch` without the peer's memory.
+//!
+//! Each question is answered as a look-up would be that is begun, asked for all its records, and ended; nothing is left
+//! open between. What such a look-up would have to hold back (objects of several contexts, the provider's own name) is
+//! left to it.
+
+use nmr::sync::processor;
+use nsemail_contract::codes::WsaCode;
+use nsemail_contract::fault::WriteError;
+use nsemail_contract::flags::LookupFlags;
+use nsemail_contract::queryset::{Addresses, QuerySet};
+use nsemail_contract::wire::{self, Tier};
+use nsemail_kernel::irql::Passive;
+use nsemail_kernel::region::CriticalRegion;
+use pool_alloc::{OutOfMemory, Vec};
+
+use crate::binding::Binding;
+use crate::lookup::{answers, result};
+use crate::memory::Open;
+use crate::store::{Folding, Prepared, Query, Seen};
+
+/// So many questions are looked up together: while memory is waited for on behalf of one, others are worked on.
+pub const TOGETHER: usize = 8;
+
+/// Bytes of the longest question that is answered in this way: a name, a short context, a few filters.
+pub const QUESTION: usize = 1024;
+
+/// The answer to a question: its final code, and the bytes of its records.
+pub type Answer = (WsaCode, usize);
+
+/// A look-up for each of these is to be begun.
+const BEGIN: WsaCode = WsaCode::WSAEOPNOTSUPP;
+
+/// Where one question is worked on.
+#[derive(Clone, Copy)]
+pub struct Place {
+    bytes: [u8; QUESTION],
+    length: usize,
+    folding: Folding,
+}
+
+/// Where a few questions are worked on: a copy of what a peer asks, which it cannot change any more.
+pub struct Places(Vec<Place, Open>);
+
+impl Places {
+    /// Places for that many questions, or for as many as are looked up together.
+    ///
+    /// # Errors
+    ///
+    /// No memory.
+    pub fn try_new(questions: usize) -> Result<Self, OutOfMemory> {
+        let empty = Place {
+            bytes: [0; QUESTION],
+            length: 0,
+            folding: Folding::NEW,
+        };
+        let mut places = Vec::new_in(Open::default());
+        places.try_resize(questions.min(TOGETHER), empty)?;
+        Ok(Self(places))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Where a question of so many bytes is to be copied to; `None` if it is too long, and stays empty.
+    pub fn question(&mut self, index: usize, length: usize) -> Option<&mut [u8]> {
+        let place = self.0.get_mut(index)?;
+        place.length = 0;
+        let bytes = place.bytes.get_mut(..length)?;
+        place.length = length;
+        Some(bytes)
+    }
+}
+
+/// A question that is to be looked up, or why not.
+fn prepared<'p>(
+    binding: &Binding,
+    place: &'p mut Place,
+    flags: LookupFlags,
+) -> Result<Prepared<'p>, WsaCode> {
+    let Place {
+        bytes,
+        length,
+        folding,
+    } = place;
+    let bytes = bytes
+        .get(..*length)
+        .filter(|bytes| !bytes.is_empty())
+        .ok_or(BEGIN)?;
+    let mut asked = QuerySet::parse_wire(bytes).map_err(|_| WsaCode::WSAEINVAL)?;
+    // These do not matter to a look-up, whatever they are.
+    asked.comment = None;
+    asked.query_string = None;
+    asked.addresses = Addresses::NONE;
+    asked.blob = None;
+    match Query::from_query(&asked, flags)? {
+        Some(query) if !query.is_deep() => Ok(binding.service().finder().prepare(query, folding)),
+        _ => Err(BEGIN),
+    }
+}
+
+/// Answers the first `count` questions. Their records stand in `out`, one behind the other.
+pub fn answer(
+    binding: &Binding,
+    passive: Passive<'_>,
+    places: &mut Places,
+    count: usize,
+    flags: LookupFlags,
+    out: &mut [u8],
+) -> [Answer; TOGETHER] {
+    let provider = binding.service().provider();
+    let effective = flags.effective(flags);
+    let mut written = [(BEGIN, 0); TOGETHER];
+    let mut prepare = places
+        .0
+        .iter_mut()
+        .take(count)
+        .map(|place| prepared(binding, place, flags));
+    let questions: [Option<Result<Prepared<'_>, WsaCode>>; TOGETHER] =
+        core::array::from_fn(|_| prepare.next());
+    for (answer, question) in written.iter_mut().zip(&questions) {
+        if let Some(Err(code)) = question {
+            answer.0 = *code;
+        }
+    }
+
+    let asked = || questions.iter().map(|question| question.as_ref()?.as_ref().ok());
+    let mut waiting = written
+        .iter_mut()
+        .zip(asked())
+        .filter(|(_, question)| question.is_some());
+    let mut end = 0_usize;
+    let write = |question: &Prepared<'_>, seen: Seen<'_>| {
+        let Some((answer, _)) = waiting.next() else { return };
+        let view = match seen {
+            Seen::Matching(view) if answers(&view, effective) => view,
+            Seen::Matching(_) | Seen::Other => {
+                answer.0 = WsaCode::WSANO_DATA;
+                return;
+            }
+            Seen::Unknown => {
+                answer.0 = WsaCode::WSASERVICE_NOT_FOUND;
+                return;
+            }
+        };
+        let record = wire::Record {
+            tier: Tier::Directed,
+            record: result(provider, question.query().protocols(), &view, effective),
+        };
+        *answer = match record.write_entry(out.get_mut(end..).unwrap_or_default()) {
+            Ok(size) => {
+                end = end.saturating_add(size);
+                (WsaCode::NO_ERROR, size)
+            }
+            Err(WriteError::TooSmall { .. }) => (WsaCode::WSAEFAULT, 0),
+            // Nothing that a store takes is larger than the form can say.
+            Err(WriteError::TooLarge) => (WsaCode::WSA_NOT_ENOUGH_MEMORY, 0),
+        };
+    };
+    let _region = CriticalRegion::enter(passive);
+    let finder = binding.service().finder();
+    finder.select_together(processor(), asked().flatten(), write);
+    written
+}
