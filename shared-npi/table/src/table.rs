@@ -91,6 +91,16 @@ unsafe impl<T: Thin + Send + Sync, A: Allocator + Send + Sync> Send for Shared<T
 // SAFETY: as above.
 unsafe impl<T: Thin + Send + Sync, A: Allocator + Send + Sync> Sync for Shared<T, A> {}
 
+impl<T: Thin, A: Allocator> Shared<T, A> {
+    #[inline]
+    fn prefetch(&self, hash: u32) {
+        // Neither has to be right, as nothing is read here.
+        let published = self.array.load(Ordering::Relaxed);
+        let mask = self.mask.load(Ordering::Relaxed);
+        prefetch(Array::bucket_address(published, mask, hash));
+    }
+}
+
 /// The end of a table that changes it. There is one.
 pub struct Writer<T: Thin, A: Allocator> {
     shared: Arc<Shared<T, A>, A>,
@@ -147,10 +157,7 @@ impl<T: Thin, A: Allocator> Reader<T, A> {
     /// Asks for what a search for that hash touches first to be brought near, which goes on while the search begins.
     #[inline]
     pub fn prefetch(&self, hash: u32) {
-        // Neither has to be right, as nothing is read here.
-        let published = self.shared.array.load(Ordering::Relaxed);
-        let mask = self.shared.mask.load(Ordering::Relaxed);
-        prefetch(Array::bucket_address(published, mask, hash));
+        self.shared.prefetch(hash);
     }
 
     /// Begins to read, as a thread on that processor, or any other: the number spreads readers over counters.
@@ -299,6 +306,29 @@ impl<T: Thin, A: Allocator> Writer<T, A> {
             self.grow(wanted)?;
         }
         Ok(())
+    }
+
+    /// How many entries there may be before the table grows.
+    pub fn capacity(&self) -> usize {
+        self.array().map_or(0, Array::capacity)
+    }
+
+    /// Sees to it that there may be so many entries before the table grows.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn make_room(&mut self, entries: usize) -> Result<(), OutOfMemory> {
+        if self.capacity() < entries {
+            self.reserve(0)?;
+            self.grow(entries)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Reader::prefetch`].
+    #[inline]
+    pub fn prefetch(&self, hash: u32) {
+        self.shared.prefetch(hash);
     }
 
     fn grow(&mut self, wanted: usize) -> Result<(), OutOfMemory> {

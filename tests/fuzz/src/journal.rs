@@ -107,7 +107,7 @@ impl Loading {
 }
 
 impl Receiver for Loading {
-    fn clear(&mut self) {
+    fn begin(&mut self, _: u64) {
         self.store.clear();
         self.model.clear();
     }

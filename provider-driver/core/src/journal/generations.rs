@@ -21,8 +21,8 @@ use super::{JournalDirectory, JournalFile};
 
 /// What the records of a file become. A file that turns out not to count is loaded in vain, so loading can start anew.
 pub trait Receiver {
-    /// Forgets everything.
-    fn clear(&mut self);
+    /// Forgets everything: what comes is read from a file of so many bytes.
+    fn begin(&mut self, bytes: u64);
 
     /// Takes one record, in order.
     ///
@@ -91,7 +91,7 @@ impl<D: JournalDirectory> Journal<D, D::File> {
             let Some(file) = directory.open(number).map_err(LoadError::File)? else {
                 continue;
             };
-            receiver.clear();
+            receiver.begin(file.size().map_err(LoadError::File)?);
             match Log::read(file, provider, alloc.clone(), |record| receiver.receive(record)) {
                 Ok((mut log, loaded)) if loaded.complete => {
                     log.take_over().map_err(LoadError::File)?;
@@ -109,7 +109,7 @@ impl<D: JournalDirectory> Journal<D, D::File> {
                 Err(error) => return Err(error),
             }
         }
-        receiver.clear();
+        receiver.begin(0);
         let generation = generations
             .into_iter()
             .flatten()

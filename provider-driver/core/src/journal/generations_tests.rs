@@ -12,7 +12,7 @@ const PROVIDER: [u8; 16] = *b"0123456789abcdef";
 struct Contents(Vec<Vec<u8>>);
 
 impl Receiver for Contents {
-    fn clear(&mut self) {
+    fn begin(&mut self, _: u64) {
         self.0.clear();
     }
 

@@ -23,6 +23,16 @@ struct Domain<A: Allocator> {
     objects: Vec<Packed<A>, A>,
 }
 
+impl<A: Allocator> Domain<A> {
+    /// Adds an object, for which there is room.
+    fn push(&mut self, object: Packed<A>) {
+        // A domain has fewer objects than the store, whose number has 32 bits.
+        object.set_mark(u32::try_from(self.objects.len()).unwrap_or(u32::MAX));
+        // It does not fail, as there is room.
+        let _ = self.objects.push_within_capacity(object);
+    }
+}
+
 impl<A: Allocator + Clone> Domains<A> {
     pub(super) fn new_in(alloc: A) -> Self {
         Self {
@@ -70,13 +80,28 @@ impl<A: Allocator + Clone> Domains<A> {
         Ok(())
     }
 
+    /// A new object of the domain is there, for which room was not reserved.
+    ///
+    /// # Errors
+    /// No memory; the object is not there.
+    pub(super) fn try_insert(&mut self, hash: u64, object: Packed<A>) -> Result<(), OutOfMemory> {
+        if let Some(domain) = self.find_mut(hash) {
+            domain.objects.try_reserve(1)?;
+            domain.push(object);
+            return Ok(());
+        }
+        if let Err(error) = self.reserve(core::iter::once(hash)) {
+            self.sweep(hash);
+            return Err(error);
+        }
+        self.insert(hash, object);
+        Ok(())
+    }
+
     /// A new object of the domain is there, for which room was reserved.
     pub(super) fn insert(&mut self, domain: u64, object: Packed<A>) {
         if let Some(domain) = self.find_mut(domain) {
-            // A domain has fewer objects than the store, whose number has 32 bits.
-            object.set_mark(u32::try_from(domain.objects.len()).unwrap_or(u32::MAX));
-            // It does not fail, as room was reserved.
-            let _ = domain.objects.push_within_capacity(object);
+            domain.push(object);
         }
     }
 

@@ -43,8 +43,12 @@ pub use record::{Record, RecordRef, State};
 
 use domains::Domains;
 use key::BUFFER;
-use pool_alloc::{Allocator, OutOfMemory};
+use pool_alloc::{Allocator, OutOfMemory, Vec};
 use pool_table::{Packed, PackedRef, Writer};
+
+/// So many objects that are read back find their places together. While the first of them is waited for, the others come,
+/// too.
+pub const TOGETHER: usize = 32;
 
 /// The objects of one namespace provider.
 pub struct Store<A: Allocator + Clone> {
@@ -212,20 +216,47 @@ impl<A: Allocator + Clone> Store<A> {
     ///
     /// No memory.
     pub fn load_put(&mut self, record: Record<A>) -> Result<(), OutOfMemory> {
-        self.table.reserve(1)?;
-        let (hash, domain) = {
-            let view = record.view();
-            let key = Key::of(&view);
-            (key.hash(&self.key), key.domain_hash(&self.key))
-        };
-        if let Err(new) = self.replace(hash, domain, record) {
-            let reserved = self.domains.reserve(core::iter::once(domain));
-            if reserved.is_err() {
-                self.domains.sweep(domain);
-                return reserved;
-            }
-            self.insert(hash, domain, new);
+        let (hash, domain) = self.hashes(&record);
+        self.load(record, hash, domain)
+    }
+
+    /// As [`Self::load_put`] for several in order, up to [`TOGETHER`], whose places are brought near at the same time.
+    /// `objects` is how many there are going to be as far as one can tell: room is made for so many when there is none.
+    ///
+    /// # Errors
+    ///
+    /// No memory. Some may be there.
+    pub fn load_puts(&mut self, records: &mut Vec<Record<A>, A>, objects: usize) -> Result<(), OutOfMemory> {
+        let wanted = self.len().saturating_add(records.len());
+        if self.table.capacity() < wanted {
+            // If there is no memory for so many, there may be for those that come.
+            let _guessed = self.table.make_room(objects.max(wanted));
         }
+        let mut places = [(0, 0); TOGETHER];
+        for (place, record) in places.iter_mut().zip(records.iter()) {
+            *place = self.hashes(record);
+            self.table.prefetch(place.0);
+        }
+        for (record, (hash, domain)) in records.drain(..).zip(places) {
+            self.load(record, hash, domain)?;
+        }
+        Ok(())
+    }
+
+    fn hashes(&self, record: &Record<A>) -> (u32, u64) {
+        let view = record.view();
+        let key = Key::of(&view);
+        (key.hash(&self.key), key.domain_hash(&self.key))
+    }
+
+    fn load(&mut self, record: Record<A>, hash: u32, domain: u64) -> Result<(), OutOfMemory> {
+        self.table.reserve(1)?;
+        let Err(new) = self.replace(hash, domain, record) else {
+            return Ok(());
+        };
+        let packed = new.into_packed();
+        self.domains.try_insert(domain, packed.clone())?;
+        self.insert_in_table(hash, packed);
         Ok(())
     }
 
@@ -253,13 +284,12 @@ impl<A: Allocator + Clone> Store<A> {
     fn replace(&mut self, hash: u32, domain: u64, record: Record<A>) -> Result<(), Record<A>> {
         let mut replaced = Size::default();
         let packed = record.clone().into_packed();
-        let result = {
-            let view = record.view();
-            let mut buffer = BUFFER;
-            let key = Key::of(&view).folded(&mut buffer);
-            let is = |old: PackedRef<'_, A>| key.is_of_object(old.bytes()) && replaced.is_of(old);
-            self.table.replace(hash, packed, is)
+        // Only where there is something of that hash is it looked what it is: mostly there is not.
+        let is = |old: PackedRef<'_, A>| {
+            let (view, mut buffer) = (record.view(), BUFFER);
+            Key::of(&view).folded(&mut buffer).is_of_object(old.bytes()) && replaced.is_of(old)
         };
+        let result = self.table.replace(hash, packed, is);
         if result.is_err() {
             return Err(record);
         }
@@ -273,11 +303,15 @@ impl<A: Allocator + Clone> Store<A> {
     /// Puts the first version of an object there, for which room was reserved.
     fn insert(&mut self, hash: u32, domain: u64, record: Record<A>) {
         let packed = record.into_packed();
+        self.domains.insert(domain, packed.clone());
+        self.insert_in_table(hash, packed);
+    }
+
+    fn insert_in_table(&mut self, hash: u32, packed: Packed<A>) {
         let size = Size::of(packed.borrowed());
         // Room was reserved: this does not fail.
-        if self.table.insert(hash, packed.clone()).is_ok() {
+        if self.table.insert(hash, packed).is_ok() {
             self.count(size);
-            self.domains.insert(domain, packed);
         }
     }
 
@@ -310,7 +344,7 @@ impl Size {
         let record = version.bytes();
         Self {
             bytes: record.len() as u64,
-            addresses: RecordRef::read(record).map_or(0, |view| view.address_count().into()),
+            addresses: RecordRef::count(record).into(),
             mark: version.mark(),
         }
     }

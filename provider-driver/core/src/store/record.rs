@@ -264,22 +264,23 @@ impl<'a> RecordRef<'a> {
     #[must_use]
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let view = Self::read(bytes)?;
-        let narrow = u16_at(bytes, 0)? & NARROW != 0;
-        for text in [
+        let flags = u16_at(bytes, 0)?;
+        let texts = [
             view.name(),
             view.context(),
             view.fields.comment.unwrap_or_default(),
-        ] {
-            if narrow && text.units().any(|unit| unit >= 0x80) {
-                return None;
-            }
-            let letters = char::decode_utf16(text.units());
-            if !letters
-                .into_iter()
-                .all(|letter| letter.is_ok_and(|letter| letter != '\0'))
-            {
-                return None;
-            }
+        ];
+        let well_formed = if flags & NARROW == 0 {
+            let mut letters = texts.iter().flat_map(|text| char::decode_utf16(text.units()));
+            letters.all(|letter| letter.is_ok_and(|letter| letter != '\0'))
+        } else {
+            // They stand one after the other.
+            let start = if flags & VERSION == 0 { FIXED } else { FIXED + 4 };
+            let letters = slice_at(bytes, start, texts.iter().map(Text::len).sum())?;
+            letters.iter().all(|letter| matches!(letter, 1..0x80))
+        };
+        if !well_formed {
+            return None;
         }
         Address::parse(view.name()).ok()?;
         let addresses = Addresses::packed(view.addresses).ok()?;
@@ -306,6 +307,11 @@ impl<'a> RecordRef<'a> {
             name,
             context: rest.get(..context)?,
         })
+    }
+
+    /// Number of addresses of a record that was packed here.
+    pub(super) fn count(bytes: &[u8]) -> u16 {
+        u16_at(bytes, 8).unwrap_or(0)
     }
 
     /// Takes apart bytes that were packed here.

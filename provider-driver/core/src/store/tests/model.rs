@@ -131,24 +131,36 @@ proptest! {
     }
 
     #[test]
-    fn what_a_batch_writes_makes_the_same_store_again(calls in prop::collection::vec(strategy::call(), 0..40)) {
+    fn what_a_batch_writes_makes_the_same_store_again(
+        calls in prop::collection::vec(strategy::call(), 0..40),
+        together in 1..=TOGETHER,
+        guess in 0_usize..100,
+    ) {
         let mut fixture = Fixture::new();
         let mut again = Fixture::new();
+        let mut read = pool_alloc::Vec::new_in(Global);
         for call in &calls {
             if stage(&mut fixture, call).is_err() {
                 continue;
             }
             let change = fixture.batch.entries().next_back().map(|entry| (entry.removed, entry.record.clone()));
             match change {
-                Some((true, record)) => again.store.load_remove(&Key::of(&record.view())).unwrap(),
+                Some((true, record)) => {
+                    again.store.load_puts(&mut read, guess).unwrap();
+                    again.store.load_remove(&Key::of(&record.view())).unwrap();
+                }
                 Some((false, record)) => {
                     let copy = Record::try_from_bytes_in(record.as_bytes(), Global).unwrap().unwrap();
-                    again.store.load_put(copy).unwrap();
+                    read.try_push(copy).unwrap();
+                    if read.len() == together {
+                        again.store.load_puts(&mut read, guess).unwrap();
+                    }
                 }
                 None => {}
             }
             fixture.publish();
         }
+        again.store.load_puts(&mut read, guess).unwrap();
         prop_assert_eq!(contents(&again.store), contents(&fixture.store));
         prop_assert_eq!(again.store.bytes(), fixture.store.bytes());
         domains_hold_their_names(&again.store);
