@@ -5,13 +5,14 @@
 //! is filled with a pattern and kept back for a while; if the pattern has changed by the time it is
 //! given back to the host, someone wrote to freed memory. A build for `AddressSanitizer` has neither: the
 //! host gets a block back at once, so that reads of it are seen as well. With the verifier off a block
-//! costs a small header in front of it and nothing else.
+//! costs a small header in front of it and nothing else, and what a thread frees it soon gets again.
 //!
 //! Pool belongs to the driver whose tag prefix it carries, whoever's code happens to run; pool under
 //! any other tag belongs to the driver whose callback allocated it.
 
 mod block;
 pub mod kernel;
+mod lookaside;
 mod state;
 mod tally;
 
@@ -19,8 +20,7 @@ pub use block::Tag;
 pub use state::BlockState;
 pub use tally::PoolUsage;
 
-pub(crate) use state::State;
-pub(crate) use tally::Tally;
+pub(crate) use state::{OfThread, State};
 
 use crate::Machine;
 

@@ -12,10 +12,7 @@ use std::{
     collections::BTreeMap,
     mem, ptr,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use sim_platform::ThreadId;
@@ -93,8 +90,8 @@ pub(crate) struct ThreadState {
     pub(crate) locks: RefCell<Vec<HeldLock>>,
     /// The routine of this system thread asked to end it.
     pub(crate) terminated: Cell<bool>,
-    /// What this thread has taken from the pool of its machine.
-    pub(crate) pool: Arc<pool::Tally>,
+    /// What the pool keeps for this thread.
+    pub(crate) pool: pool::OfThread,
     /// When the outermost callback on this thread began, or else the thread itself; see [`now`].
     pub(crate) operation: Cell<u64>,
 }
@@ -103,7 +100,7 @@ impl ThreadState {
     fn new(machine: &Machine, id: ThreadId) -> Self {
         Self {
             id,
-            pool: machine.pool_state().begin_tally(),
+            pool: machine.pool_state().begin_thread(),
             irql: Cell::new(irql::PASSIVE),
             critical_regions: Cell::new(0),
             frames: RefCell::new(Vec::new()),
@@ -123,7 +120,7 @@ pub(crate) struct Current {
 
 impl Drop for Current {
     fn drop(&mut self) {
-        self.machine.pool_state().end_tally(&self.state.pool);
+        self.machine.pool_state().end_thread(&self.state.pool);
     }
 }
 
@@ -217,12 +214,18 @@ pub(crate) fn is_unobserved() -> bool {
 fn current() -> Option<Rc<Current>> {
     let unobserved = UNOBSERVED.get();
     if unobserved.is_null() {
-        return SLOTS.try_with(Slots::get).ok().flatten();
+        return observed();
     }
     // SAFETY: it is a pointer that `Rc::as_ptr` gave, and the slot holds a reference for as long as it is there.
     unsafe { Rc::increment_strong_count(unobserved) };
     // SAFETY: as above; the reference is the one that was counted just now.
     Some(unsafe { Rc::from_raw(unobserved) })
+}
+
+/// As [`current`], where anybody may look.
+#[cold]
+fn observed() -> Option<Rc<Current>> {
+    SLOTS.try_with(Slots::get).ok().flatten()
 }
 
 /// As [`try_with`], without a reference of its own where that can be: `leaf` looks at the context, and calls nothing

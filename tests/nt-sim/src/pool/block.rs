@@ -1,8 +1,8 @@
 //! The memory of one block.
 //!
 //! The bytes around a block are laid out as `header | user bytes | guard`. All three come from one
-//! allocation of the host, aligned to [`ALIGN`]. Under `AddressSanitizer` there is no guard but its own,
-//! and it is told that the header is out of bounds.
+//! allocation of the host, aligned to [`ALIGN`]. What there is behind the user bytes, the [`Form`] says. Under
+//! `AddressSanitizer` there is no guard but its own, and it is told that the header is out of bounds.
 
 use std::{
     alloc::{Layout, alloc, dealloc},
@@ -68,36 +68,44 @@ const MAGIC: u32 = 0x4C4F_4F50;
 
 const _: () = assert!(size_of::<Header>() == HEADER);
 
-fn layout(size: usize, guard: bool) -> Option<Layout> {
-    let around = if guard { HEADER + GUARD } else { HEADER };
-    let size = size.checked_add(around)?;
-    Layout::from_size_align(size, ALIGN).ok()
+/// What is behind the user bytes of all blocks of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Nothing, so that `AddressSanitizer` sees every access there.
+    Exact,
+    /// A guard that shows overruns.
+    Guarded,
+    /// What is missing to a multiple of [`STEP`], so that a freed block does for sizes that are nearly the same.
+    Rounded,
+}
+
+/// What sizes are rounded to in [`Form::Rounded`].
+pub(super) const STEP: usize = 16;
+
+fn layout(size: usize, form: Form) -> Option<Layout> {
+    let size = match form {
+        Form::Exact => size,
+        Form::Guarded => size.checked_add(GUARD)?,
+        Form::Rounded => size.checked_next_multiple_of(STEP)?,
+    };
+    Layout::from_size_align(size.checked_add(HEADER)?, ALIGN).ok()
 }
 
 /// Takes memory for a block from the host; gives the address of its user bytes.
-pub(super) fn take(size: usize, tag: u32, zero: bool, guard: bool) -> Option<NonNull<u8>> {
-    let layout = layout(size, guard)?;
+#[inline]
+pub(super) fn take(size: usize, tag: u32, zero: bool, form: Form) -> Option<NonNull<u8>> {
+    let layout = layout(size, form)?;
     // SAFETY: the size is not zero, as it has room for the header.
     let base = NonNull::new(unsafe { alloc(layout) })?;
-    let header = Header {
-        size,
-        tag,
-        magic: MAGIC,
-    };
-    // SAFETY: the allocation begins with room for a header and is aligned for it.
-    unsafe { base.cast::<Header>().write(header) };
-    // SAFETY: as above.
-    unsafe { sanitizer::close(base.as_ptr(), HEADER) };
     // SAFETY: the header lies inside the allocation.
     let user = unsafe { base.add(HEADER) };
-    if zero {
-        // SAFETY: the user bytes lie inside the allocation.
-        unsafe { user.write_bytes(0, size) };
-    } else if guard {
-        // SAFETY: as above.
-        unsafe { user.write_bytes(FRESH_BYTE, size) };
-    }
-    if guard {
+    // SAFETY: the allocation has room for a header and the user bytes, and is aligned for both.
+    unsafe { begin(user, size, tag, zero) };
+    if form == Form::Guarded {
+        if !zero {
+            // SAFETY: the user bytes lie inside the allocation.
+            unsafe { user.write_bytes(FRESH_BYTE, size) };
+        }
         // SAFETY: the guard follows the user bytes inside the allocation.
         let guard = unsafe { user.add(size) };
         // SAFETY: as above.
@@ -106,11 +114,72 @@ pub(super) fn take(size: usize, tag: u32, zero: bool, guard: bool) -> Option<Non
     Some(user)
 }
 
+/// Writes the header of a block, and zeroes if that is asked for.
+///
+/// # Safety
+///
+/// `user` has room for `size` bytes and a header before them, and nobody uses it yet.
+#[inline]
+pub(super) unsafe fn begin(user: NonNull<u8>, size: usize, tag: u32, zero: bool) {
+    // SAFETY: the header is in front of the user bytes.
+    let base = unsafe { user.sub(HEADER) };
+    let header = Header {
+        size,
+        tag,
+        magic: MAGIC,
+    };
+    // SAFETY: the caller vouches for the room; both are aligned alike.
+    unsafe { base.cast::<Header>().write(header) };
+    // SAFETY: as above.
+    unsafe { sanitizer::close(base.as_ptr(), HEADER) };
+    if zero {
+        // SAFETY: as above.
+        unsafe { user.write_bytes(0, size) };
+    }
+}
+
+/// What lies in front of the user bytes while nobody has the block.
+#[repr(C)]
+struct Link {
+    next: Option<NonNull<u8>>,
+    /// Where the magic number of a header would be.
+    zero: u64,
+}
+
+const _: () = assert!(size_of::<Link>() == HEADER);
+
+/// Puts a block that nobody has in front of another one.
+///
+/// # Safety
+///
+/// `user` came from [`take`] with [`Form::Rounded`], and nobody uses it again.
+#[inline]
+pub(super) const unsafe fn link(user: NonNull<u8>, next: Option<NonNull<u8>>) {
+    // SAFETY: there was a header in front of the user bytes.
+    let base = unsafe { user.sub(HEADER) };
+    // SAFETY: as above; what a second free could mistake for a header is gone.
+    unsafe { base.cast::<Link>().write(Link { next, zero: 0 }) };
+}
+
+/// Returns the block behind one that nobody has.
+///
+/// # Safety
+///
+/// `user` was [linked](link) and is still.
+#[inline]
+pub(super) const unsafe fn next(user: NonNull<u8>) -> Option<NonNull<u8>> {
+    // SAFETY: there is a link in front of the user bytes.
+    let base = unsafe { user.sub(HEADER) };
+    // SAFETY: as above.
+    unsafe { base.cast::<Link>().read() }.next
+}
+
 /// Reads the header of a block.
 ///
 /// # Safety
 ///
 /// `user` came from [`take`] and was not given back.
+#[inline]
 pub(super) unsafe fn header(user: NonNull<u8>) -> Header {
     // SAFETY: a header lies in front of the user bytes.
     let base = unsafe { user.sub(HEADER) };
@@ -134,9 +203,9 @@ impl Header {
 ///
 /// # Safety
 ///
-/// `user` came from [`take`] with this size, with a guard or without one, and nobody uses it again.
-pub(super) unsafe fn give_back(user: NonNull<u8>, size: usize, guard: bool) {
-    let Some(layout) = layout(size, guard) else {
+/// `user` came from [`take`] with this form, and this size or one that is rounded to the same, and nobody uses it again.
+pub(super) unsafe fn give_back(user: NonNull<u8>, size: usize, form: Form) {
+    let Some(layout) = layout(size, form) else {
         return;
     };
     // SAFETY: a header lies in front of the user bytes.

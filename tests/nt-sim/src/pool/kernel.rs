@@ -7,7 +7,7 @@
 
 use std::ptr::{self, NonNull};
 
-use super::{State, Tag, state::Request};
+use super::{Tag, state::Request};
 use crate::{
     POOL_FLAG_PAGED, POOL_FLAG_UNINITIALIZED, POOL_FLAGS, PVOID, SIZE_T, ULONG,
     faults::Class,
@@ -117,7 +117,7 @@ unsafe fn free(call: &'static str, pool: PVOID, tag: ULONG) {
             free_checked(current, call, user, tag);
         } else {
             // SAFETY: the caller vouches for the block.
-            unsafe { State::free(call, &current.state.pool, user) };
+            unsafe { pool.free(call, &current.state.pool, user) };
         }
     });
 }

@@ -8,7 +8,8 @@ use std::{
 
 use super::{
     PoolUsage,
-    block::{self, Tag},
+    block::{self, Form, Tag},
+    lookaside::Lookaside,
     tally::{Tallies, Tally},
 };
 use crate::{
@@ -79,12 +80,18 @@ struct Blocks {
 #[derive(Debug)]
 pub(crate) struct State {
     verifier: bool,
-    /// Whether blocks have guards, and freed ones are kept back: the verifier is on, and there is no
-    /// `AddressSanitizer` that sees more than that shows.
-    guards: bool,
+    /// With guards, freed blocks are kept back as well.
+    form: Form,
     tallies: Tallies,
     blocks: StateLock<Blocks>,
     drivers: RwLock<Vec<([u8; 3], DriverName)>>,
+}
+
+/// What the pool keeps for a thread of its machine.
+#[derive(Debug)]
+pub(crate) struct OfThread {
+    tally: Arc<Tally>,
+    lookaside: Lookaside,
 }
 
 /// Why a block is asked for.
@@ -100,7 +107,11 @@ impl State {
     pub(crate) fn new(verifier: bool, sanitizer: bool) -> Self {
         Self {
             verifier,
-            guards: verifier && !sanitizer,
+            form: match (sanitizer, verifier) {
+                (true, _) => Form::Exact,
+                (false, true) => Form::Guarded,
+                (false, false) => Form::Rounded,
+            },
             tallies: Tallies::default(),
             blocks: StateLock::default(),
             drivers: RwLock::default(),
@@ -133,14 +144,17 @@ impl State {
         self.tallies.usage()
     }
 
-    /// A thread begins to count what it allocates.
-    pub(crate) fn begin_tally(&self) -> Arc<Tally> {
-        self.tallies.begin()
+    /// A thread comes to the machine.
+    pub(crate) fn begin_thread(&self) -> OfThread {
+        OfThread {
+            tally: self.tallies.begin(),
+            lookaside: Lookaside::new(self.form),
+        }
     }
 
-    /// Such a thread is gone.
-    pub(crate) fn end_tally(&self, tally: &Arc<Tally>) {
-        self.tallies.end(tally);
+    /// Such a thread goes.
+    pub(crate) fn end_thread(&self, thread: &OfThread) {
+        self.tallies.end(&thread.tally);
     }
 
     /// Tells whether rules are checked.
@@ -148,12 +162,18 @@ impl State {
         self.verifier
     }
 
-    /// Allocates a block, for a thread that counts by `tally`.
+    /// Allocates a block for a thread.
     #[inline]
-    pub(super) fn allocate(&self, tally: &Tally, request: Request) -> Option<NonNull<u8>> {
+    pub(super) fn allocate(&self, thread: &OfThread, request: Request) -> Option<NonNull<u8>> {
         let Request { size, tag, zero, .. } = request;
-        let user = block::take(size, tag, zero, self.guards)?;
-        tally.allocated(size);
+        let user = if let Some(user) = thread.lookaside.take(size) {
+            // SAFETY: the block has room for as many bytes, and nobody else has it.
+            unsafe { block::begin(user, size, tag, zero) };
+            user
+        } else {
+            block::take(size, tag, zero, self.form)?
+        };
+        thread.tally.allocated(size);
         if self.verifier {
             self.remember(user, request);
         }
@@ -183,32 +203,35 @@ impl State {
         })
     }
 
-    /// Frees a block while no rules are checked, for a thread that counts by `tally`.
+    /// Frees a block for a thread, while no rules are checked.
     ///
     /// # Safety
     ///
     /// `user` came from [`State::allocate`] and was not freed, and nobody uses it afterwards.
     #[inline]
-    pub(super) unsafe fn free(call: &'static str, tally: &Tally, user: NonNull<u8>) {
+    pub(super) unsafe fn free(&self, call: &'static str, thread: &OfThread, user: NonNull<u8>) {
         // SAFETY: the caller vouches for the block.
         let header = unsafe { block::header(user) };
         if !header.is_sound() {
             no_live_block(call, user);
         }
-        tally.freed(header.size);
-        // SAFETY: as above; the size is that of the allocation, which has no guard.
-        unsafe { block::give_back(user, header.size, false) };
+        thread.tally.freed(header.size);
+        // SAFETY: as above; where blocks are not of the form that lists are for, there are no lists.
+        if !unsafe { thread.lookaside.keep(user, header.size) } {
+            // SAFETY: as above; the size is that of the allocation, or rounded to the same.
+            unsafe { block::give_back(user, header.size, self.form) };
+        }
     }
 
     /// Frees a block while rules are checked, so that any address will do; `tag` is zero if the caller does not name
     /// one.
-    pub(super) fn free_checked(&self, call: &'static str, tally: &Tally, user: NonNull<u8>, tag: u32) {
+    pub(super) fn free_checked(&self, call: &'static str, thread: &OfThread, user: NonNull<u8>, tag: u32) {
         let address = user.as_ptr().addr();
         let Some(live) = self.blocks.with(|blocks| blocks.live.remove(&address)) else {
             self.report_bad_free(call, address);
             return;
         };
-        tally.freed(live.size);
+        thread.tally.freed(live.size);
         let past = Machine::try_current().and_then(|machine| nmr::freed(&machine, call, address, live.size));
         if tag != 0 && Tag(tag) != live.tag {
             verifier::report(
@@ -223,9 +246,9 @@ impl State {
                 "free a block under the tag under which it was allocated",
             );
         }
-        if !self.guards {
-            // SAFETY: the block was live until this thread took it off the list, and has no guard.
-            unsafe { block::give_back(user, live.size, false) };
+        if self.form != Form::Guarded {
+            // SAFETY: the block was live until this thread took it off the list.
+            unsafe { block::give_back(user, live.size, self.form) };
             return;
         }
         // SAFETY: the block was live, with a guard, until this thread took it off the list.
@@ -417,7 +440,7 @@ impl Drop for State {
                 if let Some(user) = at(address) {
                     // SAFETY: the block comes from `take`, as it was asked for here; nothing runs on the machine
                     // any more that could use it.
-                    unsafe { block::give_back(user, live.size, self.guards) };
+                    unsafe { block::give_back(user, live.size, self.form) };
                 }
             }
         });
@@ -439,7 +462,7 @@ const fn at(address: usize) -> Option<NonNull<u8>> {
 fn release(freed: &Freed) {
     if let Some(user) = at(freed.address) {
         // SAFETY: the block was taken off the list of freed blocks, and comes from `take`, with a guard.
-        unsafe { block::give_back(user, freed.live.size, true) };
+        unsafe { block::give_back(user, freed.live.size, Form::Guarded) };
     }
 }
 

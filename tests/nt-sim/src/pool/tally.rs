@@ -21,7 +21,7 @@ pub struct PoolUsage {
 
 /// What one thread has allocated, less what it has freed. Only that thread writes.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub(super) struct Tally {
     blocks: AtomicIsize,
     bytes: AtomicIsize,
 }
