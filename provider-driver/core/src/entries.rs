@@ -22,7 +22,7 @@ use crate::memory::Records;
 use crate::module::Module;
 use crate::service::{Call, Token};
 use crate::store::Change;
-use crate::whole::{self, Places};
+use crate::whole::{self, Place};
 
 /// The table that every client gets.
 pub static DISPATCH: ProviderDispatch = ProviderDispatch {
@@ -247,22 +247,31 @@ unsafe extern "system" fn lookup_service_batch(
         // SAFETY: not null, so the interface says that it has so many bytes, initialised, which are this provider's
         // until the call returns.
         let mut rest = unsafe { core::slice::from_raw_parts_mut(buffer, buffer_length as usize) };
-        let mut places = Places::try_new(count).map_err(|_| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
-        for first in (0..count).step_by(whole::TOGETHER) {
+        // One question alone needs no memory of the pool.
+        let (mut single, mut several);
+        let places = if count > 1 {
+            several = whole::places().map_err(|_| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
+            several.as_mut_slice()
+        } else {
+            single = [Place::EMPTY];
+            single.as_mut_slice()
+        };
+        for first in (0..count).step_by(places.len()) {
             let some = count.saturating_sub(first).min(places.len());
+            let places = places.get_mut(..some).unwrap_or_default();
             let question = |index: usize| questions.wrapping_add(first.saturating_add(index));
-            for index in 0..some {
+            for (index, place) in places.iter_mut().enumerate() {
                 // SAFETY: one of the questions that the client says are there.
                 let asked = unsafe { question(index).read_unaligned() };
                 let length = asked.query_length as usize;
                 let length = if asked.query.is_null() { 0 } else { length };
-                if let Some(place) = places.question(index, length) {
+                if let Some(place) = place.question(length) {
                     // SAFETY: it has the bytes that the client says, or it is null and none are copied; the place has
                     // as many, and is our own memory.
                     unsafe { core::ptr::copy_nonoverlapping(asked.query, place.as_mut_ptr(), length) };
                 }
             }
-            let answers = whole::answer(&bound, passive, &mut places, some, flags, rest);
+            let answers = whole::answer(&bound, passive, places, flags, rest);
             for (index, (code, size)) in answers.into_iter().enumerate().take(some) {
                 // SAFETY: as above.
                 let asked = unsafe { question(index).read_unaligned() };

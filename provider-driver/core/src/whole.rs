@@ -4,6 +4,7 @@
 //! open between. What such a look-up would have to hold back (objects of several contexts, the provider's own name) is
 //! left to it.
 
+use arrayvec::ArrayVec;
 use nmr::sync::processor;
 use nsemail_contract::codes::WsaCode;
 use nsemail_contract::fault::WriteError;
@@ -23,7 +24,7 @@ use crate::store::{Folding, Prepared, Query, Seen};
 pub const TOGETHER: usize = 8;
 
 /// Bytes of the longest question that is answered in this way: a name, a short context, a few filters.
-pub const QUESTION: usize = 1024;
+pub const QUESTION: usize = 512;
 
 /// The answer to a question: its final code, and the bytes of its records.
 pub type Answer = (WsaCode, usize);
@@ -31,7 +32,7 @@ pub type Answer = (WsaCode, usize);
 /// A look-up for each of these is to be begun.
 const BEGIN: WsaCode = WsaCode::WSAEOPNOTSUPP;
 
-/// Where one question is worked on.
+/// Where one question is worked on: a copy of what a peer asks, which it cannot change any more.
 #[derive(Clone, Copy)]
 pub struct Place {
     bytes: [u8; QUESTION],
@@ -39,39 +40,32 @@ pub struct Place {
     folding: Folding,
 }
 
-/// Where a few questions are worked on: a copy of what a peer asks, which it cannot change any more.
-pub struct Places(Vec<Place, Open>);
+impl Place {
+    /// A place without a question.
+    pub const EMPTY: Self = Self {
+        bytes: [0; QUESTION],
+        length: 0,
+        folding: Folding::NEW,
+    };
 
-impl Places {
-    /// Places for that many questions, or for as many as are looked up together.
-    ///
-    /// # Errors
-    ///
-    /// No memory.
-    pub fn try_new(questions: usize) -> Result<Self, OutOfMemory> {
-        let empty = Place {
-            bytes: [0; QUESTION],
-            length: 0,
-            folding: Folding::NEW,
-        };
-        let mut places = Vec::new_in(Open::default());
-        places.try_resize(questions.min(TOGETHER), empty)?;
-        Ok(Self(places))
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Where a question of so many bytes is to be copied to; `None` if it is too long, and stays empty.
-    pub fn question(&mut self, index: usize, length: usize) -> Option<&mut [u8]> {
-        let place = self.0.get_mut(index)?;
-        place.length = 0;
-        let bytes = place.bytes.get_mut(..length)?;
-        place.length = length;
+    /// Where a question of so many bytes is to be copied to; `None` if it is too long, and the place stays empty.
+    pub fn question(&mut self, length: usize) -> Option<&mut [u8]> {
+        self.length = 0;
+        let bytes = self.bytes.get_mut(..length)?;
+        self.length = length;
         Some(bytes)
     }
+}
+
+/// Places for several questions that are looked up together.
+///
+/// # Errors
+///
+/// No memory.
+pub fn places() -> Result<Vec<Place, Open>, OutOfMemory> {
+    let mut places = Vec::new_in(Open::default());
+    places.try_resize(TOGETHER, Place::EMPTY)?;
+    Ok(places)
 }
 
 /// A question that is to be looked up, or why not.
@@ -101,39 +95,32 @@ fn prepared<'p>(
     }
 }
 
-/// Answers the first `count` questions. Their records stand in `out`, one behind the other.
+/// Answers the questions in those places, at most as many as are looked up together. Their records stand in
+/// `out`, one behind the other.
 pub fn answer(
     binding: &Binding,
     passive: Passive<'_>,
-    places: &mut Places,
-    count: usize,
+    places: &mut [Place],
     flags: LookupFlags,
     out: &mut [u8],
 ) -> [Answer; TOGETHER] {
     let provider = binding.service().provider();
     let effective = flags.effective(flags);
     let mut written = [(BEGIN, 0); TOGETHER];
-    let mut prepare = places
-        .0
-        .iter_mut()
-        .take(count)
-        .map(|place| prepared(binding, place, flags));
-    let questions: [Option<Result<Prepared<'_>, WsaCode>>; TOGETHER] =
-        core::array::from_fn(|_| prepare.next());
-    for (answer, question) in written.iter_mut().zip(&questions) {
-        if let Some(Err(code)) = question {
-            answer.0 = *code;
+    let mut questions = ArrayVec::<_, TOGETHER>::new();
+    let mut asked = ArrayVec::<_, TOGETHER>::new();
+    for (place, answer) in places.iter_mut().zip(&mut written) {
+        match prepared(binding, place, flags) {
+            // There is room, as for the answers.
+            Ok(question) => drop((questions.try_push(question), asked.try_push(answer))),
+            Err(code) => answer.0 = code,
         }
     }
 
-    let asked = || questions.iter().map(|question| question.as_ref()?.as_ref().ok());
-    let mut waiting = written
-        .iter_mut()
-        .zip(asked())
-        .filter(|(_, question)| question.is_some());
+    let mut asked = asked.into_iter();
     let mut end = 0_usize;
-    let write = |question: &Prepared<'_>, seen: Seen<'_>| {
-        let Some((answer, _)) = waiting.next() else { return };
+    let write = move |question: &Prepared<'_>, seen: Seen<'_>| {
+        let Some(answer) = asked.next() else { return };
         let view = match seen {
             Seen::Matching(view) if answers(&view, effective) => view,
             Seen::Matching(_) | Seen::Other => {
@@ -161,6 +148,6 @@ pub fn answer(
     };
     let _region = CriticalRegion::enter(passive);
     let finder = binding.service().finder();
-    finder.select_together(processor(), asked().flatten(), write);
+    finder.select_together(processor(), questions.iter(), write);
     written
 }

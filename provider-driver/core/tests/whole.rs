@@ -113,7 +113,7 @@ fn whole_look_ups_answer_what_those_answer_that_are_begun() {
                     // It is left to a look-up that is begun.
                     WsaCode::WSAEOPNOTSUPP => {
                         let deep = LookupFlags::from_bits_retain(flags).contains(LookupFlags::DEEP);
-                        let long = query.size().unwrap() > 1024;
+                        let long = query.size().unwrap() > 512;
                         prop_assert!((deep || long) && entries.is_empty(), "{:?}", query);
                     }
                     WsaCode::NO_ERROR => {

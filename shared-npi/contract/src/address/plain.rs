@@ -1,5 +1,5 @@
-//! Addresses that break no rule, and need none of the finer ones: all ASCII, and without quotes. Nearly all are so, and
-//! are read here at once, without a look at which rule they could break.
+//! Addresses that break no rule, and need none of the finer ones: all ASCII, without quotes, and without dots in a row or
+//! beside the `@`. Nearly all are so, and are read here at once, without a look at which rule they could break.
 
 use super::Domain;
 use crate::limits;
@@ -7,14 +7,10 @@ use crate::text::Text;
 
 /// What a character is that may not stand everywhere.
 mod class {
-    /// A control character, or none of ASCII.
-    pub const NEVER: u8 = 1;
-    /// A space or an `@`.
-    pub const QUOTED: u8 = 2;
-    /// A quote.
-    pub const QUOTE: u8 = 4;
-    /// A dot.
-    pub const DOT: u8 = 8;
+    /// A control character, a space or a quote, or none of ASCII.
+    pub const UNUSUAL: u8 = 1;
+    /// A dot or an `@`: a label of a domain stands between two of them, or behind the last.
+    pub const BOUND: u8 = 2;
 }
 
 const CLASSES: [u8; 256] = {
@@ -23,10 +19,8 @@ const CLASSES: [u8; 256] = {
     let mut character = 0_u32;
     while let Some((class, after)) = rest.split_first_mut() {
         *class = match character {
-            0..0x20 | 0x7F.. => class::NEVER,
-            0x20 | 0x40 => class::QUOTED,
-            0x22 => class::QUOTE,
-            0x2E => class::DOT,
+            0..=0x20 | 0x22 | 0x7F.. => class::UNUSUAL,
+            0x2E | 0x40 => class::BOUND,
             _ => 0,
         };
         rest = after;
@@ -35,39 +29,29 @@ const CLASSES: [u8; 256] = {
     classes
 };
 
-fn class_of(character: u8) -> u8 {
-    CLASSES
-        .get(usize::from(character))
-        .copied()
-        .unwrap_or(class::NEVER)
-}
-
 /// The local part and the domain of an address of this kind; `None` for any other text.
 pub fn split(text: Text<'_>) -> Option<(Text<'_>, Domain<'_>)> {
     // One more for the dot that does not count.
     let mut buffer = [0; limits::NAME + 1];
     let characters = text.fold_ascii(&mut buffer)?;
-    let at = characters.iter().rposition(|character| *character == b'@')?;
-    let (local, domain) = (characters.get(..at)?, characters.get(at.checked_add(1)?..)?);
-    if !(1..=limits::LOCAL_PART).contains(&local.len()) || domain.len() > limits::DOMAIN {
-        return None;
-    }
-    let special = local
-        .iter()
-        .fold(0, |special, character| special | class_of(*character));
-    if special & !class::DOT != 0 {
-        return None;
-    }
-    let bare = domain.strip_suffix(b".").unwrap_or(domain);
-    // As if it stood behind a dot, and before one.
-    let (special, last) = bare.iter().fold((0, class::DOT), |(special, before), character| {
-        let class = class_of(*character);
-        (special | (class & !class::DOT) | (class & before), class)
+    let characters = characters.strip_suffix(b".").unwrap_or(characters);
+    let is_at = |character: &u8| *character == b'@';
+    let at = characters.iter().position(is_at)?;
+    let (unusual, last) = characters.iter().fold((0, 0), |(unusual, before), character| {
+        let class = CLASSES
+            .get(usize::from(*character))
+            .copied()
+            .unwrap_or(class::UNUSUAL);
+        // Two bounds in a row share their bit.
+        (unusual | (class & (before | class::UNUSUAL)), class)
     });
-    if (special & !class::QUOTE) | (last & class::DOT) != 0 {
+    if unusual != 0 || last & class::BOUND != 0 || characters.iter().rposition(is_at) != Some(at) {
         return None;
     }
     let (local, domain) = text.around(at)?;
+    if !(1..=limits::LOCAL_PART).contains(&local.len()) || domain.len() > limits::DOMAIN {
+        return None;
+    }
     Some((local, Domain(domain.strip_suffix(b'.').unwrap_or(domain))))
 }
 
@@ -95,7 +79,8 @@ mod tests {
                     let address = by_rule.as_ref().unwrap();
                     prop_assert_eq!((address.local(), address.domain().text()), (local, domain.text()));
                 } else {
-                    let unusual = letters.contains('"') || !letters.is_ascii();
+                    let unusual = ["\"", "..", ".@", "@."].iter().any(|unusual| letters.contains(unusual));
+                    let unusual = unusual || !letters.is_ascii();
                     prop_assert!(by_rule.is_err() || unusual, "{:?}", letters);
                 }
             }

@@ -114,7 +114,7 @@ fn purge<H: Host>(call: &Call<'_, H>, queue: WDFQUEUE, waiter: Option<Waiter<H>>
             .requests()
             .filter(|(_, request)| request.queue == Some(handle));
         let mut ours: Vec<_> = ours.map(|(handle, request)| (request.irp, handle)).collect();
-        ours.sort_by_key(|(irp, _)| *irp);
+        ours.sort_unstable_by_key(|(irp, _)| *irp);
         Ok((handle, ours))
     });
     let Some((handle, requests)) = purged else {
