@@ -1,6 +1,6 @@
 //! The network programming interface that the e-mail name service speaks.
 //!
-//! Both drivers and the user-mode tool depend on this crate and on nothing else of ours. It holds
+//! Both drivers and the user-mode tool depend on this crate and on nothing else of ours that is not below it. It holds
 //!
 //! - what identifies the interface and its modules ([`ids`], [`guid`]);
 //! - the dispatch tables and characteristics that the two drivers exchange ([`dispatch`]);

@@ -11,10 +11,9 @@
 //! one unit that maps back to it. That leaves alone what only looks like a cased letter, such as
 //! the dotless i or the long s: no letter outside ASCII ever folds into ASCII.
 
-mod ascii;
 mod scan;
 
-pub use ascii::folds_to;
+pub use ascii_fold::characters_fold_to;
 
 use core::cmp::Ordering;
 use core::fmt::{self, Write as _};
@@ -307,6 +306,38 @@ impl<'a> Text<'a> {
                 }
                 _ => self.folded_units().eq(other.folded_units()),
             }
+    }
+
+    /// How the text stands; as characters if it is UTF-8 and all ASCII.
+    const fn standing(&self) -> Repr<'a> {
+        match self.repr {
+            // As many bytes as units: all are ASCII.
+            Repr::Utf8(text) if text.len() == self.length => Repr::Narrow(text.as_bytes()),
+            other => other,
+        }
+    }
+
+    /// Writes the text to the front of `out` as names are compared: upcased, a byte for each unit. `None` if it is not
+    /// all ASCII, or does not fit.
+    #[must_use]
+    pub fn fold_ascii<'b>(&self, out: &'b mut [u8]) -> Option<&'b [u8]> {
+        match self.repr {
+            Repr::Narrow(characters) => ascii_fold::fold_characters(characters, out),
+            Repr::Units(units) => ascii_fold::fold_units(units, out),
+            Repr::Bytes(bytes) => ascii_fold::fold_pairs(pairs(bytes), out),
+            Repr::Utf8(text) => ascii_fold::fold_characters(text.as_bytes(), out),
+        }
+    }
+
+    /// Whether the text, folded, is the one that [`Self::fold_ascii`] wrote.
+    #[must_use]
+    pub fn folds_to_ascii(&self, folded: &[u8]) -> bool {
+        match self.repr {
+            Repr::Narrow(characters) => characters_fold_to(characters, folded),
+            Repr::Units(units) => ascii_fold::units_fold_to(units, folded),
+            Repr::Bytes(bytes) => ascii_fold::pairs_fold_to(pairs(bytes), folded),
+            Repr::Utf8(text) => characters_fold_to(text.as_bytes(), folded),
+        }
     }
 
     /// Copies the units to the front of `out`; answers how many, or `None` if they do not fit.

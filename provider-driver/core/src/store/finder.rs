@@ -3,7 +3,7 @@
 use pool_alloc::{Allocator, OutOfMemory};
 use pool_table::{Packed, PackedRef, Reader};
 
-use super::key::{BUFFER, Buffer, FoldedKey, HashKey, Key};
+use super::key::{Buffer, FoldedKey, HashKey, Key};
 use super::query::{Found, Query, Seen};
 
 /// Finds objects of a store, wherever the store is. It never waits.
@@ -45,7 +45,7 @@ pub struct Folding(Buffer);
 
 impl Folding {
     /// Room for one name.
-    pub const NEW: Self = Self(BUFFER);
+    pub const NEW: Self = Self(Buffer::new());
 }
 
 impl<A: Allocator + Clone> Finder<A> {
@@ -56,7 +56,7 @@ impl<A: Allocator + Clone> Finder<A> {
     /// Shows the packed bytes of the present version of an object; `None` if there is no such object. What they are
     /// needed for should not take long, as memory that is replaced meanwhile is not freed before.
     pub fn find<R>(&self, processor: usize, key: &Key<'_>, show: impl FnOnce(&[u8]) -> R) -> Option<R> {
-        let mut buffer = BUFFER;
+        let mut buffer = Buffer::new();
         let key = key.folded(&mut buffer);
         let hash = key.hash(&self.key);
         self.table.prefetch(hash);
@@ -73,7 +73,7 @@ impl<A: Allocator + Clone> Finder<A> {
     /// No memory.
     pub fn select(&self, processor: usize, query: &Query<'_>) -> Result<Found<A>, OutOfMemory> {
         debug_assert!(!query.is_deep(), "a question for one object");
-        let mut buffer = BUFFER;
+        let mut buffer = Buffer::new();
         let key = query.key().folded(&mut buffer);
         let hash = key.hash(&self.key);
         self.table.prefetch(hash);

@@ -5,7 +5,7 @@ use pool_alloc::{Allocator, OutOfMemory, Vec};
 use pool_table::PackedRef;
 
 use super::Store;
-use super::key::{BUFFER, Folded};
+use super::key::{Buffer, Folded};
 use super::record::{Record, RecordRef};
 
 /// How far a pass over all objects has come; see [`Store::scan`].
@@ -52,7 +52,7 @@ impl<A: Allocator + Clone> Store<A> {
         mut keep: impl FnMut(&RecordRef<'_>) -> bool,
     ) -> Result<Vec<Record<A>, A>, OutOfMemory> {
         let mut records = Vec::new_in(self.alloc.clone());
-        let mut buffer = BUFFER;
+        let mut buffer = Buffer::new();
         let wanted = Folded::new(domain.text(), &mut buffer);
         let objects = self.domains.objects(self.key.domain(domain));
         for some in objects.chunks(AT_ONCE) {

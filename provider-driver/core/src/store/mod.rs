@@ -42,7 +42,7 @@ pub use query::{Found, Query, Seen};
 pub use record::{Record, RecordRef, State};
 
 use domains::Domains;
-use key::BUFFER;
+use key::Buffer;
 use pool_alloc::{Allocator, OutOfMemory, Vec};
 use pool_table::{Packed, PackedRef, Writer};
 
@@ -132,7 +132,7 @@ impl<A: Allocator + Clone> Store<A> {
     /// The present version of an object.
     #[must_use]
     pub fn find(&self, key: &Key<'_>) -> Option<Record<A>> {
-        let mut buffer = BUFFER;
+        let mut buffer = Buffer::new();
         let key = key.folded(&mut buffer);
         let mut candidates = self.table.candidates(key.hash(&self.key));
         candidates
@@ -146,7 +146,7 @@ impl<A: Allocator + Clone> Store<A> {
     ///
     /// No memory.
     pub fn select(&self, query: &Query<'_>) -> Result<Found<A>, OutOfMemory> {
-        let mut buffer = BUFFER;
+        let mut buffer = Buffer::new();
         let key = query.key().folded(&mut buffer);
         let candidates = self.table.candidates(key.hash(&self.key));
         let mut found = Found::try_collect_in(query, key, candidates, self.alloc.clone())?;
@@ -156,7 +156,7 @@ impl<A: Allocator + Clone> Store<A> {
 
     /// How many contexts a name has.
     fn contexts(&self, key: &Key<'_>) -> usize {
-        let mut buffer = BUFFER;
+        let mut buffer = Buffer::new();
         let key = key.folded(&mut buffer);
         let of_name = |entry: &PackedRef<'_, A>| key.is_of_name(entry.bytes());
         self.table.candidates(key.hash(&self.key)).filter(of_name).count()
@@ -286,7 +286,7 @@ impl<A: Allocator + Clone> Store<A> {
         let packed = record.clone().into_packed();
         // Only where there is something of that hash is it looked what it is: mostly there is not.
         let is = |old: PackedRef<'_, A>| {
-            let (view, mut buffer) = (record.view(), BUFFER);
+            let (view, mut buffer) = (record.view(), Buffer::new());
             Key::of(&view).folded(&mut buffer).is_of_object(old.bytes()) && replaced.is_of(old)
         };
         let result = self.table.replace(hash, packed, is);
@@ -317,7 +317,7 @@ impl<A: Allocator + Clone> Store<A> {
 
     fn take(&mut self, hash: u32, domain: u64, key: &Key<'_>) {
         let mut removed = Size::default();
-        let mut buffer = BUFFER;
+        let mut buffer = Buffer::new();
         let key = key.folded(&mut buffer);
         let is = |old: PackedRef<'_, A>| key.is_of_object(old.bytes()) && removed.is_of(old);
         if self.table.remove(hash, is) {

@@ -295,11 +295,10 @@ impl<'a> RecordRef<'a> {
     /// The key of a record that was packed here: a look-up needs no more of those that it passes.
     #[inline]
     pub(super) fn key(bytes: &'a [u8]) -> Option<PackedKey<'a>> {
-        let flags = u16_at(bytes, 0)?;
-        let (name, context) = (
-            size_of(flags, u16_at(bytes, 2)?),
-            size_of(flags, u16_at(bytes, 4)?),
-        );
+        let ([f0, f1, n0, n1, c0, c1, ..], _) = bytes.split_first_chunk::<FIXED>()?;
+        let flags = u16::from_le_bytes([*f0, *f1]);
+        let name = size_of(flags, u16::from_le_bytes([*n0, *n1]));
+        let context = size_of(flags, u16::from_le_bytes([*c0, *c1]));
         let rest = bytes.get(if flags & VERSION == 0 { FIXED } else { FIXED + 4 }..)?;
         let (name, rest) = rest.split_at_checked(name)?;
         Some(PackedKey {
