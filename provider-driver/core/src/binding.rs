@@ -260,13 +260,14 @@ impl Binding {
         Ok(())
     }
 
-    /// The second half of `SetServiceEx`: accepts a valid call in a session that is open. If it `waits`, it may be
-    /// complete when this returns.
+    /// The second half of `SetServiceEx`: accepts a valid call in a session that is open. If its thread waits for it, it
+    /// is complete when this returns.
     ///
     /// # Errors
     ///
     /// The code that the caller is answered with, and the call.
-    pub fn accept(&self, passive: Passive<'_>, call: Call, waits: bool) -> Result<(), (WsaCode, Call)> {
+    pub fn accept(&self, passive: Passive<'_>, call: Call) -> Result<(), (WsaCode, Call)> {
+        let waiter = call.waiter.clone();
         let leading = {
             // Held until the call is queued, or its thread leads: a rundown that comes meanwhile finds it in the queue,
             // or has nothing to cancel.
@@ -274,10 +275,12 @@ impl Binding {
             if open.sessions.get(call.session).is_none() {
                 return Err((WsaCode::WSAEINVAL, call));
             }
-            self.service.accept(passive, call, waits)?
+            self.service.accept(passive, call)?
         };
-        if let Some((committer, call)) = leading {
-            committer::lead(&self.service, committer, call, passive);
+        match (leading, waiter) {
+            (Some((committer, call)), _) => committer::lead(&self.service, committer, call, passive),
+            (None, Some(waiter)) => waiter.wait(passive),
+            (None, None) => {}
         }
         Ok(())
     }

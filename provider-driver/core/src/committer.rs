@@ -15,8 +15,8 @@
 //!   rests and nothing waits, and commits its own change by itself ([`lead`]): the two switches of threads to the journal
 //!   thread and back take as long as a quick disk. It commits nobody else's: what came meanwhile waits in the queue, and
 //!   is the journal thread's, which is woken when the committer rests again.
-//! - Else the change waits in the queue, and the journal thread takes the committer, and commits groups until nothing
-//!   waits. It is woken only if the committer rests: whoever has it looks at the queue before it lets go.
+//! - Else the change waits in the queue, its thread beside it if it waits anyway, and the journal thread takes the
+//!   committer, and commits groups until nothing waits. It is woken only if the committer rests: whoever has it looks at the queue before it lets go.
 //!
 //! A thread that leads is in a critical region while it has the committer, as others wait for it then: so it cannot be
 //! suspended. It is inside a provider's entry, so that NMR's deregistration of the module waits for it; and the journal

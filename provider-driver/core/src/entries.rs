@@ -20,7 +20,7 @@ use crate::handles::Handle;
 use crate::lookup::Next;
 use crate::memory::Records;
 use crate::module::Module;
-use crate::service::{Call, Token};
+use crate::service::{Call, Token, Waiter};
 use crate::store::Change;
 use crate::whole::{self, Place};
 
@@ -298,7 +298,7 @@ unsafe extern "system" fn lookup_service_batch(
 }
 
 /// `NSPv2SetServiceEx`. What is valid is accepted, and completes when it is durable; before this returns, if the caller
-/// waits and nobody else's change is being made.
+/// waits.
 unsafe extern "system" fn set_service_ex(
     binding: *mut c_void,
     call: HANDLE,
@@ -331,12 +331,22 @@ unsafe extern "system" fn set_service_ex(
         )?;
         // The guard that makes this client's detach wait for the completion.
         let guard = bound.enter().ok_or(WsaCode::WSASYSNOTREADY)?;
-        let call = Call::new(Handle::from_pointer(session), change, kind, Token(call), guard);
         let waits = SetFlags::from_bits_retain(control_flags).contains(SetFlags::CALLER_WAITS);
+        let waiter = if waits {
+            Some(Waiter::try_new().map_err(|_| WsaCode::WSA_NOT_ENOUGH_MEMORY)?)
+        } else {
+            None
+        };
+        let call = Call::new(
+            Handle::from_pointer(session),
+            change,
+            kind,
+            Token(call),
+            guard,
+            waiter,
+        );
         // A call that is refused is dropped here, with no lock held.
-        bound
-            .accept(passive, call, waits)
-            .map_err(|(code, _refused)| code)
+        bound.accept(passive, call).map_err(|(code, _refused)| code)
     })();
     match result {
         Ok(()) => AsyncStatus::PENDING,

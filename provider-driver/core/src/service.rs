@@ -209,24 +209,19 @@ impl Service {
     }
 
     /// Accepts a change: from here on it is completed, by the journal thread, by [`Self::cancel`], or, if it is given
-    /// back, by [`lead`](crate::committer::lead), which is to be called at once with no lock held. It is given back only
-    /// if `waits` says that its thread has nothing else to do.
+    /// back, by [`lead`](crate::committer::lead), which is to be called at once with no lock held. Only one whose thread
+    /// waits for it is given back.
     ///
     /// # Errors
     ///
     /// The code that the caller is answered with, and the call, which is not accepted. Its guard must be dropped with
     /// no lock held.
-    pub fn accept(
-        &self,
-        passive: Passive<'_>,
-        call: Call,
-        waits: bool,
-    ) -> Result<Option<Leading>, (WsaCode, Call)> {
+    pub fn accept(&self, passive: Passive<'_>, call: Call) -> Result<Option<Leading>, (WsaCode, Call)> {
         let mut queue = self.queue.write(passive);
         if queue.closed {
             return Err((WsaCode::WSASYSNOTREADY, call));
         }
-        if waits
+        if call.waiter.is_some()
             && queue.calls.is_empty()
             && let Some(committer) = queue.committer.take()
         {
@@ -370,8 +365,32 @@ pub struct Call {
     pub kind: CounterKind,
     /// What to complete it with.
     pub outcome: Result<SetInformation, WsaCode>,
+    /// The thread that waits for it.
+    pub waiter: Option<Waiter>,
     token: Token,
     guard: ProviderCallGuard<Module>,
+}
+
+/// A thread that waits for its call, shared with that.
+#[derive(Clone)]
+pub struct Waiter(Arc<Event<Calls>, Calls>);
+
+impl Waiter {
+    /// One that waits.
+    ///
+    /// # Errors
+    ///
+    /// No memory.
+    pub fn try_new() -> Result<Self, OutOfMemory> {
+        let event = Event::synchronization_in(false, Calls::default())?;
+        Arc::try_new_in(event, Calls::default()).map(Self)
+    }
+
+    /// Waits until the call is complete. The thread is inside a provider's entry then, so that what the call is made at
+    /// stays until it has seen that.
+    pub fn wait(&self, passive: Passive<'_>) {
+        self.0.wait(passive);
+    }
 }
 
 impl Call {
@@ -382,12 +401,14 @@ impl Call {
         kind: CounterKind,
         token: Token,
         guard: ProviderCallGuard<Module>,
+        waiter: Option<Waiter>,
     ) -> Self {
         Self {
             session,
             change,
             kind,
             outcome: Err(WsaCode::WSASYSCALLFAILURE),
+            waiter,
             token,
             guard,
         }
@@ -398,6 +419,7 @@ impl Call {
         let Self {
             change,
             kind,
+            waiter,
             token,
             guard,
             ..
@@ -420,6 +442,9 @@ impl Call {
         }
         // Only now: the detach of this binding may end in here.
         drop(guard);
+        if let Some(Waiter(event)) = waiter {
+            event.set();
+        }
     }
 }
 

@@ -1,35 +1,47 @@
-//! Callers that wait for their changes, and make them durable by themselves when nobody else does.
+//! Callers that wait for their changes in their calls, and make them durable by themselves when nobody else does.
 
 mod support;
 
 use std::thread;
 
 use nsemail_contract::codes::WsaCode;
-use nsemail_contract::wire::EventKind;
+use nsemail_contract::wire::{CounterKind, EventKind};
 use nt_sim::Machine;
 use nt_sim::files::{Fault, Operation};
 use nt_sim::ntstatus::NtStatus;
-use support::admin::events;
+use support::admin::{counted, events};
 use support::*;
 
 const A: &str = "192.0.2.1:1";
 const B: &str = "192.0.2.2:2";
 
-/// Registers a name, waiting, on a thread of its own, whose flush is held back when this returns.
-fn leading(machine: &Machine, session: &Session, name: &'static str) -> (Hold, Leader) {
-    let hold = machine.hold_file(Operation::FlushFile, &PROVIDER.to_string());
+/// Registers a name on a thread of its own, which waits in its call.
+fn waiting(session: &Session, name: String) -> Waiting {
     let session = session.clone();
-    let leader = thread::spawn(move || {
-        let completion = session.submit(REGISTER, WAITS, name, &[A]).unwrap().unwrap();
+    thread::spawn(move || {
+        let completion = session.submit(REGISTER, WAITS, &name, &[A]).unwrap().unwrap();
         assert!(completion.is_there(), "it is answered in its own call");
         completion.wait()
-    });
+    })
+}
+
+/// As [`waiting`], with its flush held back when this returns.
+fn leading(machine: &Machine, session: &Session, name: &str) -> (Hold, Waiting) {
+    let hold = machine.hold_file(Operation::FlushFile, &PROVIDER.to_string());
+    let leader = waiting(session, name.to_owned());
     hold.wait_until_reached();
     (hold, leader)
 }
 
 type Hold = nt_sim::files::Hold;
-type Leader = thread::JoinHandle<Result<(u16, u16), WsaCode>>;
+type Waiting = thread::JoinHandle<Result<(u16, u16), WsaCode>>;
+
+/// Waits until so many changes are accepted and not complete.
+fn until_accepted(machine: &Machine, count: u64) {
+    while counted(machine, CounterKind::CALLS) < count {
+        thread::yield_now();
+    }
+}
 
 #[test]
 fn a_caller_that_waits_is_answered_before_its_call_returns() {
@@ -46,18 +58,19 @@ fn a_caller_that_waits_is_answered_before_its_call_returns() {
 }
 
 #[test]
-fn whoever_comes_while_a_caller_leads_is_accepted_at_once_and_served_afterwards() {
+fn whoever_comes_while_a_caller_leads_is_served_afterwards_and_waits_only_if_it_says_so() {
     let (machine, caller, session) = session();
     let (hold, leader) = leading(&machine, &session, "bob@example.com");
-    let others: Vec<_> = [0, WAITS, 0, WAITS]
-        .into_iter()
-        .enumerate()
-        .map(|(n, flags)| {
+    let others: Vec<_> = (0..3)
+        .map(|n| {
             let name = format!("user{n}@example.com");
-            session.submit(REGISTER, flags, &name, &[A]).unwrap().unwrap()
+            session.submit(REGISTER, 0, &name, &[A]).unwrap().unwrap()
         })
         .collect();
     assert!(others.iter().all(|completion| !completion.is_there()));
+    let waiters = [3, 4].map(|n| waiting(&session, format!("user{n}@example.com")));
+    until_accepted(&machine, 6);
+    assert!(waiters.iter().all(|waiter| !waiter.is_finished()));
     assert_eq!(
         session.look_up("bob@example.com"),
         Err(WsaCode::WSASERVICE_NOT_FOUND),
@@ -68,6 +81,9 @@ fn whoever_comes_while_a_caller_leads_is_accepted_at_once_and_served_afterwards(
     for completion in others {
         assert_eq!(completion.wait(), Ok((1, 0)));
     }
+    for waiter in waiters {
+        assert_eq!(waiter.join().unwrap(), Ok((1, 0)));
+    }
     caller.deregister();
     stop(&machine);
 }
@@ -76,12 +92,15 @@ fn whoever_comes_while_a_caller_leads_is_accepted_at_once_and_served_afterwards(
 fn rundown_cancels_what_waits_behind_a_caller_that_leads_and_not_its_own_change() {
     let (machine, caller, session) = session();
     let (hold, leader) = leading(&machine, &session, "bob@example.com");
-    let waiting = session
-        .submit(REGISTER, WAITS, "eve@example.com", &[A])
+    let queued = session
+        .submit(REGISTER, 0, "eve@example.com", &[A])
         .unwrap()
         .unwrap();
+    let waiter = waiting(&session, "carol@example.com".to_owned());
+    until_accepted(&machine, 3);
     session.peer.rundown(session.session);
-    assert_eq!(waiting.wait(), Err(WsaCode::WSA_E_CANCELLED));
+    assert_eq!(queued.wait(), Err(WsaCode::WSA_E_CANCELLED));
+    assert_eq!(waiter.join().unwrap(), Err(WsaCode::WSA_E_CANCELLED));
     hold.release();
     assert_eq!(leader.join().unwrap(), Ok((1, 0)));
     let other = session.peer.session();

@@ -216,12 +216,14 @@ impl<A: Allocator + Clone> Store<A> {
     ///
     /// No memory.
     pub fn load_put(&mut self, record: Record<A>) -> Result<(), OutOfMemory> {
+        self.table.reserve(1)?;
         let (hash, domain) = self.hashes(&record);
         self.load(record, hash, domain)
     }
 
     /// As [`Self::load_put`] for several in order, up to [`TOGETHER`], whose places are brought near at the same time.
-    /// `objects` is how many there are going to be as far as one can tell: room is made for so many when there is none.
+    /// `objects` is how many there are going to be as far as one can tell: room is made for so many when there is none. A
+    /// [removal](Self::load_remove) that comes next has its memory, too.
     ///
     /// # Errors
     ///
@@ -232,6 +234,7 @@ impl<A: Allocator + Clone> Store<A> {
             // If there is no memory for so many, there may be for those that come.
             let _guessed = self.table.make_room(objects.max(wanted));
         }
+        self.table.reserve(records.len().saturating_add(1))?;
         let mut places = [(0, 0); TOGETHER];
         for (place, record) in places.iter_mut().zip(records.iter()) {
             *place = self.hashes(record);
@@ -249,8 +252,8 @@ impl<A: Allocator + Clone> Store<A> {
         (key.hash(&self.key), key.domain_hash(&self.key))
     }
 
+    /// Puts an object there, for which there is room in the table.
     fn load(&mut self, record: Record<A>, hash: u32, domain: u64) -> Result<(), OutOfMemory> {
-        self.table.reserve(1)?;
         let Err(new) = self.replace(hash, domain, record) else {
             return Ok(());
         };

@@ -3,7 +3,10 @@
 use nsemail_contract::guid::Guid;
 use nsemail_contract::ids;
 use nsemail_contract::ioctl;
-use nsemail_contract::wire::{EventKind, EventsReply, EventsRequest, HostedReply, HostedState, Reply};
+use nsemail_contract::wire::{
+    CounterKind, CountersReply, EmptyRequest, EventKind, EventsReply, EventsRequest, HostedReply,
+    HostedState, Reply,
+};
 use nt_sim::Machine;
 use nt_sim::io::{Access, FileHandle, Identity};
 
@@ -60,4 +63,20 @@ pub fn state(machine: &Machine) -> HostedState {
     };
     handle.close_and_wait();
     state
+}
+
+/// What the driver has counted of that kind.
+pub fn counted(machine: &Machine, kind: CounterKind) -> u64 {
+    let handle = open(machine);
+    let mut request = [0; 16];
+    let size = EmptyRequest.write(&mut request).unwrap();
+    let reply = handle.call(ioctl::STATISTICS, &request[..size], 1 << 16).data;
+    let counters = CountersReply::read(&Reply::parse(&reply).unwrap()).unwrap();
+    let of_kind = counters
+        .counters()
+        .map(Result::unwrap)
+        .filter(|counter| counter.kind == kind);
+    let sum = of_kind.map(|counter| counter.value).sum();
+    handle.close_and_wait();
+    sum
 }

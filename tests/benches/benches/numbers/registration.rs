@@ -1,7 +1,7 @@
 //! Durable registration: changes that are answered when they are on the disk, by one caller and by many at once.
 //!
-//! Ours goes the whole way of a program's registration: an IOCTL, both drivers, the journal thread. The journal is on the
-//! disk of the machine that this runs on, in the folder of the target directory: the simulated kernel's
+//! Ours goes the whole way of a program's registration whose thread waits for it: an IOCTL, both drivers, the journal. It is
+//! on the disk of the machine that this runs on, in the folder of the target directory: the simulated kernel's
 //! `ZwFlushBuffersFile` is `fdatasync` there. Peers keep the same record under the same folded name, each in a file in
 //! the same folder: `SQLite` (WAL, `synchronous=FULL`, which is `fdatasync` of its log in each commit) and redb
 //! (`Durability::Immediate`), called by the thread that wants something kept, one at a time (*a commit each*), or by a
