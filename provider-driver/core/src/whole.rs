@@ -69,6 +69,8 @@ pub fn places() -> Result<Vec<Place, Open>, OutOfMemory> {
 }
 
 /// A question that is to be looked up, or why not.
+// Never inlined: what is read here would stay on the stack while the others are.
+#[inline(never)]
 fn prepared<'p>(
     binding: &Binding,
     place: &'p mut Place,
@@ -95,8 +97,10 @@ fn prepared<'p>(
     }
 }
 
+// Never inlined, so that no frame has both the questions and a place for one.
 /// Answers the questions in those places, at most as many as are looked up together. Their records stand in
 /// `out`, one behind the other.
+#[inline(never)]
 pub fn answer(
     binding: &Binding,
     passive: Passive<'_>,
