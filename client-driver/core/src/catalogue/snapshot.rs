@@ -72,13 +72,21 @@ impl<A: Allocator + Clone> Snapshot<A> {
     ///
     /// # Errors
     /// When there is no memory.
-    pub fn try_new(mut entries: Vec<Arc<Entry<A>, A>, A>, alloc: A) -> Result<Self, OutOfMemory> {
-        entries.sort_unstable_by_key(|entry| (entry.order(), entry.provider()));
+    pub fn try_new(entries: Vec<Arc<Entry<A>, A>, A>, alloc: A) -> Result<Self, OutOfMemory> {
+        let rank = |entry: &Arc<Entry<A>, A>| (entry.order(), entry.provider());
         let mut unique: Vec<Arc<Entry<A>, A>, A> = Vec::try_with_capacity_in(entries.len(), alloc.clone())?;
+        // Put in one by one: they are few, and a sort of the library would be a twentieth of the driver's code.
         for entry in entries {
-            if !unique.iter().any(|known| known.provider() == entry.provider()) {
-                unique.try_push(entry)?;
+            let same = unique
+                .iter()
+                .position(|known| known.provider() == entry.provider());
+            match same.and_then(|same| Some((same, unique.get(same)?))) {
+                Some((_, known)) if rank(known) <= rank(&entry) => continue,
+                Some((same, _)) => drop(unique.remove(same)),
+                None => {}
             }
+            let place = unique.partition_point(|known| rank(known) < rank(&entry));
+            unique.try_insert(place, entry)?;
         }
         let mut snapshot = Self {
             entries: unique,

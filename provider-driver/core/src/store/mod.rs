@@ -150,7 +150,8 @@ impl<A: Allocator + Clone> Store<A> {
         let key = query.key().folded(&mut buffer);
         let candidates = self.table.candidates(key.hash(&self.key));
         let mut found = Found::try_collect_in(query, key, candidates, self.alloc.clone())?;
-        found.records.sort_unstable_by(Record::cmp_context);
+        // All are of one name, so this is the order of their contexts; a sort by these would be one more in the image.
+        found.records.sort_unstable_by(Record::cmp_name);
         Ok(found)
     }
 

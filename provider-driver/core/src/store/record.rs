@@ -203,21 +203,14 @@ impl<A: Allocator> Record<A> {
         RecordRef::read(&self.bytes).unwrap_or(RecordRef::EMPTY)
     }
 
-    /// The order of two records of one name: by folded context.
-    // Never inlined, as the next one: sorting would inline it dozens of times, and taking records apart is long.
-    #[inline(never)]
-    #[must_use]
-    pub fn cmp_context(&self, other: &Self) -> Ordering {
-        self.view().context().cmp_folded(&other.view().context())
-    }
-
     /// The order of two records: by folded name, then by folded context.
+    // Never inlined: sorting would inline it dozens of times, and taking records apart is long.
     #[inline(never)]
     #[must_use]
     pub fn cmp_name(&self, other: &Self) -> Ordering {
-        let (ours, theirs) = (self.view().name(), other.view().name());
-        let names = without_dot(ours).cmp_folded(&without_dot(theirs));
-        names.then_with(|| self.cmp_context(other))
+        let (ours, theirs) = (self.view(), other.view());
+        let names = without_dot(ours.name()).cmp_folded(&without_dot(theirs.name()));
+        names.then_with(|| ours.context().cmp_folded(&theirs.context()))
     }
 }
 
