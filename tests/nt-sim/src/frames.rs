@@ -12,9 +12,10 @@ use crate::{
     nmr::{self, Breach},
     platform,
     scheduler::Point,
-    thread::{self, Frame, HeldLock, irql},
+    thread::{self, Current, Frame, HeldLock, irql},
     trace::Kind,
     verifier::{self, CallSite, Rule},
+    wdf::Globals,
 };
 
 /// Runs a callback that the kernel calls at `PASSIVE_LEVEL` only.
@@ -33,7 +34,22 @@ pub fn callback_at<R>(
     run: impl FnOnce() -> R,
 ) -> R {
     let base = 0_u8;
-    let entry = enter(driver, name, contract, None, &raw const base);
+    let entry = enter(driver, name, contract, None, None, &raw const base);
+    let result = between_points(run);
+    leave(&entry);
+    result
+}
+
+/// As [`callback_at`], for the framework, which knows what it is called with in turn.
+pub(crate) fn framework_callback<R>(
+    driver: &DriverName,
+    globals: Globals,
+    name: &'static str,
+    contract: KIRQL,
+    run: impl FnOnce() -> R,
+) -> R {
+    let base = 0_u8;
+    let entry = enter(driver, name, contract, None, Some(globals), &raw const base);
     let result = between_points(run);
     leave(&entry);
     result
@@ -47,7 +63,7 @@ pub(crate) fn nmr_callback<R>(
     run: impl FnOnce() -> R,
 ) -> R {
     let base = 0_u8;
-    let entry = enter(driver, nmr.name(), contract, Some(*nmr), &raw const base);
+    let entry = enter(driver, nmr.name(), contract, Some(*nmr), None, &raw const base);
     let result = between_points(run);
     leave(&entry);
     result
@@ -78,6 +94,7 @@ fn enter(
     callback: &'static str,
     contract: KIRQL,
     nmr: Option<Callback>,
+    globals: Option<Globals>,
     base: *const u8,
 ) -> Entry {
     thread::with(|current| {
@@ -100,7 +117,7 @@ fn enter(
             contract,
             nmr,
             base: base.addr(),
-            globals: Cell::new(None),
+            globals: Cell::new(globals),
             lent: Vec::new(),
         });
         current
@@ -117,37 +134,41 @@ fn leave(entry: &Entry) {
         current.machine.trace().record(|| Kind::CallbackReturned {
             callback: entry.callback,
         });
-        current.machine.verifier_is_on().then(|| {
-            let locks: Vec<HeldLock> = state
-                .locks
-                .borrow()
-                .get(entry.locks..)
-                .unwrap_or_default()
-                .to_vec();
-            (state.irql.get(), state.critical_regions.get(), locks)
-        })
+        if !current.machine.verifier_is_on() {
+            restore(current, entry);
+            return None;
+        }
+        let locks: Vec<HeldLock> = state
+            .locks
+            .borrow()
+            .get(entry.locks..)
+            .unwrap_or_default()
+            .to_vec();
+        Some((state.irql.get(), state.critical_regions.get(), locks))
     });
     if let Some((now, regions, locks)) = left {
         check(entry, now, regions, &locks);
+        thread::with(|current| restore(current, entry));
     }
-    thread::with(|current| {
-        let state = &current.state;
-        let gone = {
-            let mut frames = state.frames.borrow_mut();
-            let gone = frames
-                .get_mut(entry.depth)
-                .map(|frame| mem::take(&mut frame.lent));
-            frames.truncate(entry.depth);
-            gone.unwrap_or_default()
-        };
-        if !gone.is_empty() {
-            nmr::stack_gone(&current.machine, entry.callback, &gone);
-        }
-        // The damage stays with the callback that did it.
-        state.irql.set(entry.irql);
-        state.critical_regions.set(entry.critical_regions);
-        state.locks.borrow_mut().truncate(entry.locks);
-    });
+}
+
+/// Makes a thread look as it did when a callback began: the damage stays with the callback that did it.
+fn restore(current: &Current, entry: &Entry) {
+    let state = &current.state;
+    let gone = {
+        let mut frames = state.frames.borrow_mut();
+        let gone = frames
+            .get_mut(entry.depth)
+            .map(|frame| mem::take(&mut frame.lent));
+        frames.truncate(entry.depth);
+        gone.unwrap_or_default()
+    };
+    if !gone.is_empty() {
+        nmr::stack_gone(&current.machine, entry.callback, &gone);
+    }
+    state.irql.set(entry.irql);
+    state.critical_regions.set(entry.critical_regions);
+    state.locks.borrow_mut().truncate(entry.locks);
 }
 
 fn check(entry: &Entry, now: KIRQL, regions: u32, locks: &[HeldLock]) {

@@ -65,11 +65,16 @@ impl State {
     }
 
     fn driver_name(&self, driver: DriverId) -> Option<DriverName> {
+        self.driver(driver).map(|(name, _)| name)
+    }
+
+    /// Returns a driver's name and globals.
+    fn driver(&self, driver: DriverId) -> Option<(DriverName, Globals)> {
         self.bound.with(|bound| {
             let mut drivers = bound.drivers.iter();
             drivers
                 .find(|(_, id, _)| *id == driver)
-                .map(|(name, ..)| name.clone())
+                .map(|(name, _, globals)| (name.clone(), *globals))
         })
     }
 

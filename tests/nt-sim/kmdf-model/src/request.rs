@@ -238,14 +238,16 @@ impl<H: Host> State<H> {
         if !self.give_back(handle) {
             return None;
         }
-        let object = self.remove(handle)?;
-        let file = match object.data {
-            Data::Request(request) => request.file,
-            _ => None,
-        };
+        let (driver, contexts, file) = self.remove_for(handle, |object| {
+            let file = match &object.data {
+                Data::Request(request) => request.file,
+                _ => None,
+            };
+            (object.driver, core::mem::take(&mut object.contexts), file)
+        })?;
         Some(Gone {
-            owner: self.owner(object.driver),
-            contexts: object.contexts,
+            owner: self.owner(driver),
+            contexts,
             file: file.filter(|file| self.give_back(*file)),
         })
     }

@@ -202,9 +202,7 @@ impl<H: Host> State<H> {
             generation: slot.generation,
         };
         slot.object = Some(object);
-        // Requests and files come and go too often to be kept in a list; their device and queue
-        // count them in their own ways.
-        if !matches!(kind, Kind::Request | Kind::File)
+        if Self::is_listed(kind)
             && let Some(parent) = parent.and_then(|parent| self.find(parent))
         {
             parent.children.push(handle);
@@ -212,19 +210,45 @@ impl<H: Host> State<H> {
         Ok(handle)
     }
 
+    /// Whether objects of a kind are in the lists of their parents' children. Requests and files come and go too often;
+    /// their device and queue count them in their own ways.
+    const fn is_listed(kind: Kind) -> bool {
+        !matches!(kind, Kind::Request | Kind::File)
+    }
+
     /// Takes an object out of its slot, whose handles become stale.
     pub fn remove(&mut self, handle: Handle) -> Option<Object<H>> {
+        let object = self.slot_of(handle)?.object.take()?;
+        self.vacate(handle, object.parent);
+        Some(object)
+    }
+
+    /// As [`remove`](Self::remove), for who needs a part of the object only: the rest is dropped where it is.
+    pub fn remove_for<R>(&mut self, handle: Handle, part: impl FnOnce(&mut Object<H>) -> R) -> Option<R> {
+        let slot = self.slot_of(handle)?;
+        let object = slot.object.as_mut()?;
+        let (parent, part) = (object.parent, part(object));
+        slot.object = None;
+        self.vacate(handle, parent);
+        Some(part)
+    }
+
+    fn slot_of(&mut self, handle: Handle) -> Option<&mut Slot<H>> {
         let slot = self.slots.get_mut(handle.index)?;
-        if slot.generation != handle.generation {
-            return None;
+        (slot.generation == handle.generation).then_some(slot)
+    }
+
+    /// Gives a slot free whose object is gone.
+    fn vacate(&mut self, handle: Handle, parent: Option<Handle>) {
+        if let Some(slot) = self.slot_of(handle) {
+            slot.generation = Handle::next_generation(slot.generation);
+            self.free.push(handle.index);
         }
-        let object = slot.object.take()?;
-        slot.generation = Handle::next_generation(slot.generation);
-        self.free.push(handle.index);
-        if let Some(parent) = object.parent.and_then(|parent| self.find(parent)) {
+        if Self::is_listed(handle.kind)
+            && let Some(parent) = parent.and_then(|parent| self.find(parent))
+        {
             parent.children.retain(|child| *child != handle);
         }
-        Some(object)
     }
 
     /// Gives a reference to an object back; tells whether it was the last one.
@@ -237,12 +261,7 @@ impl<H: Host> State<H> {
 
     /// Returns the object of a handle that the model itself kept.
     pub fn find(&mut self, handle: Handle) -> Option<&mut Object<H>> {
-        let slot = self.slots.get_mut(handle.index)?;
-        if slot.generation == handle.generation {
-            slot.object.as_mut()
-        } else {
-            None
-        }
+        self.slot_of(handle)?.object.as_mut()
     }
 
     /// Checks a handle that a driver passed, for an object that may be deleted but has references.

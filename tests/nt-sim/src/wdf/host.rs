@@ -67,15 +67,15 @@ impl Host for SimHost {
     type SpinLock = SpinLock;
 
     fn callback<R>(&self, frame: Frame, run: impl FnOnce() -> R) -> R {
-        let driver = thread::with(|current| current.machine.wdf_state().driver_name(frame.driver));
-        let Some(driver) = driver else {
+        let driver = thread::with(|current| current.machine.wdf_state().driver(frame.driver));
+        let Some((driver, globals)) = driver else {
             return run();
         };
         let contract = match frame.irql {
             CallbackIrql::Passive => irql::PASSIVE,
             CallbackIrql::UpToDispatch => irql::DISPATCH,
         };
-        frames::callback_at(&driver, frame.callback, contract, run)
+        frames::framework_callback(&driver, globals, frame.callback, contract, run)
     }
 
     fn violation(&self, violation: &Violation) {
