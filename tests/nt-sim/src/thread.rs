@@ -10,7 +10,8 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
-    mem, ptr,
+    mem,
+    ptr::{self, NonNull},
     rc::Rc,
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -277,6 +278,18 @@ pub(crate) fn leave_critical_region() -> bool {
         regions.replace(regions.get().saturating_sub(1)) > 0
     })
     .unwrap_or_else(|| on_no_machine())
+}
+
+/// Allocates pool from what the calling thread has freed, if there is such a block and nobody looks.
+#[inline]
+pub(crate) fn reuse_pool(size: usize, tag: u32, zero: bool) -> Option<NonNull<u8>> {
+    try_leaf(|current| {
+        if current.machine.faults_state().is_active() {
+            return None;
+        }
+        current.state.pool.reuse(size, tag, zero)
+    })
+    .flatten()
 }
 
 /// Forgets a machine that has ended, unless the calling thread is still on it.

@@ -37,20 +37,27 @@ pub unsafe fn ExAllocatePool2(flags: POOL_FLAGS, number_of_bytes: SIZE_T, tag: U
     let Ok(size) = usize::try_from(number_of_bytes) else {
         return ptr::null_mut();
     };
-    let request = Request {
-        size,
-        tag,
-        zero: flags & POOL_FLAG_UNINITIALIZED == 0,
-        paged,
-    };
-    let allocated = thread::with(|current| {
-        let machine = &current.machine;
-        machine.faults_state().pass(Class::Pool, CALL).ok()?;
-        machine.pool_state().allocate(&current.state.pool, request)
+    let zero = flags & POOL_FLAG_UNINITIALIZED == 0;
+    let allocated = thread::reuse_pool(size, tag, zero).or_else(|| {
+        allocate(Request {
+            size,
+            tag,
+            zero,
+            paged,
+        })
     });
     allocated.map_or(ptr::null_mut(), |user| {
         user.as_ptr().expose_provenance();
         user.as_ptr().cast()
+    })
+}
+
+#[cold]
+fn allocate(request: Request) -> Option<NonNull<u8>> {
+    thread::with(|current| {
+        let machine = &current.machine;
+        machine.faults_state().pass(Class::Pool, "ExAllocatePool2").ok()?;
+        machine.pool_state().allocate(&current.state.pool, request)
     })
 }
 

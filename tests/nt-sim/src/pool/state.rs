@@ -94,6 +94,18 @@ pub(crate) struct OfThread {
     lookaside: Lookaside,
 }
 
+impl OfThread {
+    /// Allocates a block that the thread has freed, if there is one.
+    #[inline]
+    pub(crate) fn reuse(&self, size: usize, tag: u32, zero: bool) -> Option<NonNull<u8>> {
+        let user = self.lookaside.take(size)?;
+        // SAFETY: the block has room for as many bytes, and nobody else has it.
+        unsafe { block::begin(user, size, tag, zero) };
+        self.tally.allocated(size);
+        Some(user)
+    }
+}
+
 /// Why a block is asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request {
@@ -163,16 +175,9 @@ impl State {
     }
 
     /// Allocates a block for a thread.
-    #[inline]
     pub(super) fn allocate(&self, thread: &OfThread, request: Request) -> Option<NonNull<u8>> {
         let Request { size, tag, zero, .. } = request;
-        let user = if let Some(user) = thread.lookaside.take(size) {
-            // SAFETY: the block has room for as many bytes, and nobody else has it.
-            unsafe { block::begin(user, size, tag, zero) };
-            user
-        } else {
-            block::take(size, tag, zero, self.form)?
-        };
+        let user = block::take(size, tag, zero, self.form)?;
         thread.tally.allocated(size);
         if self.verifier {
             self.remember(user, request);
