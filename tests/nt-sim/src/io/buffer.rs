@@ -76,17 +76,17 @@ impl SystemBuffer {
         self.blocks.as_ptr().cast_mut().cast()
     }
 
-    /// Copies the output, and spoils the memory if rules are checked. Called once, when the driver has given it up.
-    pub(super) fn retire(&self, output: usize) -> Vec<u8> {
-        if self.blocks.is_empty() {
-            return Vec::new();
+    /// Tells where the output is, and spoils the memory if anybody looks. Called once, when the driver has given it up.
+    pub(super) fn retire(&self, output: usize) -> Output {
+        if !self.is_looked_at() || self.blocks.is_empty() {
+            return Output::Here(output);
         }
         // SAFETY: these are all bytes of the allocation.
         unsafe { sanitizer::open(self.pointer(), self.size()) };
-        // SAFETY: the blocks are one run of more than `length` initialised bytes in interior-mutable memory; a
-        // driver that has completed its request has no more business with them.
+        // SAFETY: the blocks are one run of `length` initialised bytes or more in interior-mutable memory; a driver that
+        // has completed its request has no more business with them.
         let bytes = unsafe { core::slice::from_raw_parts_mut(self.pointer(), self.length) };
-        let data = bytes.get(..output).unwrap_or(bytes).to_vec();
+        let copied = bytes.get(..output).unwrap_or(bytes).to_vec();
         if self.spoil {
             bytes.fill(DEAD);
         }
@@ -94,13 +94,50 @@ impl SystemBuffer {
             // SAFETY: as above; nobody touches them before they are freed.
             unsafe { sanitizer::close(self.pointer(), self.size()) };
         }
-        data
+        Output::Copied(copied)
     }
 
-    /// Lets another request have the memory, unless whoever still uses it is to be seen.
+    /// Lets `read` see the output, which [`retire`](Self::retire) told where it is.
+    pub(super) fn read<R>(&self, output: &Output, read: impl FnOnce(&[u8]) -> R) -> R {
+        match output {
+            Output::Copied(copied) => read(copied),
+            Output::Here(_) if self.blocks.is_empty() => read(&[]),
+            Output::Here(length) => {
+                let length = self.length.min(*length);
+                // SAFETY: as in `retire`; nothing is written there any more.
+                read(unsafe { core::slice::from_raw_parts(self.pointer(), length) })
+            }
+        }
+    }
+
+    /// Whether anybody is to see who still uses the memory when its request is completed.
+    const fn is_looked_at(&self) -> bool {
+        self.spoil || self.sanitizer
+    }
+
+    /// Lets another request have the memory, unless anybody looks.
     pub(super) fn reuse(&mut self, spare: &SpareBuffers) {
-        if !self.spoil && !self.sanitizer && !self.blocks.is_empty() {
+        if !self.is_looked_at() && !self.blocks.is_empty() {
             spare.keep(core::mem::take(&mut self.blocks));
+        }
+    }
+}
+
+/// Where the output of a request is that was completed.
+#[derive(Debug)]
+pub(super) enum Output {
+    /// As many bytes in the buffer, from its beginning on.
+    Here(usize),
+    /// The buffer is spoiled.
+    Copied(Vec<u8>),
+}
+
+impl Output {
+    /// How long it is.
+    pub(super) const fn length(&self) -> usize {
+        match self {
+            Self::Here(length) => *length,
+            Self::Copied(copied) => copied.len(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use super::{
-    buffer::SystemBuffer,
+    buffer::{Output, SystemBuffer},
     device::{FileId, FileObject},
     step::{RequestEvent, RequestStep},
 };
@@ -92,19 +92,16 @@ pub struct Irp {
 
 #[derive(Debug, Default)]
 struct IrpState {
-    completion: Option<Completion>,
+    done: Option<Done>,
     waiters: Vec<Arc<dyn SchedulerEvent>>,
 }
 
-impl IrpState {
-    /// Takes the result, if there is one; a second call finds no data.
-    fn take(&mut self) -> Option<Completion> {
-        let completion = self.completion.as_mut()?;
-        Some(Completion {
-            data: core::mem::take(&mut completion.data),
-            ..*completion
-        })
-    }
+/// How a request ended.
+#[derive(Debug)]
+struct Done {
+    status: NtStatus,
+    information: usize,
+    output: Output,
 }
 
 impl Irp {
@@ -173,7 +170,7 @@ impl Irp {
 
     /// Tells whether the request was completed.
     pub fn is_completed(&self) -> bool {
-        self.state.with(|state| state.completion.is_some())
+        self.state.with(|state| state.done.is_some())
     }
 
     /// Completes the request (`IoCompleteRequest`): output goes to the caller, who is released.
@@ -196,14 +193,13 @@ impl Irp {
             length = self.output_length;
         }
         let waiters = self.state.with(|state| {
-            if state.completion.is_some() {
+            if state.done.is_some() {
                 return None;
             }
-            let data = self.buffer.retire(length);
-            state.completion = Some(Completion {
+            state.done = Some(Done {
                 status,
                 information,
-                data,
+                output: self.buffer.retire(length),
             });
             Some(core::mem::take(&mut state.waiters))
         });
@@ -221,7 +217,7 @@ impl Irp {
     /// whether it was still possible.
     pub(super) fn cancel(self: &Arc<Self>) -> bool {
         let first = self.state.with(|state| {
-            let first = !self.is_cancelled() && state.completion.is_none();
+            let first = !self.is_cancelled() && state.done.is_none();
             if first {
                 self.cancelled.store(true, Ordering::Release);
             }
@@ -240,7 +236,7 @@ impl Irp {
     /// Waits until the request is completed.
     pub(super) fn wait(&self) {
         let waiter = self.state.with(|state| {
-            if state.completion.is_some() {
+            if state.done.is_some() {
                 return None;
             }
             let event: Arc<dyn SchedulerEvent> = self.machine().scheduler().event().into();
@@ -254,12 +250,31 @@ impl Irp {
 
     /// Waits and takes the result; a second call finds no data.
     pub(super) fn wait_and_take(&self) -> Completion {
-        loop {
-            if let Some(completion) = self.state.with(IrpState::take) {
-                return completion;
+        let mut data = Vec::new();
+        let (status, information) = self.wait_and_read(|output| data = output.to_vec());
+        Completion {
+            status,
+            information,
+            data,
+        }
+    }
+
+    /// Waits, and lets `read` see the output; a second call finds none. Returns the final status and information.
+    pub(super) fn wait_and_read(&self, read: impl FnOnce(&[u8])) -> (NtStatus, usize) {
+        let done = loop {
+            let done = self.state.with(|state| {
+                let done = state.done.as_mut()?;
+                let output = core::mem::replace(&mut done.output, Output::Here(0));
+                Some((done.status, done.information, output))
+            });
+            if let Some(done) = done {
+                break done;
             }
             self.wait();
-        }
+        };
+        let (status, information, output) = done;
+        self.buffer.read(&output, read);
+        (status, information)
     }
 
     /// The machine that it belongs to.
@@ -306,10 +321,10 @@ impl Irp {
             return;
         }
         let completed = self.state.with(|state| {
-            let completion = state.completion.as_ref()?;
+            let done = state.done.as_ref()?;
             Some(RequestEvent::Completed {
-                status: completion.status,
-                length: completion.data.len(),
+                status: done.status,
+                length: done.output.length(),
             })
         });
         if let Some(completed) = completed {

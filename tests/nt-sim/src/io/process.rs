@@ -241,12 +241,16 @@ impl FileHandle {
     /// Returns the status if it is a warning or an error. After a warning the output holds data; use
     /// [`Self::call`] to learn how much.
     pub fn device_control(&self, code: u32, input: &[u8], output: &mut [u8]) -> Result<usize, NtStatus> {
-        let completion = self.call(code, input, output.len());
-        if let Some(place) = output.get_mut(..completion.data.len()) {
-            place.copy_from_slice(&completion.data);
-        }
-        completion.status.ok()?;
-        Ok(completion.data.len())
+        let _entered = self.process.machine.enter();
+        let mut length = 0;
+        let (status, _) = self.send(code, input, output.len())?.wait_and_read(|data| {
+            length = data.len();
+            if let Some(place) = output.get_mut(..length) {
+                place.copy_from_slice(data);
+            }
+        });
+        status.ok()?;
+        Ok(length)
     }
 
     /// Sends a device control request and waits for its end.

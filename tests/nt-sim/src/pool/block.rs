@@ -154,9 +154,11 @@ const _: () = assert!(size_of::<Link>() == HEADER);
 ///
 /// `user` came from [`take`] with [`Form::Rounded`], and nobody uses it again.
 #[inline]
-pub(super) const unsafe fn link(user: NonNull<u8>, next: Option<NonNull<u8>>) {
+pub(super) unsafe fn link(user: NonNull<u8>, next: Option<NonNull<u8>>) {
     // SAFETY: there was a header in front of the user bytes.
     let base = unsafe { user.sub(HEADER) };
+    // SAFETY: as above.
+    unsafe { sanitizer::open(base.as_ptr(), HEADER) };
     // SAFETY: as above; what a second free could mistake for a header is gone.
     unsafe { base.cast::<Link>().write(Link { next, zero: 0 }) };
 }
