@@ -17,7 +17,8 @@
 //! - A provider is called under a call guard of its binding only, at `PASSIVE_LEVEL`. After its detach began it is not
 //!   called any more.
 //! - No request blocks its thread: what has to wait is parked. But a change whose program says that the thread waits
-//!   ([`CALLER_WAITS`](nsemail_contract::SetFlags::CALLER_WAITS)) may keep it in a provider that likes to.
+//!   ([`CALLER_WAITS`](nsemail_contract::SetFlags::CALLER_WAITS)) may keep it in a provider that likes to. A worker that
+//!   goes on with such a change does not wait.
 //! - Memory for what must not fail is allocated before it is needed. A failed allocation is an answer, with nothing
 //!   changed.
 #![no_std]

@@ -13,7 +13,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
 use nsemail_contract::dispatch::AsyncStatus;
-use nsemail_contract::{Operation, WsaCode};
+use nsemail_contract::{Operation, SetFlags, WsaCode};
 use support::provider::{primary, secondary};
 use support::{Rig, eventually, program};
 
@@ -71,6 +71,26 @@ fn a_cancelled_registration_goes_no_further() {
         Err(WsaCode::WSASERVICE_NOT_FOUND)
     );
     assert_eq!(second.count("set"), 0);
+    drop(program);
+    rig.shutdown();
+}
+
+#[test]
+fn a_worker_that_goes_on_with_a_change_does_not_say_that_it_waits() {
+    let (send, accepted) = channel();
+    let send = Mutex::new(send);
+    let first = primary(1).on_set(move |call, _| {
+        send.lock().unwrap().send(call).unwrap();
+        AsyncStatus::PENDING
+    });
+    let (first, second) = (first.build(), secondary(2).build());
+    let rig = Rig::new(vec![first.clone(), second.clone()]);
+    let program = rig.program();
+    let call = program.submit_set_with(Operation::Delete, SetFlags::CALLER_WAITS, ANN);
+    accepted.recv().unwrap().complete(WsaCode::NO_ERROR, 0);
+    assert_eq!(program::code(&call.wait().data), WsaCode::NO_ERROR);
+    assert_eq!(first.trace(), ["attach", "startup", "set by who waits"]);
+    assert_eq!(second.trace(), ["attach", "startup", "set"]);
     drop(program);
     rig.shutdown();
 }

@@ -104,8 +104,12 @@ impl Program {
     }
 
     pub fn submit_set(&self, operation: Operation, name: &str) -> PendingCall {
-        self.handle
-            .submit(ioctl::SET_SERVICE, &set_request(operation, name), BUFFER)
+        self.submit_set_with(operation, SetFlags::empty(), name)
+    }
+
+    pub fn submit_set_with(&self, operation: Operation, flags: SetFlags, name: &str) -> PendingCall {
+        let request = set_request_with(operation, flags, name);
+        self.handle.submit(ioctl::SET_SERVICE, &request, BUFFER)
     }
 
     /// Number, flags and place of each provider of the catalogue.
@@ -171,13 +175,17 @@ fn next_request(lookup: u64, flags: LookupFlags) -> Vec<u8> {
 }
 
 pub fn set_request(operation: Operation, name: &str) -> Vec<u8> {
+    set_request_with(operation, SetFlags::empty(), name)
+}
+
+fn set_request_with(operation: Operation, flags: SetFlags, name: &str) -> Vec<u8> {
     let registration = QuerySet {
         name: Some(Text::from_str(name).unwrap()),
         ..QuerySet::default()
     };
     let set = SetRequest {
         operation: operation as u32,
-        flags: SetFlags::empty().bits(),
+        flags: flags.bits(),
         registration,
     };
     let mut request = vec![0; BUFFER];

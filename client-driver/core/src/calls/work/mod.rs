@@ -40,8 +40,10 @@ impl Work {
 
     /// The task is about to be parked.
     pub fn waits(&mut self, call: &Context<'_>) {
-        if let Self::Next(next) = self {
-            next.waits(call);
+        match self {
+            Self::Next(next) => next.waits(call),
+            Self::Set(set) => set.waits(),
+            Self::OneShot(_) | Self::Batch(_) => {}
         }
     }
 

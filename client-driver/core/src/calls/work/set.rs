@@ -2,7 +2,7 @@
 
 use nsemail_contract::dispatch::SetInformation;
 use nsemail_contract::wire::{CounterKind, EventKind, REPLY_HEADER, SetReply};
-use nsemail_contract::{Operation, WsaCode};
+use nsemail_contract::{Operation, SetFlags, WsaCode};
 
 use super::bare;
 use crate::buffer::Query;
@@ -141,6 +141,13 @@ impl Set {
             self.done.providers = self.done.providers.saturating_add(1);
         }
         self.change.told(Outcome::of(code));
+    }
+
+    /// Before the task is parked: whoever goes on with it has other calls to go on with.
+    pub(super) const fn waits(&mut self) {
+        self.flags = SetFlags::from_bits_retain(self.flags)
+            .difference(SetFlags::CALLER_WAITS)
+            .bits();
     }
 
     pub(super) const fn measure(code: WsaCode) -> usize {

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use nmr::borrow_provider_binding;
 use nsemail_contract::dispatch::{AsyncStatus, LookupBatch, LookupQuestion, ProviderDispatch, VERSION};
 use nsemail_contract::structures::{HANDLE, WSAQUERYSET2W};
-use nsemail_contract::{Guid, QuerySet, WsaCode};
+use nsemail_contract::{Guid, QuerySet, SetFlags, WsaCode};
 use nt_sim::Machine;
 
 use super::{Accepted, Instance, Module};
@@ -199,11 +199,12 @@ unsafe extern "system" fn set(
     _: *const Guid,
     registration: *const WSAQUERYSET2W,
     operation: u32,
-    _: u32,
+    flags: u32,
     _: *mut c_void,
 ) -> AsyncStatus {
     let module = of(binding);
-    module.note("set");
+    let waits = SetFlags::from_bits_retain(flags).contains(SetFlags::CALLER_WAITS);
+    module.note(if waits { "set by who waits" } else { "set" });
     // SAFETY: the client passes a complete registration.
     assert_eq!(unsafe { (*registration).dwSize }, 112);
     let accepted = accept(binding, call, 0, 0);
