@@ -278,7 +278,7 @@ impl Binding {
             self.service.accept(passive, call)?
         };
         match (leading, waiter) {
-            (Some((committer, call)), _) => committer::lead(&self.service, committer, call, passive),
+            (Some(leading), _) => committer::lead(&self.service, leading, passive),
             (None, Some(waiter)) => waiter.wait(passive),
             (None, None) => {}
         }

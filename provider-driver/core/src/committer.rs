@@ -14,13 +14,15 @@
 //! - A caller that only waits for its change, and says so ([`CALLER_WAITS`](SetFlags::CALLER_WAITS)), takes it if it
 //!   rests and nothing waits, and commits its own change by itself ([`lead`]): the two switches of threads to the journal
 //!   thread and back take as long as a quick disk. It commits nobody else's: what came meanwhile waits in the queue, and
-//!   is the journal thread's, which is woken when the committer rests again.
+//!   is the journal thread's, which is woken when the committer rests again. If the journal is too long, it rests for the
+//!   journal thread alone: a caller that never pauses might else be there first each time.
 //! - Else the change waits in the queue, its thread beside it if it waits anyway, and the journal thread takes the
-//!   committer, and commits groups until nothing waits. It is woken only if the committer rests: whoever has it looks at the queue before it lets go.
+//!   committer, and commits groups until nothing waits. It is woken only if the committer rests: whoever has it looks at
+//!   the queue before it lets go.
 //!
-//! A thread that leads is in a critical region while it has the committer, as others wait for it then: so it cannot be
-//! suspended. It is inside a provider's entry, so that NMR's deregistration of the module waits for it; and the journal
-//! thread ends after that.
+//! A thread that leads is in a critical region from before it takes the committer until that rests, as others wait for
+//! it then: so it cannot be suspended. It is inside a provider's entry, so that NMR's deregistration of the module waits
+//! for it; and the journal thread ends after that.
 //!
 //! # Writing the journal anew
 //!
@@ -39,7 +41,6 @@ use nsemail_contract::wire::{CounterKind, EventKind, HostedState};
 use nsemail_kernel::file::Directory;
 use nsemail_kernel::irql::Passive;
 use nsemail_kernel::random;
-use nsemail_kernel::region::CriticalRegion;
 use nsemail_kernel::status::NtStatus;
 use nsemail_kernel::time::Ticks;
 use pool_alloc::{Arc, OutOfMemory, Vec};
@@ -50,7 +51,7 @@ use crate::journal::generations::{Journal, Next};
 use crate::journal::log::{AppendError, LoadError};
 use crate::loading::{self, Open};
 use crate::memory::{Calls, Memory, Records};
-use crate::service::{Call, Limit, Service, number};
+use crate::service::{Call, Leading, Limit, Service, number};
 use crate::store::batch::Written;
 use crate::store::{Batch, Scan, Store};
 
@@ -70,11 +71,11 @@ pub fn run(service: &Arc<Service, Memory>, directory: Directory, passive: Passiv
             match Committer::try_new(service, journal, passive) {
                 Ok(committer) => {
                     // It rests when the first caller comes.
-                    let unfinished = committer.is_unfinished();
-                    let waits = service.rest(passive, committer.rest()) || unfinished;
+                    let (too_long, all_freed) = (committer.is_too_long(), committer.collect());
+                    let waits = service.rest(passive, committer.rest(), too_long);
                     service.set_state(HostedState::Serving);
                     service.common().wake_host();
-                    let resting = Committer::wait(service, waits, true, passive);
+                    let resting = Committer::wait(service, waits, all_freed, passive);
                     Committer::resume(service, resting, passive).serve();
                 }
                 Err(OutOfMemory) => loading::failed(service, LoadError::OutOfMemory, passive),
@@ -85,17 +86,20 @@ pub fn run(service: &Arc<Service, Memory>, directory: Directory, passive: Passiv
 }
 
 /// Commits one change on the thread of its caller, and completes it.
-pub fn lead(service: &Service, resting: Resting, call: Call, passive: Passive<'_>) {
+pub fn lead(service: &Service, leading: Leading<'_>, passive: Passive<'_>) {
+    let Leading {
+        committer,
+        call,
+        region,
+    } = leading;
     let mut group = [call];
-    {
-        let _region = CriticalRegion::enter(passive);
-        let mut committer = Committer::resume(service, resting, passive);
-        committer.commit_group(&mut group);
-        let unfinished = committer.is_unfinished();
-        if service.rest(passive, committer.rest()) || unfinished {
-            service.wake();
-        }
+    let mut committer = Committer::resume(service, committer, passive);
+    committer.commit_group(&mut group);
+    let (too_long, all_freed) = (committer.is_too_long(), committer.collect());
+    if service.rest(passive, committer.rest(), too_long) || !all_freed {
+        service.wake();
     }
+    drop(region);
     let [call] = group;
     let outcome = call.outcome;
     call.complete(passive, service, outcome);
@@ -185,8 +189,8 @@ impl<'p> Committer<'p> {
             } else {
                 self.compact();
                 if self.compaction.is_none() {
-                    let all_freed = service.store().write(passive).collect();
-                    let waits = service.rest(passive, self.rest());
+                    let all_freed = self.collect();
+                    let waits = service.rest(passive, self.rest(), false);
                     let resting = Self::wait(service, waits, all_freed, passive);
                     self = Self::resume(service, resting, passive);
                 }
@@ -244,10 +248,9 @@ impl<'p> Committer<'p> {
         group
     }
 
-    /// Whether the journal thread has something to do beside what waits in the queue.
-    fn is_unfinished(&self) -> bool {
-        let all_freed = self.service.store().write(self.passive).collect();
-        !all_freed || self.is_too_long()
+    /// Frees what was replaced and no look-up has any more; whether that was all. If not, the journal thread looks again.
+    fn collect(&self) -> bool {
+        self.service.store().write(self.passive).collect()
     }
 
     /// Computes the next group, and gives its number of calls.

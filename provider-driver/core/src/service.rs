@@ -12,6 +12,7 @@ use nsemail_contract::wire::{CounterKind, EventKind, HostedState};
 use nsemail_kernel::event::Event;
 use nsemail_kernel::irql::Passive;
 use nsemail_kernel::lock::PushLock;
+use nsemail_kernel::region::CriticalRegion;
 use nsemail_kernel::status::NtStatus;
 use nsemail_kernel::time::Ticks;
 use pool_alloc::{Arc, Box, OutOfMemory, Vec};
@@ -67,12 +68,21 @@ struct Queue {
     calls: Vec<Call, Calls>,
     /// The committer, while nobody has it.
     committer: Option<Resting>,
+    /// The journal thread is to have the committer next: no caller takes it before.
+    reserved: bool,
     /// Nothing is accepted any more.
     closed: bool,
 }
 
 /// A change that was accepted, and that whoever made it is to commit: see [`committer`](crate::committer).
-pub type Leading = (Resting, Call);
+pub struct Leading<'p> {
+    /// Taken from the queue.
+    pub committer: Resting,
+    /// The change.
+    pub call: Call,
+    /// Entered before the committer was taken, and not left before it rests.
+    pub region: CriticalRegion<'p>,
+}
 
 impl Service {
     /// A provider whose store is yet to be loaded.
@@ -95,6 +105,7 @@ impl Service {
             queue: PushLock::new(Queue {
                 calls: Vec::new_in(Calls::default()),
                 committer: None,
+                reserved: false,
                 closed: false,
             }),
             wake: Event::synchronization_in(false, Memory::default())?,
@@ -216,19 +227,30 @@ impl Service {
     ///
     /// The code that the caller is answered with, and the call, which is not accepted. Its guard must be dropped with
     /// no lock held.
-    pub fn accept(&self, passive: Passive<'_>, call: Call) -> Result<Option<Leading>, (WsaCode, Call)> {
+    pub fn accept<'p>(
+        &self,
+        passive: Passive<'p>,
+        call: Call,
+    ) -> Result<Option<Leading<'p>>, (WsaCode, Call)> {
+        // That of the lock ends with it, and then a thread is suspended that was to be.
+        let region = CriticalRegion::enter(passive);
         let mut queue = self.queue.write(passive);
         if queue.closed {
             return Err((WsaCode::WSASYSNOTREADY, call));
         }
         if call.waiter.is_some()
             && queue.calls.is_empty()
+            && !queue.reserved
             && let Some(committer) = queue.committer.take()
         {
             drop(queue);
             self.opened(CounterKind::CALLS, 1);
             self.limit_passed(Limit::Pending);
-            return Ok(Some((committer, call)));
+            return Ok(Some(Leading {
+                committer,
+                call,
+                region,
+            }));
         }
         if queue.calls.len() >= self.common.settings().pending {
             self.limit_hit(Limit::Pending, "as many changes wait for the journal as may");
@@ -259,15 +281,16 @@ impl Service {
         core::mem::swap(&mut self.queue.write(passive).calls, empty);
     }
 
-    /// Lets the committer rest. Answers whether there is something to commit, or the journal thread is to end: then
-    /// nobody else wakes that.
-    pub fn rest(&self, passive: Passive<'_>, committer: Resting) -> bool {
+    /// Lets the committer rest; if it is `reserved`, for the journal thread alone. Answers whether there is something to
+    /// commit, or the journal thread is to end: then nobody else wakes that.
+    pub fn rest(&self, passive: Passive<'_>, committer: Resting, reserved: bool) -> bool {
         let mut queue = self.queue.write(passive);
         queue.committer = Some(committer);
-        !queue.calls.is_empty() || self.is_stopping()
+        queue.reserved = reserved;
+        !queue.calls.is_empty() || reserved || self.is_stopping()
     }
 
-    /// Takes the committer up, if nobody has it.
+    /// Takes the committer up on the journal thread, if nobody has it.
     pub fn resume(&self, passive: Passive<'_>) -> Option<Resting> {
         self.queue.write(passive).committer.take()
     }

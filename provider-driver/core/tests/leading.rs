@@ -203,3 +203,36 @@ fn what_callers_replace_by_themselves_is_freed() {
     caller.deregister();
     stop(&machine);
 }
+
+/// How long a journal was at most: where its frames ended. Larger writes set space aside.
+fn longest_journal(machine: &Machine) -> usize {
+    let files = machine.files();
+    let writes = (0..files.steps()).filter_map(|step| {
+        let step = files.describe_step(step)?;
+        let (bytes, offset) = step.split_once(": write ")?.1.split_once(" bytes at ")?;
+        Some((bytes.parse().unwrap(), offset.parse().unwrap()))
+    });
+    let frames = writes.filter(|(bytes, _): &(usize, usize)| *bytes <= 512);
+    frames.map(|(bytes, offset)| offset + bytes).max().unwrap()
+}
+
+#[test]
+fn a_caller_that_never_pauses_does_not_keep_its_journal_from_being_written_anew() {
+    let machine = installed_on(Machine::builder().record_disk());
+    set_parameter(&machine, "CompactionSlackKilobytes", 1);
+    set_parameter(&machine, "CompactionPercent", 110);
+    machine.start(SERVICE).unwrap();
+    let caller = Caller::register(&machine);
+    let session = caller.provider(PROVIDER).session();
+    for n in 0..500 {
+        let address = [A, B][n % 2];
+        session
+            .set(REGISTER, WAITS, "bob@example.com", &[address])
+            .unwrap();
+    }
+    // With what a generation begins with, and the few changes that are made while the next one is written.
+    let longest = longest_journal(&machine);
+    assert!(longest <= 2048, "{longest} bytes");
+    caller.deregister();
+    stop(&machine);
+}
