@@ -9,11 +9,12 @@
 
 mod support;
 
+use nsemail_contract::dispatch::ProviderDispatch;
 use nsemail_contract::ids::{CLIENT_PATH, CLIENT_SERVICE};
 use nsemail_contract::{Operation, WsaCode};
 use nt_sim::Machine;
 use nt_sim::io::{Access, Identity};
-use support::provider::{primary, secondary};
+use support::provider::{BATCHING, FULL, primary, secondary};
 use support::{PROVIDERS, Rig};
 
 const ANN: &str = "ann@example.com";
@@ -66,9 +67,18 @@ fn attaching_a_provider() {
 
 #[test]
 fn looking_up_and_changing() {
+    looking_up_and_changing_at(&FULL);
+}
+
+#[test]
+fn looking_up_at_once_and_changing() {
+    looking_up_and_changing_at(&BATCHING);
+}
+
+fn looking_up_and_changing_at(table: &'static ProviderDispatch) {
     let rig = Rig::new(vec![
-        primary(1).has(&[ANN]).build(),
-        secondary(2).has(&[ANN]).build(),
+        primary(1).has(&[]).table(table).build(),
+        secondary(2).has(&[ANN]).table(table).build(),
     ]);
     let process = rig.machine.process(Identity::Administrator);
     with_each_allocation_failing(&rig.machine, |skip| {
