@@ -48,7 +48,7 @@ use pool_alloc::{Arc, OutOfMemory, Vec};
 use crate::files::{Files, OpenFile};
 use crate::journal::format::{FrameBuilder, Kind};
 use crate::journal::generations::{Journal, Next};
-use crate::journal::log::{AppendError, LoadError};
+use crate::journal::log::AppendError;
 use crate::loading::{self, Open};
 use crate::memory::{Calls, Memory, Records};
 use crate::service::{Call, Leading, Limit, Service, number};
@@ -65,21 +65,17 @@ const COLLECTING: Ticks = Ticks::from_millis(20);
 /// Runs the journal thread until the service is stopped.
 pub fn run(service: &Arc<Service, Memory>, directory: Directory, passive: Passive<'_>) {
     let files = Files::new(directory, service.provider(), passive);
-    match loading::load(service, files, passive) {
-        Ok(journal) => {
-            service.set_log_bytes(journal.size());
-            match Committer::try_new(service, journal, passive) {
-                Ok(committer) => {
-                    // It rests when the first caller comes.
-                    let (too_long, all_freed) = (committer.is_too_long(), committer.collect());
-                    let waits = service.rest(passive, committer.rest(), too_long);
-                    service.set_state(HostedState::Serving);
-                    service.common().wake_host();
-                    let resting = Committer::wait(service, waits, all_freed, passive);
-                    Committer::resume(service, resting, passive).serve();
-                }
-                Err(OutOfMemory) => loading::failed(service, LoadError::OutOfMemory, passive),
-            }
+    let loaded = loading::load(service, files, passive);
+    match loaded.and_then(|journal| Ok(Committer::try_new(service, journal, passive)?)) {
+        Ok(committer) => {
+            service.set_log_bytes(committer.journal.size());
+            // It rests when the first caller comes.
+            let (too_long, all_freed) = (committer.is_too_long(), committer.collect());
+            let waits = service.rest(passive, committer.rest(), too_long);
+            service.set_state(HostedState::Serving);
+            service.common().wake_host();
+            let resting = Committer::wait(service, waits, all_freed, passive);
+            Committer::resume(service, resting, passive).serve();
         }
         Err(error) => loading::failed(service, error, passive),
     }
@@ -146,6 +142,8 @@ impl<'p> Committer<'p> {
     }
 
     /// The committer, for this thread.
+    // Not inlined, as the next one: they are about the size of what calls them.
+    #[inline(never)]
     fn resume(service: &'p Service, resting: Resting, passive: Passive<'p>) -> Self {
         let Resting {
             journal,
@@ -165,6 +163,7 @@ impl<'p> Committer<'p> {
     }
 
     /// The committer, for whoever comes next.
+    #[inline(never)]
     fn rest(self) -> Resting {
         Resting {
             journal: self.journal.with(|files| files.with(()), |file| file.with(())),

@@ -230,50 +230,56 @@ impl Service {
     pub fn accept<'p>(
         &self,
         passive: Passive<'p>,
-        call: Call,
+        mut call: Call,
     ) -> Result<Option<Leading<'p>>, (WsaCode, Call)> {
-        // That of the lock ends with it, and then a thread is suspended that was to be.
-        let region = CriticalRegion::enter(passive);
-        let mut queue = self.queue.write(passive);
-        if queue.closed {
-            return Err((WsaCode::WSASYSNOTREADY, call));
-        }
-        if call.waiter.is_some()
-            && queue.calls.is_empty()
-            && !queue.reserved
-            && let Some(committer) = queue.committer.take()
-        {
-            drop(queue);
-            self.opened(CounterKind::CALLS, 1);
-            self.limit_passed(Limit::Pending);
-            return Ok(Some(Leading {
-                committer,
-                call,
-                region,
-            }));
-        }
-        if queue.calls.len() >= self.common.settings().pending {
-            self.limit_hit(Limit::Pending, "as many changes wait for the journal as may");
-            return Err((WsaCode::WSA_NOT_ENOUGH_MEMORY, call));
-        }
-        if queue.calls.try_reserve(1).is_err() {
-            return Err((WsaCode::WSA_NOT_ENOUGH_MEMORY, call));
-        }
-        // Whoever has the committer looks at the queue before it lets go, and whoever found it resting and nothing in
-        // the queue has woken the journal thread.
-        let wake = queue.committer.is_some() && queue.calls.is_empty();
         // Counted before it can be completed, which subtracts it again.
         self.opened(CounterKind::CALLS, 1);
-        if let Err(call) = queue.calls.push_within_capacity(call) {
-            self.closed(CounterKind::CALLS, 1);
-            return Err((WsaCode::WSA_NOT_ENOUGH_MEMORY, call));
-        }
-        drop(queue);
-        self.limit_passed(Limit::Pending);
-        if wake {
-            self.wake();
-        }
-        Ok(None)
+        // That of the lock ends with it, and then a thread is suspended that was to be.
+        let region = CriticalRegion::enter(passive);
+        let refused = 'refused: {
+            let mut queue = self.queue.write(passive);
+            if queue.closed {
+                break 'refused WsaCode::WSASYSNOTREADY;
+            }
+            if queue.calls.len() >= self.common.settings().pending {
+                self.limit_hit(Limit::Pending, "as many changes wait for the journal as may");
+                break 'refused WsaCode::WSA_NOT_ENOUGH_MEMORY;
+            }
+            let nothing_waits = queue.calls.is_empty();
+            if call.waiter.is_some()
+                && nothing_waits
+                && !queue.reserved
+                && let Some(committer) = queue.committer.take()
+            {
+                drop(queue);
+                self.limit_passed(Limit::Pending);
+                return Ok(Some(Leading {
+                    committer,
+                    call,
+                    region,
+                }));
+            }
+            if queue.calls.try_reserve(1).is_err() {
+                break 'refused WsaCode::WSA_NOT_ENOUGH_MEMORY;
+            }
+            // Whoever has the committer looks at the queue before it lets go, and whoever found it resting and nothing
+            // in the queue has woken the journal thread.
+            let wake = queue.committer.is_some() && nothing_waits;
+            match queue.calls.push_within_capacity(call) {
+                Ok(()) => {
+                    drop(queue);
+                    self.limit_passed(Limit::Pending);
+                    if wake {
+                        self.wake();
+                    }
+                    return Ok(None);
+                }
+                Err(back) => call = back,
+            }
+            WsaCode::WSA_NOT_ENOUGH_MEMORY
+        };
+        self.closed(CounterKind::CALLS, 1);
+        Err((refused, call))
     }
 
     /// Takes all waiting changes, in exchange for an empty list.

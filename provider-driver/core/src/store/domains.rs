@@ -55,15 +55,7 @@ impl<A: Allocator + Clone> Domains<A> {
                 domain.promised = 0;
                 continue;
             }
-            self.table
-                .try_reserve(1, |domain| domain.hash)
-                .map_err(|_| OutOfMemory)?;
-            let domain = Domain {
-                hash,
-                promised: 0,
-                objects: Vec::new_in(self.alloc.clone()),
-            };
-            self.table.insert_unique(hash, domain, |domain| domain.hash);
+            self.try_add(hash)?;
         }
         for hash in domains {
             if let Some(domain) = self.find_mut(hash) {
@@ -80,6 +72,20 @@ impl<A: Allocator + Clone> Domains<A> {
         Ok(())
     }
 
+    /// Adds a domain without objects, which was not there.
+    fn try_add(&mut self, hash: u64) -> Result<(), OutOfMemory> {
+        self.table
+            .try_reserve(1, |domain| domain.hash)
+            .map_err(|_| OutOfMemory)?;
+        let domain = Domain {
+            hash,
+            promised: 0,
+            objects: Vec::new_in(self.alloc.clone()),
+        };
+        self.table.insert_unique(hash, domain, |domain| domain.hash);
+        Ok(())
+    }
+
     /// A new object of the domain is there, for which room was not reserved.
     ///
     /// # Errors
@@ -90,11 +96,14 @@ impl<A: Allocator + Clone> Domains<A> {
             domain.push(object);
             return Ok(());
         }
-        if let Err(error) = self.reserve(core::iter::once(hash)) {
-            self.sweep(hash);
-            return Err(error);
+        // Most domains have one object, and need no room for another one.
+        let mut objects = Vec::new_in(self.alloc.clone());
+        objects.try_reserve_exact(1)?;
+        self.try_add(hash)?;
+        if let Some(domain) = self.find_mut(hash) {
+            domain.objects = objects;
+            domain.push(object);
         }
-        self.insert(hash, object);
         Ok(())
     }
 
