@@ -9,10 +9,14 @@ use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 use pool_alloc::{Allocator, OutOfMemory};
 
+use crate::array::{LINE, prefetch};
 use crate::table::Thin;
 
 /// From this count on the bytes are immortal: neither counted further nor ever freed.
 const SATURATED: u32 = 1 << 31;
+
+/// Cache lines that are brought near: few records have more.
+const BROUGHT: usize = 3;
 
 /// What stands before the bytes, in the same allocation.
 #[repr(C)]
@@ -100,6 +104,14 @@ impl<A: Allocator> Packed<A> {
     /// Keeps a number with the bytes, which means whatever their owners agree on.
     pub fn set_mark(&self, mark: u32) {
         self.borrowed().head().mark.store(mark, Ordering::Relaxed);
+    }
+
+    /// Asks for the bytes to be brought near, or the beginning of many, which goes on while other things are done.
+    #[inline]
+    pub fn bring(&self) {
+        for line in 0..BROUGHT {
+            prefetch(self.head.as_ptr().cast::<u8>().wrapping_add(line * LINE));
+        }
     }
 
     /// The bytes, borrowed.

@@ -2,7 +2,7 @@
 
 use nsemail_contract::address::Domain;
 use pool_alloc::{Allocator, OutOfMemory, Vec};
-use pool_table::PackedRef;
+use pool_table::{Packed, PackedRef};
 
 use super::Store;
 use super::key::{Buffer, Folded};
@@ -17,10 +17,8 @@ pub struct Scan {
 
 /// A step of a scan looks at no more places of the table than this.
 const SCAN_PLACES: usize = 1 << 16;
-/// How many objects a listing brings near at once.
+/// How many objects a listing brings near at once, while it looks at as many others.
 const AT_ONCE: usize = 32;
-/// Bytes of a cache line.
-const LINE: usize = 64;
 
 impl<A: Allocator + Clone> Store<A> {
     /// All objects as they are now, in no order: a listing that changes meanwhile do not disturb.
@@ -55,17 +53,19 @@ impl<A: Allocator + Clone> Store<A> {
         let mut buffer = Buffer::new();
         let wanted = Folded::new(domain.text(), &mut buffer);
         let objects = self.domains.objects(self.key.domain(domain));
+        let bring = |some: Option<&[Packed<A>]>| some.into_iter().flatten().for_each(Packed::bring);
+        let mut ahead = objects.chunks(AT_ONCE);
+        bring(ahead.next());
         for some in objects.chunks(AT_ONCE) {
-            // Reading them, with nothing between, waits for all of them at once; what is done with one would make the
-            // next one wait for its turn.
-            let lines = some.iter().flat_map(|object| object.iter().step_by(LINE));
-            core::hint::black_box(lines.fold(0, |all, byte| all ^ byte));
-            for object in some {
-                if RecordRef::key(object).is_some_and(|key| wanted.is_domain_of(key))
-                    && RecordRef::read(object).is_some_and(|view| keep(&view))
-                {
-                    records.try_push(Record::shared(object.borrowed()))?;
-                }
+            bring(ahead.next());
+            // Taking a reference waits for all that is being brought near. So it comes last.
+            let mut kept = [false; AT_ONCE];
+            for (kept, object) in kept.iter_mut().zip(some) {
+                *kept = RecordRef::key(object).is_some_and(|key| wanted.is_domain_of(key))
+                    && RecordRef::read(object).is_some_and(|view| keep(&view));
+            }
+            for (_, object) in kept.iter().zip(some).filter(|(kept, _)| **kept) {
+                records.try_push(Record::shared(object.borrowed()))?;
             }
         }
         Ok(records)

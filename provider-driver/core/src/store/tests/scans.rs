@@ -18,6 +18,29 @@ fn entry(bytes: &[u8]) -> (String, Vec<u8>) {
     (record.name().to_string(), bytes.to_vec())
 }
 
+#[test]
+fn a_listing_shows_what_is_kept_of_a_domain_of_any_size() {
+    let mut fixture = Fixture::new();
+    let domain = Domain::parse(Text::from_str("example.com").unwrap()).unwrap();
+    let is_kept = |name: &str| !name.starts_with("n3") && !name.starts_with("n64");
+    for size in 1..130 {
+        fixture.set(&named(REGISTER, size, 1)).unwrap();
+        let listed = fixture
+            .store
+            .snapshot_domain(domain, |view| is_kept(&view.name().to_string()));
+        let mut listed: Vec<_> = listed
+            .unwrap()
+            .iter()
+            .map(|record| record.view().name().to_string())
+            .collect();
+        listed.sort_unstable();
+        let names = (1..=size).map(|number| named(REGISTER, number, 1).name);
+        let mut expected: Vec<_> = names.filter(|name| is_kept(name)).collect();
+        expected.sort_unstable();
+        assert_eq!(listed, expected);
+    }
+}
+
 proptest! {
     // A case makes hundreds of changes.
     #![proptest_config(ProptestConfig::with_cases(24))]
