@@ -9,6 +9,9 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use nsemail_contract::wire::{
     BatchReply, BatchRequest, CounterKind, EventKind, Record, RecordsReply, Reply, Tier,
 };
@@ -53,7 +56,7 @@ fn batch(
         name: Some(Text::from_str(name).unwrap()),
         ..QuerySet::default()
     });
-    let mut request = vec![0; BUFFER];
+    let mut request = vec![0; 1 << 16];
     let size = BatchRequest::write(flags, queries, &mut request).unwrap();
     let reply = program.request(ioctl::LOOKUP_BATCH, &request[..size], room);
     let reply = Reply::parse(&reply).unwrap();
@@ -270,6 +273,41 @@ fn a_reply_that_takes_more_than_the_buffer_says_so_or_ends_before() {
     for (room, answers) in [(two, 2), (two - 8, 1), (16 + 8 + one, 1)] {
         assert_eq!(batch(&program, &[ANN, BOB], ALL, room).len(), answers, "{room}");
     }
+    drop(program);
+    rig.shutdown();
+}
+
+#[test]
+fn no_more_names_are_looked_up_together_than_a_small_buffer_wastes() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let module = primary(1).on_whole(move |name| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let records = entry(name, 1);
+        let size = records.len();
+        (WsaCode::NO_ERROR, records, size)
+    });
+    let held = |name: &str| Held {
+        name: name.to_owned(),
+        ..Held::default()
+    };
+    let module = module.on_begin(move |name| Ok(vec![held(name)])).build();
+    let rig = Rig::new(vec![module.clone()]);
+    let program = rig.program();
+    let names: Vec<String> = (0..200).map(|number| format!("{number}@example.com")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let answers = batch(&program, &names, ALL, 1 << 20);
+    let expected: Vec<_> = names.iter().map(|name| found(name, 1)).collect();
+    assert_eq!(answers, expected);
+    assert_eq!(
+        (module.count("batch"), asked.swap(0, Ordering::Relaxed)),
+        (4, 200)
+    );
+    assert_eq!(
+        batch(&program, &names, ALL, 16 + 8 + entry(names[0], 1).len()).len(),
+        1
+    );
+    assert_eq!((module.count("batch"), asked.load(Ordering::Relaxed)), (5, 64));
     drop(program);
     rig.shutdown();
 }

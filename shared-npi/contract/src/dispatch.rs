@@ -6,6 +6,7 @@
 //!   complete detaching at `PASSIVE_LEVEL` too.
 //! - Each table starts with its version and size. A reader accepts its own major version with any
 //!   size that is at least its own, and reads no further than that.
+//!   (No size of a table was ever published that is smaller than the present one.)
 //! - Entries that may be absent are `Option`. An absent `set_service_ex` counts as an answer of
 //!   `WSAEOPNOTSUPP`; an absent `startup` does not make a provider unavailable, nor does one that
 //!   answers `WSAEOPNOTSUPP`.

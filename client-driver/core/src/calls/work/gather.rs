@@ -83,11 +83,11 @@ impl Batch {
         capacity: usize,
     ) -> Result<Result<Self, OutOfMemory>, Fault> {
         let capacity = capacity.min(limits::MESSAGE);
-        let headers = request
-            .len()
-            .saturating_mul(ENTRY_HEADER)
-            .saturating_add(REPLY_HEADER);
-        let names = Names::try_new(request.flags, request.len(), capacity.saturating_sub(headers));
+        let names = Names::try_new(
+            request.flags,
+            request.len(),
+            capacity.saturating_sub(REPLY_HEADER),
+        );
         let bytes = request.queries().map(<[u8]>::len).sum();
         let mut names = names.and_then(|names| names.with_room(bytes));
         let catalogue = service.catalogue();

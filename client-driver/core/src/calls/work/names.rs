@@ -1,9 +1,9 @@
 //! The names that one call looks up, and what was found for each.
 //!
-//! Each provider is asked at once for all names for which it is its turn, if it can be (`LookupServiceBatch`). What it
-//! leaves open is looked up name by name, as every look-up is: begun, asked for one record after the other, and
-//! ended. Both leave the records as entries of a reply, in memory of the call's own: the request may be cancelled, and its
-//! memory gone, at any time before the reply is written.
+//! Each provider is asked at once for all of the next few names for which it is its turn, if it can be
+//! (`LookupServiceBatch`). What it leaves open is looked up name by name, as every look-up is: begun, asked for one
+//! record after the other, and ended. Both leave the records as entries of a reply, in memory of the call's own: the
+//! request may be cancelled, and its memory gone, at any time before the reply is written.
 
 use core::mem;
 use core::ops::Range;
@@ -24,6 +24,9 @@ use crate::search::{Fit, Progress, Want, tier};
 use crate::session::{Admission, Visit};
 use crate::statistics::up;
 
+/// So many names are asked for together at most. A program whose buffer is full before gets no more of them looked up
+/// than these, and asks again for the rest.
+const TOGETHER: usize = 64;
 /// Bytes of the buffer for each name that a provider is asked for at once, in the mean. Names whose records do not fit
 /// any more are looked up by themselves.
 const ROOM: usize = 512;
@@ -61,8 +64,8 @@ pub struct Names {
     records: Vec<u8, BufferPool>,
     /// The first name that was not passed yet.
     next: usize,
-    /// Whether a provider is still to be asked for all names at once.
-    at_once: bool,
+    /// The first name that no provider was asked for together with others.
+    asked: usize,
     /// Bytes that the caller has for records.
     capacity: usize,
 }
@@ -88,7 +91,7 @@ impl Names {
             list: Vec::try_with_capacity_in(count, BufferPool::default())?,
             records: Vec::new_in(BufferPool::default()),
             next: 0,
-            at_once: true,
+            asked: 0,
             capacity: capacity.min(limits::MESSAGE),
         })
     }
@@ -128,9 +131,12 @@ impl Names {
     /// Goes on with the next name; `None` if there is none any more. `Reply` passes to the one after it. `stop` says that
     /// nobody wants to know any more.
     pub fn advance(&mut self, call: &Context<'_>, wake: Option<Wake>, stop: bool) -> Option<Progress> {
-        if !stop && mem::take(&mut self.at_once) && !self.ask(call) {
-            self.at_once = true;
-            return Some(Progress::Wait);
+        if !stop && self.next >= self.asked && self.next < self.list.len() {
+            let last = self.next.saturating_add(TOGETHER).min(self.list.len());
+            if !self.ask(call, self.next..last) {
+                return Some(Progress::Wait);
+            }
+            self.asked = last;
         }
         let Self {
             flags,
@@ -166,13 +172,13 @@ impl Names {
         Some(Progress::Reply(name.code))
     }
 
-    /// Asks one provider after the other for all names at once for which it is its turn. `false` if the call has to wait
-    /// before.
-    fn ask(&mut self, call: &Context<'_>) -> bool {
-        while let Some((provider, _)) = self.list.iter().find_map(Name::speaker) {
+    /// Asks one provider after the other for those of some names at once for which it is its turn. `false` if the call has
+    /// to wait before.
+    fn ask(&mut self, call: &Context<'_>, some: Range<usize>) -> bool {
+        while let Some((provider, _)) = self.some(&some).iter().find_map(Name::speaker) {
             let heard = match call.session.visit(call, &provider) {
                 Admission::Inside(visit) => {
-                    let heard = self.ask_inside(call, &visit, provider);
+                    let heard = self.ask_inside(call, &visit, provider, &some);
                     call.session.leave(call.service, call.passive, visit);
                     heard
                 }
@@ -181,25 +187,37 @@ impl Names {
                 Admission::OutOfMemory => Err(SINGLE),
             };
             if let Err(outcome) = heard {
-                let its = self.list.iter_mut().filter(|name| name.is_turn_of(provider));
+                let some = self.list.get_mut(some.clone()).unwrap_or_default();
+                let its = some.iter_mut().filter(|name| name.is_turn_of(provider));
                 its.for_each(|name| name.heard(call, outcome, 0..0));
             }
         }
         true
     }
 
-    /// Asks a provider for all names at once for which it is its turn.
+    fn some(&self, some: &Range<usize>) -> &[Name] {
+        self.list.get(some.clone()).unwrap_or_default()
+    }
+
+    /// Asks a provider for those of some names at once for which it is its turn.
     ///
     /// # Errors
     /// What they all hear instead.
-    fn ask_inside(&mut self, call: &Context<'_>, visit: &Visit, provider: Guid) -> Result<(), Outcome> {
+    fn ask_inside(
+        &mut self,
+        call: &Context<'_>,
+        visit: &Visit,
+        provider: Guid,
+        some: &Range<usize>,
+    ) -> Result<(), Outcome> {
         if !peer::takes_batches(&visit.guard) {
             return Err(SINGLE);
         }
         let no_memory = |OutOfMemory| SINGLE;
-        let its = self.list.iter().filter(|name| name.is_turn_of(provider));
+        let names = self.some(some);
+        let its = names.iter().filter(|name| name.is_turn_of(provider));
         let mut questions =
-            Vec::try_with_capacity_in(self.list.len(), BufferPool::default()).map_err(no_memory)?;
+            Vec::try_with_capacity_in(names.len(), BufferPool::default()).map_err(no_memory)?;
         for name in its {
             let query = self.queries.get(name.query.clone()).unwrap_or_default();
             questions.try_push(Question::new(query)).map_err(no_memory)?;
@@ -220,7 +238,8 @@ impl Names {
             self.records.get_mut(end..).unwrap_or_default(),
         );
         let answers = questions.iter().map(Question::answer);
-        let its = self.list.iter_mut().filter(|name| name.is_turn_of(provider));
+        let names = self.list.get_mut(some.clone()).unwrap_or_default();
+        let its = names.iter_mut().filter(|name| name.is_turn_of(provider));
         for (name, (answer, size)) in its.zip(answers) {
             let records = end..end.saturating_add(size);
             let entries = self.records.get_mut(records.clone());
