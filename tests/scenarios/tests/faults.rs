@@ -92,18 +92,26 @@ fn sweep(name: &str, scenario: fn(&dyn Kernel)) {
         let new = |place: &Place| every_call || (!long && is_new(place));
         let (mut met, mut missed) = (0, Vec::new());
         for place in places.into_iter().filter(new) {
-            if run(scenario, Calls::At(place.clone()), 0) {
+            if (0..TRIES).any(|_| run(scenario, Calls::At(place.clone()), 0)) {
                 met += 1;
             } else {
                 missed.push(place);
             }
         }
         println!("{name}: {calls} calls, {taken} of them failed, at {met} places another one each");
-        // What a race decides is not done in every run, but most is.
-        assert!(missed.len() <= met, "{met} places met, not these: {missed:#?}");
+        // What a race decides is not done in every run, but most is; of a handful it may be none.
+        assert!(
+            missed.len() <= met.max(HANDFUL),
+            "{met} places met, not these: {missed:#?}"
+        );
     }
     swept::over();
 }
+
+/// So often a place is looked for that a race may keep a run from coming to.
+const TRIES: usize = 3;
+/// So few places say nothing of how many a scenario comes to again.
+const HANDFUL: usize = 5;
 
 /// Whether no scenario has met a call at that place before.
 fn is_new(place: &Place) -> bool {
