@@ -75,7 +75,7 @@ fn prepared<'p>(
     binding: &Binding,
     place: &'p mut Place,
     flags: LookupFlags,
-) -> Result<Prepared<'p>, WsaCode> {
+) -> Result<(Query<'p>, Prepared<'p>), WsaCode> {
     let Place {
         bytes,
         length,
@@ -92,7 +92,10 @@ fn prepared<'p>(
     asked.addresses = Addresses::NONE;
     asked.blob = None;
     match Query::from_query(&asked, flags)? {
-        Some(query) if !query.is_deep() => Ok(binding.service().finder().prepare(query, folding)),
+        Some(query) if !query.is_deep() => {
+            let prepared = binding.service().finder().prepare(query.key(), folding);
+            Ok((query, prepared))
+        }
         _ => Err(BEGIN),
     }
 }
@@ -111,21 +114,23 @@ pub fn answer(
     let provider = binding.service().provider();
     let effective = flags.effective(flags);
     let mut written = [(BEGIN, 0); TOGETHER];
-    let mut questions = ArrayVec::<_, TOGETHER>::new();
+    let mut objects = ArrayVec::<_, TOGETHER>::new();
     let mut asked = ArrayVec::<_, TOGETHER>::new();
     for (place, answer) in places.iter_mut().zip(&mut written) {
         match prepared(binding, place, flags) {
             // There is room, as for the answers.
-            Ok(question) => drop((questions.try_push(question), asked.try_push(answer))),
+            Ok((query, object)) => drop((objects.try_push(object), asked.try_push((query, answer)))),
             Err(code) => answer.0 = code,
         }
     }
 
     let mut asked = asked.into_iter();
     let mut end = 0_usize;
-    let write = move |question: &Prepared<'_>, seen: Seen<'_>| {
-        let Some(answer) = asked.next() else { return };
-        let view = match seen {
+    let write = move |found: Option<&[u8]>| {
+        let Some((query, answer)) = asked.next() else {
+            return;
+        };
+        let view = match query.seen(found) {
             Seen::Matching(view) if answers(&view, effective) => view,
             Seen::Matching(_) | Seen::Other => {
                 answer.0 = WsaCode::WSANO_DATA;
@@ -138,7 +143,7 @@ pub fn answer(
         };
         let record = wire::Record {
             tier: Tier::Directed,
-            record: result(provider, question.query().protocols(), &view, effective),
+            record: result(provider, query.protocols(), &view, effective),
         };
         *answer = match record.write_entry(out.get_mut(end..).unwrap_or_default()) {
             Ok(size) => {
@@ -152,6 +157,6 @@ pub fn answer(
     };
     let _region = CriticalRegion::enter(passive);
     let finder = binding.service().finder();
-    finder.select_together(processor(), questions.iter(), write);
+    finder.find_together(processor(), objects.iter(), write);
     written
 }

@@ -4,7 +4,7 @@ use pool_alloc::{Allocator, OutOfMemory};
 use pool_table::{Packed, PackedRef, Reader};
 
 use super::key::{Buffer, FoldedKey, HashKey, Key};
-use super::query::{Found, Query, Seen};
+use super::query::{Found, Query};
 
 /// Finds objects of a store, wherever the store is. It never waits.
 ///
@@ -23,23 +23,14 @@ pub struct Finder<A: Allocator + Clone> {
     alloc: A,
 }
 
-/// A question for one object that is about to be looked up, see [`Finder::prepare`].
+/// An object that is about to be looked up, see [`Finder::prepare`].
 #[derive(Clone, Copy)]
-pub struct Prepared<'q> {
-    query: Query<'q>,
-    key: FoldedKey<'q>,
+pub struct Prepared<'k> {
+    key: FoldedKey<'k>,
     hash: u32,
 }
 
-impl<'q> Prepared<'q> {
-    /// The question.
-    #[must_use]
-    pub const fn query(&self) -> &Query<'q> {
-        &self.query
-    }
-}
-
-/// Where a question's name is folded.
+/// Where a name is folded.
 #[derive(Clone, Copy)]
 pub struct Folding(Buffer);
 
@@ -81,34 +72,33 @@ impl<A: Allocator + Clone> Finder<A> {
         Found::try_collect_in(query, key, section.candidates(hash), self.alloc.clone())
     }
 
-    /// Makes a question for one object ready for [`Self::select_together`], and begins to bring near what it touches
-    /// first: while that goes on, others can be made ready.
-    pub fn prepare<'q>(&self, query: Query<'q>, folding: &'q mut Folding) -> Prepared<'q> {
-        debug_assert!(!query.is_deep(), "a question for one object");
-        let key = query.key().folded(&mut folding.0);
+    /// Makes an object ready for [`Self::find_together`], and begins to bring near what looking it up touches first: while
+    /// that goes on, others can be made ready.
+    pub fn prepare<'k>(&self, key: &Key<'k>, folding: &'k mut Folding) -> Prepared<'k> {
+        let key = key.folded(&mut folding.0);
         let hash = key.hash(&self.key);
         self.table.prefetch(hash);
-        Prepared { query, key, hash }
+        Prepared { key, hash }
     }
 
-    /// Shows what each of a few questions comes upon, in their order. Memory is waited for once for all of them, if they
-    /// were made ready just before. What was replaced meanwhile is not freed before the last was shown.
-    pub fn select_together<'q, 'p>(
+    /// [`Self::find`] for a few objects: shows the packed bytes of each in their order, `None` where there is none. Memory
+    /// is waited for once for all of them, if they were made ready just before. What was replaced meanwhile is not freed
+    /// before the last was shown.
+    pub fn find_together<'k, 'p>(
         &self,
         processor: usize,
-        questions: impl Iterator<Item = &'p Prepared<'q>> + Clone,
-        mut show: impl FnMut(&Prepared<'q>, Seen<'_>),
+        objects: impl Iterator<Item = &'p Prepared<'k>> + Clone,
+        mut show: impl FnMut(Option<&[u8]>),
     ) where
-        'q: 'p,
+        'k: 'p,
     {
         let section = self.table.enter(processor);
-        for question in questions.clone() {
-            section.bring(question.hash);
+        for object in objects.clone() {
+            section.bring(object.hash);
         }
-        for question in questions {
-            let is = |entry: PackedRef<'_, A>| question.key.is_of_object(entry.bytes());
-            let found = section.find(question.hash, is);
-            show(question, question.query.seen(found.map(PackedRef::bytes)));
+        for object in objects {
+            let is = |entry: PackedRef<'_, A>| object.key.is_of_object(entry.bytes());
+            show(section.find(object.hash, is).map(PackedRef::bytes));
         }
     }
 }

@@ -102,7 +102,8 @@ impl<'a> Query<'a> {
     }
 
     /// The name, and the context if not all are asked for.
-    pub(super) const fn key(&self) -> &Key<'a> {
+    #[must_use]
+    pub const fn key(&self) -> &Key<'a> {
         &self.key
     }
 
@@ -113,7 +114,8 @@ impl<'a> Query<'a> {
     }
 
     /// What the question comes upon in an object that was found for it, or in nothing.
-    pub(super) fn seen<'r>(&self, found: Option<&'r [u8]>) -> Seen<'r> {
+    #[must_use]
+    pub fn seen<'r>(&self, found: Option<&'r [u8]>) -> Seen<'r> {
         let Some(bytes) = found else {
             return Seen::Unknown;
         };

@@ -5,13 +5,14 @@ use std::hint::black_box;
 use std::sync::{Mutex, PoisonError, RwLock};
 
 use allocator_api2::alloc::Global;
+use arrayvec::ArrayVec;
 use fastrand::Rng;
 use nmr::sync::processor;
 use nsemail_benches::names::Names;
 use nsemail_contract::sockaddr::{CsAddr, SOCK_DGRAM, SOCK_STREAM, SockAddr};
 use nsemail_contract::text::{Text, fold};
 use nsemail_provider_core::store::record::{AddressSet, Fields, State};
-use nsemail_provider_core::store::{Finder, HashKey, Key, Limits, Record, Store};
+use nsemail_provider_core::store::{Finder, Folding, HashKey, Key, Limits, Record, Store};
 use siphasher::sip::SipHasher13;
 
 use super::measured;
@@ -19,10 +20,18 @@ use super::measured;
 /// The secret of all contenders.
 const SECRET: [u64; 2] = [0x0123_4567_89AB_CDEF, 0xFEDC_BA98_7654_3210];
 
+/// So many names are looked up together, as the provider driver does it.
+pub const TOGETHER: usize = 8;
+
 /// What a contender does.
 pub trait Map: Sync {
     /// Finds the record of a name as a caller spelled it, and copies it to the front of `out`.
     fn look_up(&self, units: &[u16], out: &mut [u8]) -> Option<usize>;
+    /// The same for a few names; how many were found.
+    fn look_up_together(&self, names: &[&[u16]], out: &mut [u8]) -> usize {
+        let found = names.iter().filter_map(|units| self.look_up(units, out));
+        found.count()
+    }
     /// Registers the name with that number.
     fn register(&self, number: usize);
     /// Deletes the name with that number.
@@ -136,6 +145,20 @@ impl Map for Ours {
         self.finder
             .find(processor(), &key, |record| copy(record, out))
             .flatten()
+    }
+
+    fn look_up_together(&self, names: &[&[u16]], out: &mut [u8]) -> usize {
+        let mut foldings = [const { Folding::NEW }; TOGETHER];
+        let objects = names.iter().zip(&mut foldings).map(|(units, folding)| {
+            let key = Key::new(Text::from_stored_units(units), Text::EMPTY);
+            self.finder.prepare(&key, folding)
+        });
+        let objects: ArrayVec<_, TOGETHER> = objects.collect();
+        let mut found = 0;
+        self.finder.find_together(processor(), objects.iter(), |record| {
+            found += usize::from(record.and_then(|record| copy(record, out)).is_some());
+        });
+        found
     }
 
     fn register(&self, number: usize) {

@@ -19,7 +19,7 @@ use nsemail_benches::plot::{self, Axis, Series};
 use nsemail_benches::{Goal, Options, Report, Row, Sample};
 use nsemail_provider_core::store::Record;
 
-use self::contenders::{Floor, Map};
+use self::contenders::{Floor, Map, TOGETHER};
 use self::workload::{Operation, Workload};
 use crate::counting::allocated;
 use crate::instructions::kept;
@@ -44,6 +44,13 @@ pub fn run(options: &Options, report: &mut Report) -> Result<()> {
         }
         let contenders: Vec<_> = contenders.into_iter().map(|(name, map, _)| (name, map)).collect();
         let goal = if size < 10_000 { 1.0 } else { 0.7 };
+        let workload = Workload::new(names, 0, false);
+        let turns = contenders
+            .iter()
+            .map(|(name, map)| Contender::new(name, together(&**map, &workload)));
+        let samples = take_turns(options.rounds(), turns.collect());
+        let what = format!("look-up, {}, {TOGETHER} names together", short(size));
+        report.add(Row::of(what, "ns", samples, &[], Goal::None));
         for changes in [false, true] {
             for threads in [1, 2] {
                 let workloads: Vec<_> = (0..threads)
@@ -124,6 +131,31 @@ fn round<'a>(map: &'a dyn Map, workloads: &'a [Workload]) -> impl FnMut() -> f64
         #[expect(clippy::cast_precision_loss, reason = "a small number")]
         let threads = windows.len() as f64;
         nanoseconds / threads
+    }
+}
+
+/// One round of one thread, a few names at a time; the others look each up by itself.
+fn together<'a>(map: &'a dyn Map, workload: &'a Workload) -> impl FnMut() -> f64 + 'a {
+    let mut turn = 0;
+    move || {
+        let window = workload.window(turn);
+        turn += 1;
+        let names: Vec<&[u16]> = window
+            .operations()
+            .filter_map(|operation| match operation {
+                Operation::LookUp(units) => Some(units),
+                Operation::Register(_) | Operation::Delete(_) => None,
+            })
+            .collect();
+        let mut out = [0; 2048];
+        let start = Instant::now();
+        let some = names.chunks(TOGETHER);
+        let found: usize = some.map(|some| map.look_up_together(some, &mut out)).sum();
+        let elapsed = start.elapsed();
+        assert_eq!(found, window.hits(), "every contender finds what is there");
+        #[expect(clippy::cast_precision_loss, reason = "a small number")]
+        let names = names.len() as f64;
+        elapsed.as_secs_f64() * 1e9 / names
     }
 }
 
