@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 pub mod admin;
+mod whole;
 
 use std::ffi::c_void;
 use std::net::SocketAddr;
@@ -15,8 +16,7 @@ use nmr::{
 };
 use nsemail_contract::codes::WsaCode;
 use nsemail_contract::dispatch::{
-    AsyncStatus, ClientCharacteristics, ClientDispatch, LookupBatch, LookupQuestion, ProviderDispatch,
-    SetInformation, VERSION,
+    AsyncStatus, ClientCharacteristics, ClientDispatch, ProviderDispatch, SetInformation, VERSION,
 };
 use nsemail_contract::flags::SetFlags;
 use nsemail_contract::guid::Guid;
@@ -345,6 +345,14 @@ impl Form {
     }
 }
 
+/// The record that a provider wrote to a buffer.
+fn record(buffer: &[u64]) -> QuerySet<'_> {
+    let base = buffer.as_ptr().addr() as u64;
+    // SAFETY: the words are initialised, and may be seen as bytes.
+    let bytes = unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), size_of_val(buffer)) };
+    QuerySet::parse_kernel(bytes, base).unwrap()
+}
+
 /// What a look-up returned, in words: name, context, addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -373,8 +381,8 @@ impl Session {
         code.unwrap().ok().map(|()| lookup)
     }
 
-    /// Asks for the next record with a buffer of that length; gives the length afterwards too.
-    pub fn next(&self, lookup: HANDLE, flags: u32, length: u32) -> (Result<Answer, WsaCode>, u32) {
+    /// Asks for the next record with a buffer of that length: the code, the buffer, and the length afterwards.
+    fn fetch(&self, lookup: HANDLE, flags: u32, length: u32) -> (WsaCode, Vec<u64>, u32) {
         let mut buffer = vec![0_u64; (length as usize).div_ceil(8)];
         let mut left = length;
         let results = buffer.as_mut_ptr();
@@ -391,13 +399,16 @@ impl Session {
                 )
             }
         });
-        let code = status.unwrap().final_code().unwrap();
+        (status.unwrap().final_code().unwrap(), buffer, left)
+    }
+
+    /// Asks for the next record with a buffer of that length; gives the length afterwards too.
+    pub fn next(&self, lookup: HANDLE, flags: u32, length: u32) -> (Result<Answer, WsaCode>, u32) {
+        let (code, buffer, left) = self.fetch(lookup, flags, length);
         if let Err(code) = code.ok() {
             return (Err(code), left);
         }
-        // SAFETY: the words are initialised, and may be seen as bytes.
-        let bytes = unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), buffer.len() * 8) };
-        let record = QuerySet::parse_kernel(bytes, results.addr() as u64).unwrap();
+        let record = record(&buffer);
         assert_eq!(record.provider, Some(self.peer.provider));
         let text = |text: Option<Text<'_>>| text.unwrap_or_default().to_string();
         let answer = Answer {
@@ -410,42 +421,6 @@ impl Session {
                 .collect(),
         };
         (Ok(answer), left)
-    }
-
-    /// All records of a question in the wire form, or the code that ended the look-up before the first.
-    pub fn records(&self, query: &QuerySet<'_>, flags: u32) -> Result<Vec<Vec<u8>>, WsaCode> {
-        let lookup = self.begin(query, flags)?;
-        let mut records = Vec::new();
-        let end = loop {
-            let mut buffer = vec![0_u64; 1 << 14];
-            let mut length = 1_u32 << 17;
-            let results = buffer.as_mut_ptr();
-            let status = self.peer.call(|dispatch, context| {
-                // SAFETY: the arguments are valid during the call.
-                unsafe {
-                    dispatch.lookup_service_next_ex.unwrap()(
-                        context,
-                        ptr::null_mut(),
-                        lookup,
-                        0,
-                        &raw mut length,
-                        results.cast(),
-                    )
-                }
-            });
-            let code = status.unwrap().final_code().unwrap();
-            if !code.is_success() {
-                break code;
-            }
-            // SAFETY: the words are initialised, and may be seen as bytes.
-            let bytes = unsafe { std::slice::from_raw_parts(buffer.as_ptr().cast::<u8>(), buffer.len() * 8) };
-            let record = QuerySet::parse_kernel(bytes, results.addr() as u64).unwrap();
-            let mut wire = vec![0; record.size().unwrap()];
-            record.write_wire(&mut wire).unwrap();
-            records.push(wire);
-        };
-        assert_eq!(self.end(lookup), WsaCode::NO_ERROR);
-        if records.is_empty() { Err(end) } else { Ok(records) }
     }
 
     pub fn end(&self, lookup: HANDLE) -> WsaCode {
@@ -476,60 +451,6 @@ impl Session {
         };
         assert_eq!(self.end(lookup), WsaCode::NO_ERROR);
         if answers.is_empty() { Err(end) } else { Ok(answers) }
-    }
-
-    /// Asks several questions at once, with room for so many bytes of records: the code of each, and its records as they
-    /// were written.
-    pub fn whole(
-        &self,
-        queries: &[QuerySet<'_>],
-        flags: u32,
-        room: usize,
-    ) -> Result<Vec<(WsaCode, Vec<u8>)>, WsaCode> {
-        let queries: Vec<Vec<u8>> = queries
-            .iter()
-            .map(|query| {
-                let mut bytes = vec![0; query.size().unwrap()];
-                query.write_wire(&mut bytes).unwrap();
-                bytes
-            })
-            .collect();
-        let mut questions: Vec<_> = queries
-            .iter()
-            .map(|query| LookupQuestion {
-                query: query.as_ptr(),
-                query_length: query.len().try_into().unwrap(),
-                code: WsaCode::WSAEFAULT,
-                size: u32::MAX,
-            })
-            .collect();
-        let mut buffer = vec![0; room];
-        let batch = LookupBatch {
-            questions: questions.as_mut_ptr(),
-            buffer: buffer.as_mut_ptr(),
-            count: questions.len().try_into().unwrap(),
-            buffer_length: room.try_into().unwrap(),
-        };
-        let code = self.peer.call(|dispatch, context| {
-            // SAFETY: the arguments are valid during the call.
-            unsafe {
-                dispatch.lookup_service_batch.unwrap()(
-                    context,
-                    &raw const self.peer.provider,
-                    flags,
-                    self.session,
-                    &raw const batch,
-                )
-            }
-        });
-        code.unwrap().ok()?;
-        let mut rest = &buffer[..];
-        let answers = questions.iter().map(|question| {
-            let (records, after) = rest.split_at(question.size as usize);
-            rest = after;
-            (question.code, records.to_vec())
-        });
-        Ok(answers.collect())
     }
 
     /// The addresses of a name.
