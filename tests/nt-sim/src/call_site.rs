@@ -4,6 +4,8 @@
 //! once for all captures that are equal. Names, files and lines are looked up only when a person is to
 //! read them.
 
+mod frames;
+
 use std::{
     collections::{HashMap, HashSet},
     ffi::c_void,
@@ -59,8 +61,7 @@ impl CallSite {
     #[must_use]
     pub fn here() -> Self {
         let mut addresses = [0; CAPTURED];
-        let mut places = addresses.iter_mut();
-        backtrace::trace(|frame| places.next().map(|place| *place = frame.ip().addr()).is_some());
+        frames::fill(&mut addresses);
         Self::of(&addresses)
     }
 
