@@ -28,7 +28,7 @@ mod pointers {
     type Frame = [usize; 2];
 
     /// Follows the frame pointers; false on a stack that is not the thread's own, as that of a coroutine.
-    #[inline(always)]
+    #[inline(never)]
     pub fn fill(addresses: &mut [usize]) -> bool {
         let mut frame: usize;
         // SAFETY: it only reads a register.
@@ -42,11 +42,12 @@ mod pointers {
             if !frame.is_multiple_of(align_of::<Frame>()) || behind.is_none_or(|behind| behind > stack.end) {
                 break;
             }
-            let here = ptr::with_exposed_provenance::<Frame>(frame);
+            let here = ptr::with_exposed_provenance::<usize>(frame);
             // SAFETY: aligned, and between this function's frame and the end of the thread's stack, all of which is in
             // use and so mapped and initialised. Volatile, as other functions' variables may be there.
-            let [caller, address] = unsafe { here.read_volatile() };
-            *place = address;
+            let caller = unsafe { here.read_volatile() };
+            // SAFETY: as above, for the frame's second word.
+            *place = unsafe { here.wrapping_add(1).read_volatile() };
             // Callers' frames stand above.
             if caller <= frame {
                 break;
