@@ -10,7 +10,6 @@ use nsemail_contract::guid::Guid;
 use nsemail_contract::ids;
 use nsemail_contract::ioctl;
 use nsemail_contract::limits;
-use nsemail_contract::queryset::{QuerySet, Version};
 use nsemail_contract::text::Text;
 use nsemail_contract::wire::{
     Counter, CounterKind, DoesNotFit, EmptyRequest, EventKind, EventsRequest, Hosted, InstallRequest,
@@ -380,22 +379,8 @@ impl Listing {
 
 /// All that is stored of an object.
 fn listed<'r>(view: &RecordRef<'r>, provider: Guid) -> ListedRecord<'r> {
-    let fields = view.fields();
     ListedRecord {
-        state: state_of(fields.state),
-        record: QuerySet {
-            name: Some(fields.name),
-            version: fields.version.map(|version| Version {
-                version,
-                comparator: 0,
-            }),
-            comment: fields.comment,
-            namespace: ids::NS_EMAIL,
-            provider: Some(provider),
-            context: Some(fields.context).filter(|context| !context.is_empty()),
-            addresses: view.addresses(),
-            blob: fields.blob,
-            ..QuerySet::default()
-        },
+        state: state_of(view.state()),
+        record: view.query_set(provider),
     }
 }

@@ -7,8 +7,7 @@ use nsemail_contract::codes::WsaCode;
 use nsemail_contract::fault::WriteError;
 use nsemail_contract::flags::{LookupFlags, OutputFlags};
 use nsemail_contract::guid::Guid;
-use nsemail_contract::ids;
-use nsemail_contract::queryset::{Protocols, QuerySet, Version};
+use nsemail_contract::queryset::{Protocols, QuerySet};
 use pool_alloc::{Allocator, OutOfMemory, Vec};
 
 use crate::store::{Found, RecordRef};
@@ -125,22 +124,12 @@ pub(crate) fn result<'r>(
     view: &RecordRef<'r>,
     effective: LookupFlags,
 ) -> QuerySet<'r> {
-    let fields = view.fields();
     let preferred = effective.intersection(LookupFlags::RETURN_PREFERRED_NAMES).bits();
+    let all = view.query_set(provider);
     QuerySet {
-        name: Some(fields.name),
-        version: fields.version.map(|version| Version {
-            version,
-            comparator: 0,
-        }),
-        comment: fields.comment,
-        namespace: ids::NS_EMAIL,
-        provider: Some(provider),
-        context: Some(fields.context).filter(|context| !context.is_empty()),
-        addresses: view.addresses().matching(protocols),
+        addresses: all.addresses.matching(protocols),
         output_flags: preferred & OutputFlags::PREFERRED_NAMES.bits(),
-        blob: fields.blob,
-        ..QuerySet::default()
+        ..all
     }
     .selected(effective)
 }

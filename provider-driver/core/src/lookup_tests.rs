@@ -1,7 +1,8 @@
 //! Rules of the buffer protocol and of the flags of single calls.
 
 use allocator_api2::alloc::Global;
-use nsemail_contract::queryset::Addresses;
+use nsemail_contract::ids;
+use nsemail_contract::queryset::{Addresses, Version};
 use nsemail_contract::sockaddr::{CsAddr, Protocol, SOCK_STREAM, SockAddr};
 use nsemail_contract::text::Text;
 use proptest::prelude::*;

@@ -22,8 +22,10 @@ use core::cmp::Ordering;
 
 use nsemail_contract::address::Address;
 use nsemail_contract::bytes::{Writer, slice_at, u16_at, u32_at};
+use nsemail_contract::guid::Guid;
+use nsemail_contract::ids;
 use nsemail_contract::limits;
-use nsemail_contract::queryset::{Addresses, pack_address};
+use nsemail_contract::queryset::{Addresses, QuerySet, Version, pack_address};
 use nsemail_contract::sockaddr::{CsAddr, NormalCsAddr};
 use nsemail_contract::text::Text;
 use pool_alloc::{Allocator, OutOfMemory, Vec};
@@ -372,6 +374,26 @@ impl<'a> RecordRef<'a> {
     #[must_use]
     pub const fn state(&self) -> State {
         self.fields.state
+    }
+
+    /// All that the record says, as the contract has it, of that provider.
+    #[must_use]
+    pub fn query_set(&self, provider: Guid) -> QuerySet<'a> {
+        let fields = self.fields;
+        QuerySet {
+            name: Some(fields.name),
+            version: fields.version.map(|version| Version {
+                version,
+                comparator: 0,
+            }),
+            comment: fields.comment,
+            namespace: ids::NS_EMAIL,
+            provider: Some(provider),
+            context: Some(fields.context).filter(|context| !context.is_empty()),
+            addresses: self.addresses(),
+            blob: fields.blob,
+            ..QuerySet::default()
+        }
     }
 
     /// Number of addresses.
