@@ -22,8 +22,8 @@
 //!
 //! A thread that leads is in a critical region from before it takes the committer until that rests, as others wait for
 //! it then: so it cannot be suspended. That its writes could be cancelled (`CancelSynchronousIo`) harms its own change and
-//! no other: it fails as one whose disk fails, and the journal is cut back. It is inside a provider's entry, so that NMR's deregistration of the module waits
-//! for it; and the journal thread ends after that.
+//! no other: it fails as one whose disk fails, and the journal is cut back. It is inside a provider's entry, so that
+//! NMR's deregistration of the module waits for it; and the journal thread ends after that.
 //!
 //! # Writing the journal anew
 //!

@@ -28,7 +28,7 @@ impl OneShot {
         plan: LookUp<CatalogPool>,
         capacity: usize,
     ) -> Result<Self, OutOfMemory> {
-        let mut names = Names::try_new(flags, 1, capacity.saturating_sub(REPLY_HEADER))?;
+        let mut names = Names::try_new(flags, 1, query.len(), capacity.saturating_sub(REPLY_HEADER))?;
         names.try_add(query, Ok(plan))?;
         Ok(Self(names))
     }
@@ -83,13 +83,13 @@ impl Batch {
         capacity: usize,
     ) -> Result<Result<Self, OutOfMemory>, Fault> {
         let capacity = capacity.min(limits::MESSAGE);
-        let names = Names::try_new(
+        let bytes = request.queries().map(<[u8]>::len).sum();
+        let mut names = Names::try_new(
             request.flags,
             request.len(),
+            bytes,
             capacity.saturating_sub(REPLY_HEADER),
         );
-        let bytes = request.queries().map(<[u8]>::len).sum();
-        let mut names = names.and_then(|names| names.with_room(bytes));
         let catalogue = service.catalogue();
         for query in request.queries() {
             let parsed = QuerySet::parse_wire(query)?;

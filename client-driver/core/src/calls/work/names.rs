@@ -80,14 +80,20 @@ pub struct Answer<'a> {
 }
 
 impl Names {
-    /// As many names as are going to be added, for a caller who has so many bytes for records.
+    /// Room for as many names as are going to be added, whose queries have so many bytes, for a caller who has `capacity`
+    /// bytes for records.
     ///
     /// # Errors
     /// When there is no memory.
-    pub fn try_new(flags: LookupFlags, count: usize, capacity: usize) -> Result<Self, OutOfMemory> {
+    pub fn try_new(
+        flags: LookupFlags,
+        count: usize,
+        bytes: usize,
+        capacity: usize,
+    ) -> Result<Self, OutOfMemory> {
         Ok(Self {
             flags,
-            queries: Vec::new_in(BufferPool::default()),
+            queries: Vec::try_with_capacity_in(bytes, BufferPool::default())?,
             list: Vec::try_with_capacity_in(count, BufferPool::default())?,
             records: Vec::new_in(BufferPool::default()),
             next: 0,
@@ -117,15 +123,6 @@ impl Names {
             code,
             records: 0..0,
         })
-    }
-
-    /// Makes room for queries of so many bytes.
-    ///
-    /// # Errors
-    /// When there is no memory.
-    pub fn with_room(mut self, queries: usize) -> Result<Self, OutOfMemory> {
-        self.queries.try_reserve_exact(queries)?;
-        Ok(self)
     }
 
     /// Goes on with the next name; `None` if there is none any more. `Reply` passes to the one after it. `stop` says that
