@@ -85,8 +85,7 @@ fn only_system_and_administrators_open_the_device() {
 #[test]
 fn a_listing_goes_on_page_by_page_as_things_were_when_it_began() {
     let machine = started();
-    let caller = Caller::register(&machine);
-    let session = caller.provider(PROVIDER).session();
+    let (caller, session) = client(&machine);
     let mut names: Vec<String> = (0..50).map(|n| format!("user{n:02}@example.com")).collect();
     for name in &names {
         session.set(REGISTER, 0, name, &["192.0.2.1:1"]).unwrap();
@@ -122,8 +121,7 @@ fn a_listing_goes_on_page_by_page_as_things_were_when_it_began() {
 #[test]
 fn a_cursor_of_another_listing_a_page_too_small_and_an_unknown_provider_are_told() {
     let machine = started();
-    let caller = Caller::register(&machine);
-    let session = caller.provider(PROVIDER).session();
+    let (caller, session) = client(&machine);
     for name in ["a@example.com", "b@example.com"] {
         session.set(REGISTER, 0, name, &["192.0.2.1:1"]).unwrap();
     }
@@ -154,8 +152,7 @@ fn a_cursor_of_another_listing_a_page_too_small_and_an_unknown_provider_are_told
 #[test]
 fn hosted_providers_statistics_and_events_are_told() {
     let machine = started();
-    let caller = Caller::register(&machine);
-    let session = caller.provider(PROVIDER).session();
+    let (caller, session) = client(&machine);
     session
         .set(REGISTER, 0, "bob@example.com", &["192.0.2.1:1", "192.0.2.1:2"])
         .unwrap();
@@ -277,8 +274,7 @@ fn a_limit_that_is_hit_is_told_once_until_there_is_room() {
     let machine = installed();
     set_parameter(&machine, "MaxObjects", 1);
     machine.start(SERVICE).unwrap();
-    let caller = Caller::register(&machine);
-    let session = caller.provider(PROVIDER).session();
+    let (caller, session) = client(&machine);
     let register = |name| session.set(REGISTER, 0, name, &[]);
     let handle = open(&machine);
     let told = || {

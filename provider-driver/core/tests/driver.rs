@@ -61,8 +61,7 @@ fn a_registration_outlives_its_session_and_the_driver() {
     for _ in 0..3 {
         machine.stop(SERVICE).unwrap();
         machine.start(SERVICE).unwrap();
-        let caller = Caller::register(&machine);
-        let session = caller.provider(PROVIDER).session();
+        let (caller, session) = client(&machine);
         assert_eq!(session.addresses("bob@example.com"), Ok(vec![A.to_owned()]));
         caller.deregister();
     }
@@ -260,8 +259,7 @@ fn limits_are_configurable_and_kept() {
     set_parameter(&machine, "MaxLookupsPerSession", 1);
     set_parameter(&machine, "MaxSessions", 2);
     machine.start(SERVICE).unwrap();
-    let caller = Caller::register(&machine);
-    let session = caller.provider(PROVIDER).session();
+    let (caller, session) = client(&machine);
     session.set(REGISTER, 0, "a@example.com", &[]).unwrap();
     session.set(REGISTER, 0, "b@example.com", &[]).unwrap();
     assert_eq!(

@@ -130,8 +130,7 @@ fn boot(disk: Disk, names: &[&str], what: &str, checked: bool) -> (Machine, BTre
         "{what}: the journal is not loaded: {:?}",
         events(&machine)
     );
-    let caller = Caller::register(&machine);
-    let session = caller.provider(PROVIDER).session();
+    let (caller, session) = client(&machine);
     let value = |name: &str| match session.addresses(name) {
         Ok(addresses) => Some(addresses),
         Err(WsaCode::WSASERVICE_NOT_FOUND) => None,
@@ -287,8 +286,7 @@ fn a_store_goes_on_after_power_failures_one_after_the_other() {
         configure(&machine, true);
         machine.start(SERVICE).unwrap();
         assert_eq!(state(&machine), HostedState::Serving, "life {life}");
-        let caller = Caller::register(&machine);
-        let session = caller.provider(PROVIDER).session();
+        let (caller, session) = client(&machine);
         for (name, value) in &expected {
             assert_eq!(&session.addresses(name).ok(), value, "life {life}: {name}");
         }

@@ -127,8 +127,7 @@ fn run(fault: &Fault, torn: bool) -> bool {
     let what = format!("{fault:?}, torn: {torn}");
     let machine = machine(None);
     machine.start(SERVICE).unwrap();
-    let caller = Caller::register(&machine);
-    let session = caller.provider(PROVIDER).session();
+    let (caller, session) = client(&machine);
     let mut model = Model::new();
     let mut refused = Refused::new();
     inject(&machine, fault.clone(), torn);
@@ -221,8 +220,7 @@ fn every_call_that_fails_under_changes_is_told_and_costs_nothing_else() {
 fn disks() -> Vec<(Disk, Model)> {
     let machine = machine(None);
     machine.start(SERVICE).unwrap();
-    let caller = Caller::register(&machine);
-    let session = caller.provider(PROVIDER).session();
+    let (caller, session) = client(&machine);
     let mut model = Model::new();
     let mut disks = vec![(Disk::default(), Model::new())];
     for number in 0..CHANGES {

@@ -19,8 +19,7 @@ const ADDRESS: &str = "192.0.2.1:1";
 /// A machine whose default provider has these names in its journal, in as many frames, and is stopped.
 fn machine_with(names: &[&str]) -> Machine {
     let machine = started();
-    let caller = Caller::register(&machine);
-    let session = caller.provider(PROVIDER).session();
+    let (caller, session) = client(&machine);
     for name in names {
         session.set(REGISTER, 0, name, &[ADDRESS]).unwrap();
     }
@@ -114,8 +113,7 @@ fn a_journal_of_another_provider_is_not_loaded() {
 #[test]
 fn a_journal_that_is_mostly_past_is_written_anew_while_it_is_used() {
     let machine = started();
-    let caller = Caller::register(&machine);
-    let session = caller.provider(PROVIDER).session();
+    let (caller, session) = client(&machine);
     session.set(REGISTER, 0, "gone@example.com", &[]).unwrap();
     session.set(DELETE, 0, "gone@example.com", &[]).unwrap();
     let hold = machine.hold_file(nt_sim::files::Operation::FlushFile, "-0.journal");
@@ -179,8 +177,7 @@ fn without_durability_changes_are_flushed_when_the_driver_stops() {
     set_parameter(&machine, "Durability", 0);
     machine.start(SERVICE).unwrap();
     // Nothing is flushed for a change: one that waited for it would never end.
-    let caller = Caller::register(&machine);
-    let session = caller.provider(PROVIDER).session();
+    let (caller, session) = client(&machine);
     let hold = machine.hold(nt_sim::files::Operation::FlushFile);
     session.set(REGISTER, 0, "bob@example.com", &[ADDRESS]).unwrap();
     assert!(!hold.is_reached());

@@ -154,22 +154,25 @@ fn a_failed_write_or_flush_is_told_to_the_caller_that_leads_and_leaves_no_trace(
         caller.deregister();
         machine.stop(SERVICE).unwrap();
         machine.start(SERVICE).unwrap();
-        let caller = Caller::register(&machine);
-        let session = caller.provider(PROVIDER).session();
+        let (caller, session) = client(&machine);
         assert_eq!(session.addresses("bob@example.com"), Ok(vec![A.to_owned()]));
         caller.deregister();
         stop(&machine);
     }
 }
 
+/// Starts the driver, which writes its journals anew when they are a bit longer than they need be.
+fn compacting(machine: &Machine) -> (Caller, Session) {
+    set_parameter(machine, "CompactionSlackKilobytes", 1);
+    set_parameter(machine, "CompactionPercent", 110);
+    machine.start(SERVICE).unwrap();
+    client(machine)
+}
+
 #[test]
 fn a_journal_that_callers_make_too_long_by_themselves_is_written_anew() {
     let machine = installed();
-    set_parameter(&machine, "CompactionSlackKilobytes", 1);
-    set_parameter(&machine, "CompactionPercent", 110);
-    machine.start(SERVICE).unwrap();
-    let caller = Caller::register(&machine);
-    let session = caller.provider(PROVIDER).session();
+    let (caller, session) = compacting(&machine);
     for n in 0..100 {
         session
             .set(REGISTER, WAITS, "bob@example.com", &[[A, B][n % 2]])
@@ -219,11 +222,7 @@ fn longest_journal(machine: &Machine) -> usize {
 #[test]
 fn a_caller_that_never_pauses_does_not_keep_its_journal_from_being_written_anew() {
     let machine = installed_on(Machine::builder().record_disk());
-    set_parameter(&machine, "CompactionSlackKilobytes", 1);
-    set_parameter(&machine, "CompactionPercent", 110);
-    machine.start(SERVICE).unwrap();
-    let caller = Caller::register(&machine);
-    let session = caller.provider(PROVIDER).session();
+    let (caller, session) = compacting(&machine);
     for n in 0..500 {
         let address = [A, B][n % 2];
         session

@@ -130,8 +130,7 @@ fn a_failed_write_or_flush_is_answered_with_an_error_and_leaves_no_trace() {
         caller.deregister();
         machine.stop(SERVICE).unwrap();
         machine.start(SERVICE).unwrap();
-        let caller = Caller::register(&machine);
-        let session = caller.provider(PROVIDER).session();
+        let (caller, session) = client(&machine);
         assert_eq!(session.addresses("bob@example.com"), Ok(vec![A.to_owned()]));
         assert_eq!(session.addresses("eve@example.com"), Ok(vec![B.to_owned()]));
         caller.deregister();

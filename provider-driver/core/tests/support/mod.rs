@@ -73,9 +73,15 @@ pub fn started() -> Machine {
 /// A machine with the driver running, a client, and a session with the default provider.
 pub fn session() -> (Machine, Caller, Session) {
     let machine = started();
-    let caller = Caller::register(&machine);
-    let session = caller.provider(PROVIDER).session();
+    let (caller, session) = client(&machine);
     (machine, caller, session)
+}
+
+/// A client of a driver that is running, and a session with the default provider.
+pub fn client(machine: &Machine) -> (Caller, Session) {
+    let caller = Caller::register(machine);
+    let session = caller.provider(PROVIDER).session();
+    (caller, session)
 }
 
 /// Sets a number among the driver's parameters.
