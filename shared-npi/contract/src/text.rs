@@ -125,12 +125,12 @@ impl<'a> Text<'a> {
             kind: FaultKind::Unterminated,
             unit: 0,
         };
-        let (length, plain) = scan::terminated(bytes).ok_or(unterminated)?;
+        let (length, low) = scan::terminated(bytes).ok_or(unterminated)?;
         let text = Self {
             repr: Repr::Bytes(bytes.get(..length.saturating_mul(2)).unwrap_or_default()),
             length,
         };
-        if plain { Ok(text) } else { text.validated_by_unit() }
+        if low { Ok(text) } else { text.validated() }
     }
 
     /// A text that stands as UTF-8.

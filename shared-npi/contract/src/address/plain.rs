@@ -5,54 +5,68 @@ use super::Domain;
 use crate::limits;
 use crate::text::Text;
 
-/// What a character is that may not stand everywhere.
-mod class {
-    /// A control character, a space or a quote, or none of ASCII.
-    pub const UNUSUAL: u8 = 1;
-    /// A dot or an `@`: a label of a domain stands between two of them, or behind the last.
-    pub const BOUND: u8 = 2;
+/// Characters that are looked at at once.
+const STEP: usize = 8;
+/// The highest bit of each character, which ASCII does not have.
+const HIGH: u64 = each(0x80);
+
+/// The same character so often.
+const fn each(character: u8) -> u64 {
+    u64::from_le_bytes([character; STEP])
 }
 
-const CLASSES: [u8; 256] = {
-    let mut classes = [0; 256];
-    let mut rest: &mut [u8] = &mut classes;
-    let mut character = 0_u32;
-    while let Some((class, after)) = rest.split_first_mut() {
-        *class = match character {
-            0..=0x20 | 0x22 | 0x7F.. => class::UNUSUAL,
-            0x2E | 0x40 => class::BOUND,
-            _ => 0,
-        };
-        rest = after;
-        character = character.wrapping_add(1);
+/// Has the highest bit of each ASCII character that is another one than this.
+#[inline]
+const fn others(eight: u64, character: u8) -> u64 {
+    (eight ^ each(character)).wrapping_add(each(0x7F))
+}
+
+/// Where the only `@` of these ASCII characters stands, if none is a control character, a space or a quote, and neither
+/// two dots nor a dot and the `@` stand side by side, and none of them at the front.
+fn only_at<'c>(steps: impl Iterator<Item = &'c [u8; STEP]>) -> Option<usize> {
+    let mut at = None;
+    let (mut usual, mut wrong) = (HIGH, 0);
+    // As if there was one before the first character.
+    let mut bound_before = 0x80;
+    for (index, eight) in steps.enumerate() {
+        let eight = u64::from_le_bytes(*eight);
+        usual &= eight.wrapping_add(each(0x7F - b' ')) & others(eight, b'"') & others(eight, 0x7F);
+        let others_than_at = others(eight, b'@');
+        let bounds = !(others_than_at & others(eight, b'.')) & HIGH;
+        wrong |= bounds & (bounds << 8 | bound_before);
+        bound_before = bounds >> 56;
+        let ats = !others_than_at & HIGH;
+        if ats != 0 {
+            let another = ats & ats.wrapping_sub(1);
+            let place = index
+                .saturating_mul(STEP)
+                .saturating_add(ats.trailing_zeros() as usize / 8);
+            if another != 0 || at.replace(place).is_some() {
+                return None;
+            }
+        }
     }
-    classes
-};
+    at.filter(|_| usual == HIGH && wrong == 0)
+}
 
 /// The local part and the domain of an address of this kind; `None` for any other text.
 pub fn split(text: Text<'_>) -> Option<(Text<'_>, Domain<'_>)> {
-    // One more for the dot that does not count.
-    let mut buffer = [0; limits::NAME + 1];
-    let characters = text.fold_ascii(&mut buffer)?;
-    let characters = characters.strip_suffix(b".").unwrap_or(characters);
-    let is_at = |character: &u8| *character == b'@';
-    let at = characters.iter().position(is_at)?;
-    let (unusual, last) = characters.iter().fold((0, 0), |(unusual, before), character| {
-        let class = CLASSES
-            .get(usize::from(*character))
-            .copied()
-            .unwrap_or(class::UNUSUAL);
-        // Two bounds in a row share their bit.
-        (unusual | (class & (before | class::UNUSUAL)), class)
-    });
-    if unusual != 0 || last & class::BOUND != 0 || characters.iter().rposition(is_at) != Some(at) {
+    const ROOM: usize = limits::NAME.next_multiple_of(STEP);
+    let bare = text.strip_suffix(b'.').unwrap_or(text);
+    let mut buffer = [0; ROOM + STEP];
+    let length = bare.fold_ascii(buffer.get_mut(..ROOM)?)?.len();
+    if matches!(buffer.get(length.checked_sub(1)?), Some(b'.' | b'@')) {
         return None;
     }
-    let (local, domain) = text.around(at)?;
-    if !(1..=limits::LOCAL_PART).contains(&local.len()) || domain.len() > limits::DOMAIN {
+    // The last step is filled with what may stand anywhere.
+    *buffer.get_mut(length..)?.first_chunk_mut()? = [b'x'; STEP];
+    let at = only_at(buffer.as_chunks().0.iter().take(length.div_ceil(STEP)))?;
+    let (local, domain) = bare.around(at)?;
+    // The dot counts that means nothing.
+    if local.len() > limits::LOCAL_PART || text.len().saturating_sub(at) > limits::DOMAIN.saturating_add(1) {
         return None;
     }
-    Some((local, Domain(domain.strip_suffix(b'.').unwrap_or(domain))))
+    Some((local, Domain(domain)))
 }
 
 #[cfg(test)]

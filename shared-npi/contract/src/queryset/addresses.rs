@@ -1,5 +1,6 @@
 //! Lists of a query set: its addresses and its protocol filter, wherever they stand.
 
+use super::layout::ADDRESS;
 use super::read::{Source, family_of};
 use crate::bytes::{Writer, u32_at};
 use crate::fault::{Fault, FaultKind};
@@ -17,11 +18,8 @@ enum List<'a> {
     Given(&'a [CsAddr<'a>]),
     Normal(&'a [NormalCsAddr]),
     Packed(&'a [u8]),
-    Encoded {
-        source: Source<'a>,
-        array: usize,
-        count: usize,
-    },
+    /// An array in the form of the source.
+    Encoded(Source<'a>, &'a [u8]),
 }
 
 impl Default for List<'_> {
@@ -77,9 +75,9 @@ impl<'a> Addresses<'a> {
         }
     }
 
-    pub(super) const fn encoded(source: Source<'a>, array: usize, count: usize) -> Self {
+    pub(super) const fn encoded(source: Source<'a>, array: &'a [u8]) -> Self {
         Self {
-            list: List::Encoded { source, array, count },
+            list: List::Encoded(source, array),
             filter: Protocols::NONE,
         }
     }
@@ -111,7 +109,7 @@ impl<'a> Addresses<'a> {
         match self.list {
             List::Given(list) if self.filter.is_empty() => list.len(),
             List::Normal(list) if self.filter.is_empty() => list.len(),
-            List::Encoded { count, .. } if self.filter.is_empty() => count,
+            List::Encoded(_, array) if self.filter.is_empty() => array.len() / ADDRESS,
             List::Packed(bytes) if self.filter.is_empty() => packed_count(bytes),
             _ => self.iter().count(),
         }
@@ -164,12 +162,10 @@ impl<'a> AddressesIter<'a> {
             List::Given(list) => list.get(self.index).copied()?,
             List::Normal(list) => list.get(self.index)?.as_cs_addr(),
             List::Packed(_) => unpack_address(&mut self.packed)?,
-            List::Encoded { source, array, count } => {
-                if self.index >= count {
-                    return None;
-                }
+            List::Encoded(source, array) => {
+                let entry = array.as_chunks().0.get(self.index)?;
                 // Every address was read once before, so this succeeds again.
-                source.address(array, self.index).ok()?
+                source.address(entry, 0).ok()?
             }
         };
         self.index = self.index.saturating_add(1);

@@ -2,7 +2,7 @@
 
 use super::layout::{self, Slot};
 use super::{Addresses, Protocols, QuerySet, Version};
-use crate::bytes::{array_at, slice_at, u16_at, u32_at, u64_at};
+use crate::bytes::{array_at, slice_at, u16_at, u32_at};
 use crate::fault::{Fault, FaultKind};
 use crate::guid::Guid;
 use crate::sockaddr::CsAddr;
@@ -19,28 +19,100 @@ pub fn read(bytes: &[u8], base: u64) -> Result<QuerySet<'_>, Fault> {
     if size < layout::HEADER {
         return Err(Fault::new(FaultKind::BadHeader, layout::SIZE));
     }
-    Ok(QuerySet {
-        name: source.text(header, layout::NAME)?,
-        version: source.version(header)?,
-        comment: source.text(header, layout::COMMENT)?,
-        namespace: source.u32(layout::NAMESPACE)?,
-        provider: source.provider(header)?,
-        context: source.text(header, layout::CONTEXT)?,
-        protocols: source.protocols()?,
-        query_string: source.text(header, layout::QUERY_STRING)?,
-        addresses: source.addresses()?,
-        output_flags: source.u32(layout::OUTPUT_FLAGS)?,
-        blob: source.blob(header)?,
+    let mut set = QuerySet {
+        namespace: half(header, layout::NAMESPACE),
+        output_flags: half(header, layout::OUTPUT_FLAGS),
+        ..QuerySet::default()
+    };
+    // Most members are absent from most query sets.
+    if let Some(pointer) = pointer(header, layout::NAME) {
+        set.name = Some(source.text(pointer)?);
+    }
+    if let Some(pointer) = pointer(header, layout::COMMENT) {
+        set.comment = Some(source.text(pointer)?);
+    }
+    if let Some(pointer) = pointer(header, layout::CONTEXT) {
+        set.context = Some(source.text(pointer)?);
+    }
+    if let Some(pointer) = pointer(header, layout::QUERY_STRING) {
+        set.query_string = Some(source.text(pointer)?);
+    }
+    if let Some(pointer) = pointer(header, layout::VERSION) {
+        set.version = Some(source.version(pointer)?);
+    }
+    if let Some(pointer) = pointer(header, layout::PROVIDER) {
+        set.provider = Some(source.provider(pointer)?);
+    }
+    if let Some(array) = array(header, layout::PROTOCOLS)? {
+        set.protocols = Protocols::encoded(source.elements(array, layout::PAIR)?);
+    }
+    if let Some(array) = array(header, layout::ADDRESSES)? {
+        set.addresses = source.addresses(array)?;
+    }
+    if let Some(pointer) = pointer(header, layout::BLOB) {
+        set.blob = Some(source.blob(pointer)?);
+    }
+    Ok(set)
+}
+
+/// A number of a structure, at a multiple of its size.
+#[inline]
+fn word(structure: &[u8], offset: usize) -> u64 {
+    let words = structure.as_chunks().0;
+    words.get(offset / 8).map_or(0, |word| u64::from_le_bytes(*word))
+}
+
+/// As [`word`].
+#[inline]
+fn half(structure: &[u8], offset: usize) -> u32 {
+    let halves = structure.as_chunks().0;
+    halves.get(offset / 4).map_or(0, |half| u32::from_le_bytes(*half))
+}
+
+/// A pointer that is not null, and where it stands.
+#[derive(Clone, Copy)]
+struct Pointer {
+    address: u64,
+    place: usize,
+}
+
+/// The pointer of a structure's slot; `None` if it is null.
+#[inline]
+fn pointer(structure: &[u8], slot: Slot) -> Option<Pointer> {
+    let address = word(structure, slot.pointer);
+    (address != 0).then_some(Pointer {
+        address,
+        place: slot.pointer,
     })
 }
 
-/// The structure itself.
-type Header = [u8; layout::HEADER];
-
-/// Whether a slot of the structure has no pointer, as most have none.
+/// The pointer of a structure's slot and how many it points to, if there are any. It must be there then (decisions 20
+/// and 35).
 #[inline]
-fn is_null(header: &Header, slot: Slot) -> bool {
-    header.as_chunks::<8>().0.get(slot.pointer / 8) == Some(&[0; 8])
+fn array(structure: &[u8], slot: Slot) -> Result<Option<(Pointer, usize)>, Fault> {
+    let count = slot.count.map_or(1, |place| half(structure, place));
+    if count == 0 {
+        return Ok(None);
+    }
+    pointer(structure, slot)
+        .map(|pointer| Some((pointer, count as usize)))
+        .ok_or_else(|| Fault::new(FaultKind::OutOfBounds, slot.pointer))
+}
+
+impl Pointer {
+    /// As part of a structure that stands at `start`.
+    const fn within(self, start: usize) -> Self {
+        Self {
+            address: self.address,
+            place: self.place.saturating_add(start),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    const fn fault(self, kind: FaultKind) -> Fault {
+        Fault::new(kind, self.place)
+    }
 }
 
 /// The bytes of one query set, and the address that its pointers take its first byte to have.
@@ -55,152 +127,96 @@ impl<'a> Source<'a> {
         u32_at(self.bytes, offset).ok_or_else(|| Fault::new(FaultKind::Truncated, offset))
     }
 
-    /// The offset to which the slot points; `None` for a null pointer. It is behind the structure,
-    /// but whether the item fits is for the caller to see.
-    fn follow(self, slot: Slot) -> Result<Option<usize>, Fault> {
-        let fault = |kind| Fault::new(kind, slot.pointer);
-        let pointer = match u64_at(self.bytes, slot.pointer).ok_or_else(|| fault(FaultKind::Truncated))? {
-            0 => return Ok(None),
-            pointer => pointer,
+    /// The offset to which a pointer leads. It is behind the structure, but whether the item fits is for the caller to
+    /// see.
+    fn follow(self, pointer: Pointer) -> Result<usize, Fault> {
+        let Some(offset) = pointer.address.checked_sub(self.base) else {
+            return Err(pointer.fault(FaultKind::OutOfBounds));
         };
-        let offset = pointer
-            .checked_sub(self.base)
-            .and_then(|offset| usize::try_from(offset).ok())
-            .ok_or_else(|| fault(FaultKind::OutOfBounds))?;
-        if offset < layout::HEADER {
-            return Err(fault(FaultKind::InHeader));
+        match usize::try_from(offset) {
+            Ok(..layout::HEADER) => Err(pointer.fault(FaultKind::InHeader)),
+            Ok(offset) => Ok(offset),
+            Err(_) => Err(pointer.fault(FaultKind::OutOfBounds)),
         }
-        Ok(Some(offset))
     }
 
-    /// The `count` elements of `size` bytes at `offset`, to which `slot` points.
-    fn elements(self, slot: Slot, offset: usize, count: usize, size: usize) -> Result<&'a [u8], Fault> {
-        count
-            .checked_mul(size)
+    /// The elements of `size` bytes each to which a pointer leads.
+    fn elements(self, (pointer, count): (Pointer, usize), size: usize) -> Result<&'a [u8], Fault> {
+        let offset = self.follow(pointer)?;
+        let length = count.checked_mul(size);
+        length
             .and_then(|length| slice_at(self.bytes, offset, length))
-            .ok_or_else(|| Fault::new(FaultKind::OutOfBounds, slot.pointer))
+            .ok_or_else(|| pointer.fault(FaultKind::OutOfBounds))
     }
 
-    #[inline]
-    fn text(self, header: &Header, slot: Slot) -> Result<Option<Text<'a>>, Fault> {
-        if is_null(header, slot) {
-            return Ok(None);
-        }
-        self.text_at(slot)
-    }
-
-    fn text_at(self, slot: Slot) -> Result<Option<Text<'a>>, Fault> {
-        let Some(offset) = self.follow(slot)? else {
-            return Ok(None);
+    fn text(self, pointer: Pointer) -> Result<Text<'a>, Fault> {
+        let offset = self.follow(pointer)?;
+        let Some(rest) = self.bytes.get(offset..) else {
+            return Err(pointer.fault(FaultKind::OutOfBounds));
         };
-        let rest = self
-            .bytes
-            .get(offset..)
-            .ok_or_else(|| Fault::new(FaultKind::OutOfBounds, slot.pointer))?;
         Text::from_terminated_bytes(rest)
-            .map(Some)
             .map_err(|fault| Fault::new(fault.kind, offset.saturating_add(fault.unit.saturating_mul(2))))
     }
 
-    /// An item of which there is one or none.
-    fn single(self, slot: Slot, size: usize) -> Result<Option<&'a [u8]>, Fault> {
-        self.follow(slot)?
-            .map(|offset| self.elements(slot, offset, 1, size))
-            .transpose()
+    fn version(self, pointer: Pointer) -> Result<Version, Fault> {
+        let item = self.elements((pointer, 1), layout::PAIR)?;
+        Ok(Version {
+            version: half(item, 0),
+            comparator: half(item, 4),
+        })
     }
 
-    #[inline]
-    fn version(self, header: &Header) -> Result<Option<Version>, Fault> {
-        if is_null(header, layout::VERSION) {
-            return Ok(None);
+    fn provider(self, pointer: Pointer) -> Result<Guid, Fault> {
+        let item = self.elements((pointer, 1), Guid::SIZE)?;
+        Ok(array_at(item, 0).map_or(Guid::NIL, Guid::from_bytes))
+    }
+
+    fn addresses(self, array: (Pointer, usize)) -> Result<Addresses<'a>, Fault> {
+        let entries = self.elements(array, layout::ADDRESS)?;
+        let mut start = self.follow(array.0)?;
+        for entry in entries.as_chunks().0 {
+            self.address(entry, start)?;
+            start = start.saturating_add(layout::ADDRESS);
         }
-        let item = self.single(layout::VERSION, layout::PAIR)?;
-        Ok(item.and_then(|item| {
-            Some(Version {
-                version: u32_at(item, 0)?,
-                comparator: u32_at(item, 4)?,
-            })
-        }))
+        Ok(Addresses::encoded(self, entries))
     }
 
-    #[inline]
-    fn provider(self, header: &Header) -> Result<Option<Guid>, Fault> {
-        if is_null(header, layout::PROVIDER) {
-            return Ok(None);
-        }
-        let item = self.single(layout::PROVIDER, Guid::SIZE)?;
-        Ok(item.and_then(|item| array_at(item, 0)).map(Guid::from_bytes))
-    }
-
-    /// An array with its offset; it must be there if its count is not 0 (decisions 20 and 35).
-    fn array(self, slot: Slot, size: usize) -> Result<Option<(usize, &'a [u8])>, Fault> {
-        let count = match slot.count {
-            Some(place) => self.u32(place)? as usize,
-            None => 1,
-        };
-        if count == 0 {
-            return Ok(None);
-        }
-        match self.follow(slot)? {
-            Some(offset) => Ok(Some((offset, self.elements(slot, offset, count, size)?))),
-            None => Err(Fault::new(FaultKind::OutOfBounds, slot.pointer)),
-        }
-    }
-
-    fn protocols(self) -> Result<Protocols<'a>, Fault> {
-        let array = self.array(layout::PROTOCOLS, layout::PAIR)?;
-        Ok(array.map_or(Protocols::NONE, |(_, bytes)| Protocols::encoded(bytes)))
-    }
-
-    fn addresses(self) -> Result<Addresses<'a>, Fault> {
-        let Some((offset, array)) = self.array(layout::ADDRESSES, layout::ADDRESS)? else {
-            return Ok(Addresses::NONE);
-        };
-        let count = array.len() / layout::ADDRESS;
-        for index in 0..count {
-            self.address(offset, index)?;
-        }
-        Ok(Addresses::encoded(self, offset, count))
-    }
-
-    /// The address with this index in the array at `array`.
-    pub fn address(self, array: usize, index: usize) -> Result<CsAddr<'a>, Fault> {
-        let start = index.saturating_mul(layout::ADDRESS).saturating_add(array);
+    /// An address, whose structure stands at `start`.
+    pub fn address(self, entry: &[u8; layout::ADDRESS], start: usize) -> Result<CsAddr<'a>, Fault> {
         Ok(CsAddr {
-            local: self.socket_address(layout::ADDRESS_LOCAL.within(start))?,
-            remote: self.socket_address(layout::ADDRESS_REMOTE.within(start))?,
-            socket_type: self
-                .u32(start.saturating_add(layout::ADDRESS_TYPE))?
-                .cast_signed(),
-            protocol: self
-                .u32(start.saturating_add(layout::ADDRESS_PROTOCOL))?
-                .cast_signed(),
+            local: self.socket_address(entry, layout::ADDRESS_LOCAL, start)?,
+            remote: self.socket_address(entry, layout::ADDRESS_REMOTE, start)?,
+            socket_type: half(entry, layout::ADDRESS_TYPE).cast_signed(),
+            protocol: half(entry, layout::ADDRESS_PROTOCOL).cast_signed(),
         })
     }
 
     /// Null and length 0 is absent; null with a length, no null with length 0, or a negative
     /// length is wrong (decision 15).
-    fn socket_address(self, slot: Slot) -> Result<&'a [u8], Fault> {
+    #[inline]
+    fn socket_address(
+        self,
+        entry: &[u8; layout::ADDRESS],
+        slot: Slot,
+        start: usize,
+    ) -> Result<&'a [u8], Fault> {
         let place = slot.count.unwrap_or(slot.pointer);
-        let length = self.u32(place)?.cast_signed();
-        match (self.follow(slot)?, usize::try_from(length)) {
-            (None, Ok(0)) => Ok(&[]),
-            (Some(offset), Ok(length @ 1..)) => self.elements(slot, offset, length, 1),
-            _ => Err(Fault::new(FaultKind::BadLength, place)),
+        let length = half(entry, place);
+        match (pointer(entry, slot), length.cast_signed()) {
+            (None, 0) => Ok(&[]),
+            (Some(pointer), 1..) => self.elements((pointer.within(start), length as usize), 1),
+            _ => Err(Fault::new(FaultKind::BadLength, start.saturating_add(place))),
         }
     }
 
-    #[inline]
-    fn blob(self, header: &Header) -> Result<Option<&'a [u8]>, Fault> {
-        if is_null(header, layout::BLOB) {
-            return Ok(None);
+    fn blob(self, at: Pointer) -> Result<&'a [u8], Fault> {
+        let structure = self.elements((at, 1), layout::BLOB_STRUCTURE)?;
+        let start = self.follow(at)?;
+        let within = |fault: Fault| Fault::new(fault.kind, fault.offset.saturating_add(start));
+        match array(structure, layout::BLOB_DATA).map_err(within)? {
+            Some((data, count)) => self.elements((data.within(start), count), 1),
+            None => Ok(&[]),
         }
-        let Some(structure) = self.follow(layout::BLOB)? else {
-            return Ok(None);
-        };
-        self.elements(layout::BLOB, structure, 1, layout::BLOB_STRUCTURE)?;
-        let data = self.array(layout::BLOB_DATA.within(structure), 1)?;
-        Ok(Some(data.map_or(&[][..], |(_, bytes)| bytes)))
     }
 }
 

@@ -24,29 +24,30 @@ const fn is_surrogate(unit: u16) -> bool {
     unit & 0xF800 == 0xD800
 }
 
-/// How many units stand before the first that is zero, and whether none of them is half of a surrogate pair; `None` if
-/// none is zero.
+/// How many units stand before the first that is zero, and whether all of them are below 0x8000, and so no half of a
+/// surrogate pair; `None` if none is zero.
 pub fn terminated(bytes: &[u8]) -> Option<(usize, bool)> {
     let (steps, rest) = bytes.as_chunks();
     let mut length = 0_usize;
-    let mut halves = 0;
+    let mut all = 0;
     for four in steps {
         let four = u64::from_le_bytes(*four);
-        let ends = zeros(four);
+        // The lowest of these bits is that of a zero; what is borrowed for it may set others above.
+        let ends = four.wrapping_sub(0x0001_0001_0001_0001) & !four & HIGH;
         if ends != 0 {
             // What stands below the lowest of those bits.
             let before = (ends & ends.wrapping_neg()).wrapping_sub(1);
-            let plain = halves | (surrogates(four) & before) == 0;
-            return Some((length.saturating_add(ends.trailing_zeros() as usize / 16), plain));
+            let low = (all | four & before) & HIGH == 0;
+            return Some((length.saturating_add(ends.trailing_zeros() as usize / 16), low));
         }
-        halves |= surrogates(four);
+        all |= four;
         length = length.saturating_add(STEP);
     }
-    let mut plain = halves == 0;
+    let mut low = all & HIGH == 0;
     for unit in rest.as_chunks().0 {
         match u16::from_le_bytes(*unit) {
-            0 => return Some((length, plain)),
-            unit => plain &= !is_surrogate(unit),
+            0 => return Some((length, low)),
+            unit => low &= unit < 0x8000,
         }
         length = length.saturating_add(1);
     }
@@ -115,7 +116,8 @@ mod tests {
             }
             let end = units.iter().position(|unit| *unit == 0);
             let plain = |units: &[u16]| !units.iter().copied().any(is_surrogate);
-            prop_assert_eq!(terminated(&bytes), end.map(|end| (end, plain(&units[..end]))));
+            let low = |units: &[u16]| units.iter().all(|unit| *unit < 0x8000);
+            prop_assert_eq!(terminated(&bytes), end.map(|end| (end, low(&units[..end]))));
             prop_assert_eq!(is_plain(&bytes), end.is_none() && plain(&units));
         }
 
