@@ -297,7 +297,7 @@ impl AdminDevice {
             .host
             .find(passive, asked.provider)
             .ok_or(WsaCode::WSASERVICE_NOT_FOUND)?;
-        let wanted = |view: &RecordRef<'_>| asked.state.is_none_or(|state| state == state_of(view.state()));
+        let wanted = |present: State| asked.state.is_none_or(|state| state == state_of(present));
         let records = {
             let store = service.store().read(passive);
             domain.map_or_else(

@@ -31,6 +31,6 @@ mod readers;
 pub mod sync;
 mod table;
 
-pub use hash::keyed_hash;
+pub use hash::{keyed_hash, keyed_hash_128};
 pub use packed::{Packed, PackedRef};
 pub use table::{Ends, Reader, Section, Thin, Writer, new_in};

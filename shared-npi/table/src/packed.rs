@@ -15,8 +15,10 @@ use crate::table::Thin;
 /// From this count on the bytes are immortal: neither counted further nor ever freed.
 const SATURATED: u32 = 1 << 31;
 
+/// Cache lines that are brought near before it is known how many there are.
+const FIRST: usize = 2;
 /// Cache lines that are brought near: few records have more.
-const BROUGHT: usize = 3;
+const BROUGHT: usize = 4;
 
 /// What stands before the bytes, in the same allocation.
 #[repr(C)]
@@ -106,11 +108,23 @@ impl<A: Allocator> Packed<A> {
         self.borrowed().head().mark.store(mark, Ordering::Relaxed);
     }
 
-    /// Asks for the bytes to be brought near, or the beginning of many, which goes on while other things are done.
+    /// Asks for the first bytes to be brought near, which goes on while other things are done.
     #[inline]
     pub fn bring(&self) {
-        for line in 0..BROUGHT {
+        for line in 0..FIRST {
             prefetch(self.head.as_ptr().cast::<u8>().wrapping_add(line * LINE));
+        }
+    }
+
+    /// Asks for the bytes behind those, or the next ones of many. Their number stands with the first.
+    #[inline]
+    pub fn bring_rest(&self) {
+        let first = self.head.as_ptr().cast::<u8>();
+        let length = self.borrowed().head().length as usize;
+        let last = first.wrapping_add(size_of::<Head<A>>() + length).wrapping_sub(1);
+        // Rather the last line twice than a branch that the processor cannot foresee.
+        for line in FIRST..BROUGHT {
+            prefetch(first.wrapping_add(line * LINE).min(last));
         }
     }
 

@@ -6,7 +6,7 @@ use pool_alloc::{Allocator, OutOfMemory, Vec};
 
 use super::Store;
 use super::change::{Change, Effect};
-use super::key::Key;
+use super::key::{DomainHash, Key};
 use super::record::Record;
 
 /// Changes of a store, in order, that become visible together.
@@ -23,7 +23,7 @@ pub struct Batch<A: Allocator> {
 pub(super) struct Entry<A: Allocator> {
     pub(super) hash: u32,
     /// The hash of the name's domain.
-    pub(super) domain: u64,
+    pub(super) domain: DomainHash,
     /// The new version; of an object that is removed, its key.
     pub(super) record: Record<A>,
     pub(super) removed: bool,
@@ -181,7 +181,7 @@ impl<A: Allocator + Clone> Batch<A> {
     }
 
     /// The hashes of the domains of objects that do not exist yet.
-    pub(super) fn new_domains(&self) -> impl Iterator<Item = u64> + Clone {
+    pub(super) fn new_domains(&self) -> impl Iterator<Item = DomainHash> + Clone {
         let new = self.entries.iter().filter(|entry| entry.records > 0);
         new.map(|entry| entry.domain)
     }

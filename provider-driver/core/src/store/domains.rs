@@ -7,6 +7,8 @@ use hashbrown::HashTable;
 use pool_alloc::{Allocator, OutOfMemory, Vec};
 use pool_table::Packed;
 
+use super::key::DomainHash;
+
 /// The domains of a store's objects.
 pub(super) struct Domains<A: Allocator + Clone> {
     /// One without objects is there for as long as room is reserved in it, and until it is swept.
@@ -15,8 +17,7 @@ pub(super) struct Domains<A: Allocator + Clone> {
 }
 
 struct Domain<A: Allocator> {
-    /// Of the domain's name. Two domains that share it by accident are one here; who lists tells them apart.
-    hash: u64,
+    hash: DomainHash,
     /// How many objects room was last reserved for.
     promised: u32,
     /// The present versions of its objects, in no order.
@@ -49,7 +50,10 @@ impl<A: Allocator + Clone> Domains<A> {
 
     /// Sees to it that an object of each of these domains, some of which may be the same, can be inserted without
     /// memory. For a domain that gets none, [`Self::sweep`] gives that up.
-    pub(super) fn reserve(&mut self, domains: impl Iterator<Item = u64> + Clone) -> Result<(), OutOfMemory> {
+    pub(super) fn reserve(
+        &mut self,
+        domains: impl Iterator<Item = DomainHash> + Clone,
+    ) -> Result<(), OutOfMemory> {
         for hash in domains.clone() {
             if let Some(domain) = self.find_mut(hash) {
                 domain.promised = 0;
@@ -73,16 +77,17 @@ impl<A: Allocator + Clone> Domains<A> {
     }
 
     /// Adds a domain without objects, which was not there.
-    fn try_add(&mut self, hash: u64) -> Result<(), OutOfMemory> {
+    fn try_add(&mut self, hash: DomainHash) -> Result<(), OutOfMemory> {
         self.table
-            .try_reserve(1, |domain| domain.hash)
+            .try_reserve(1, |domain| place(domain.hash))
             .map_err(|_| OutOfMemory)?;
         let domain = Domain {
             hash,
             promised: 0,
             objects: Vec::new_in(self.alloc.clone()),
         };
-        self.table.insert_unique(hash, domain, |domain| domain.hash);
+        self.table
+            .insert_unique(place(hash), domain, |domain| place(domain.hash));
         Ok(())
     }
 
@@ -90,7 +95,7 @@ impl<A: Allocator + Clone> Domains<A> {
     ///
     /// # Errors
     /// No memory; the object is not there.
-    pub(super) fn try_insert(&mut self, hash: u64, object: Packed<A>) -> Result<(), OutOfMemory> {
+    pub(super) fn try_insert(&mut self, hash: DomainHash, object: Packed<A>) -> Result<(), OutOfMemory> {
         if let Some(domain) = self.find_mut(hash) {
             domain.objects.try_reserve(1)?;
             domain.push(object);
@@ -108,14 +113,14 @@ impl<A: Allocator + Clone> Domains<A> {
     }
 
     /// A new object of the domain is there, for which room was reserved.
-    pub(super) fn insert(&mut self, domain: u64, object: Packed<A>) {
+    pub(super) fn insert(&mut self, domain: DomainHash, object: Packed<A>) {
         if let Some(domain) = self.find_mut(domain) {
             domain.push(object);
         }
     }
 
     /// Another version of an object is there, in the place of the one with that mark.
-    pub(super) fn replace(&mut self, domain: u64, mark: u32, object: Packed<A>) {
+    pub(super) fn replace(&mut self, domain: DomainHash, mark: u32, object: Packed<A>) {
         object.set_mark(mark);
         let domain = self.find_mut(domain);
         if let Some(place) = domain.and_then(|domain| domain.objects.get_mut(mark as usize)) {
@@ -125,7 +130,7 @@ impl<A: Allocator + Clone> Domains<A> {
 
     /// The object whose present version has that mark is gone. A domain without objects stays until it is swept, as the
     /// room in it may be reserved.
-    pub(super) fn remove(&mut self, domain: u64, mark: u32) {
+    pub(super) fn remove(&mut self, domain: DomainHash, mark: u32) {
         let Some(domain) = self.find_mut(domain) else {
             return;
         };
@@ -137,8 +142,10 @@ impl<A: Allocator + Clone> Domains<A> {
     }
 
     /// Forgets the domain if it has no objects.
-    pub(super) fn sweep(&mut self, domain: u64) {
-        let found = self.table.find_entry(domain, |present| present.hash == domain);
+    pub(super) fn sweep(&mut self, domain: DomainHash) {
+        let found = self
+            .table
+            .find_entry(place(domain), |present| present.hash == domain);
         if let Ok(occupied) = found
             && occupied.get().objects.is_empty()
         {
@@ -147,8 +154,8 @@ impl<A: Allocator + Clone> Domains<A> {
     }
 
     /// The domain's objects, in no order.
-    pub(super) fn objects(&self, domain: u64) -> &[Packed<A>] {
-        let found = self.table.find(domain, |present| present.hash == domain);
+    pub(super) fn objects(&self, domain: DomainHash) -> &[Packed<A>] {
+        let found = self.table.find(place(domain), |present| present.hash == domain);
         found.map_or(&[], |domain| &domain.objects)
     }
 
@@ -156,7 +163,13 @@ impl<A: Allocator + Clone> Domains<A> {
         self.table.clear();
     }
 
-    fn find_mut(&mut self, hash: u64) -> Option<&mut Domain<A>> {
-        self.table.find_mut(hash, |domain| domain.hash == hash)
+    fn find_mut(&mut self, hash: DomainHash) -> Option<&mut Domain<A>> {
+        self.table.find_mut(place(hash), |domain| domain.hash == hash)
     }
+}
+
+/// Where a domain is looked for.
+#[expect(clippy::cast_possible_truncation, reason = "half of it is meant")]
+const fn place(hash: DomainHash) -> u64 {
+    hash as u64
 }

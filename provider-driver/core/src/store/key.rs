@@ -1,12 +1,13 @@
 //! What objects are found by: the mail address and the context, both without regard to case.
 
-use core::hash::Hasher as _;
+use core::hash::Hasher;
 
 use nsemail_contract::address::Domain;
 use nsemail_contract::limits;
 use nsemail_contract::text::{Text, characters_fold_to};
-use pool_table::keyed_hash;
+use pool_table::{keyed_hash, keyed_hash_128};
 use siphasher::sip::SipHasher13;
+use siphasher::sip128::{self, Hasher128 as _};
 
 use super::record::{PackedKey, RecordRef};
 
@@ -21,12 +22,15 @@ impl HashKey {
         Self(seed)
     }
 
-    /// The hash of a domain. It is that of no name, as no domain has an `@`.
+    /// The hash of a domain.
     #[must_use]
-    pub fn domain(&self, domain: Domain<'_>) -> u64 {
-        Folded::new(domain.text(), &mut Buffer::new()).hash(self)
+    pub fn domain(&self, domain: Domain<'_>) -> DomainHash {
+        Folded::new(domain.text(), &mut Buffer::new()).hash_128(self)
     }
 }
+
+/// Stands for a domain: it is wide enough that no two have the same, and its key keeps others from looking for such two.
+pub type DomainHash = u128;
 
 impl core::fmt::Debug for HashKey {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -77,8 +81,8 @@ impl<'a> Key<'a> {
 
     /// The hash of the name's domain, as [`HashKey::domain`] gives it.
     #[must_use]
-    pub fn domain_hash(&self, key: &HashKey) -> u64 {
-        Folded::new(domain_of(self.name), &mut Buffer::new()).hash(key)
+    pub fn domain_hash(&self, key: &HashKey) -> DomainHash {
+        Folded::new(domain_of(self.name), &mut Buffer::new()).hash_128(key)
     }
 
     /// Whether both are contexts of the same name.
@@ -172,8 +176,21 @@ impl<'b> Folded<'b> {
             Self::Other(text) => {
                 let [k0, k1] = key.0;
                 let mut hasher = SipHasher13::new_with_keys(k0, k1);
-                text.folded_units().for_each(|unit| hasher.write_u16(unit));
+                feed(text, &mut hasher);
                 hasher.finish()
+            }
+        }
+    }
+
+    /// As wide as a hash has to be that stands for the text.
+    fn hash_128(self, key: &HashKey) -> DomainHash {
+        match self {
+            Self::Ascii { padded, .. } => keyed_hash_128(key.0, padded),
+            Self::Other(text) => {
+                let [k0, k1] = key.0;
+                let mut hasher = sip128::SipHasher13::new_with_keys(k0, k1);
+                feed(text, &mut hasher);
+                hasher.finish128().as_u128()
             }
         }
     }
@@ -190,25 +207,6 @@ impl<'b> Folded<'b> {
         }
     }
 
-    /// Whether the record's name is in the domain that this is.
-    pub(super) fn is_domain_of(self, key: PackedKey<'_>) -> bool {
-        if let Self::Ascii {
-            characters: domain, ..
-        } = self
-            && key.narrow
-        {
-            // A domain has no `@`, so what stands before it is the last one.
-            let name = key.name.strip_suffix(b".").unwrap_or(key.name);
-            let halves = name
-                .len()
-                .checked_sub(domain.len())
-                .and_then(|at| name.split_at_checked(at));
-            return halves
-                .is_some_and(|(local, theirs)| local.ends_with(b"@") && characters_fold_to(theirs, domain));
-        }
-        self.is(&domain_of(key.key().name))
-    }
-
     /// Whether the text is the same without regard to case.
     fn is(self, other: &Text<'_>) -> bool {
         match self {
@@ -216,6 +214,12 @@ impl<'b> Folded<'b> {
             Self::Other(text) => text.eq_folded(other),
         }
     }
+}
+
+/// Hashes a text that is not ASCII: as no text that is, which may have the same bytes, but always has whole steps.
+fn feed(text: Text<'_>, hasher: &mut impl Hasher) {
+    text.folded_units().for_each(|unit| hasher.write_u16(unit));
+    hasher.write_u8(0);
 }
 
 /// A key, folded.
@@ -303,6 +307,17 @@ mod tests {
             assert_eq!(key(&lower, "").hash(&KEY), key(&upper, "").hash(&KEY), "{length}");
             let domain = key(&lower, "").domain_hash(&KEY);
             assert_eq!(domain, KEY.domain(Domain::parse(text("X")).unwrap()), "{length}");
+        }
+    }
+
+    #[test]
+    fn an_ascii_domain_and_another_one_of_the_same_bytes_are_two() {
+        // U+4141 is a letter, and `AA` to who looks at bytes.
+        for length in 1..=limits::NAME / 4 {
+            let ascii = std::format!("a@{}", "AA".repeat(length));
+            let other = std::format!("a@{}", "\u{4141}".repeat(length));
+            let (ascii, other) = (key(&ascii, ""), key(&other, ""));
+            assert_ne!(ascii.domain_hash(&KEY), other.domain_hash(&KEY), "{length}");
         }
     }
 

@@ -5,8 +5,7 @@ use pool_alloc::{Allocator, OutOfMemory, Vec};
 use pool_table::{Packed, PackedRef};
 
 use super::Store;
-use super::key::{Buffer, Folded};
-use super::record::{Record, RecordRef};
+use super::record::{Record, RecordRef, State};
 
 /// How far a pass over all objects has come; see [`Store::scan`].
 #[derive(Clone, Copy, Debug)]
@@ -17,22 +16,20 @@ pub struct Scan {
 
 /// A step of a scan looks at no more places of the table than this.
 const SCAN_PLACES: usize = 1 << 16;
-/// How many objects a listing brings near at once, while it looks at as many others.
-const AT_ONCE: usize = 32;
+/// How many objects a listing brings near before it looks at them.
+const AHEAD: usize = 16;
 
 impl<A: Allocator + Clone> Store<A> {
-    /// All objects as they are now, in no order: a listing that changes meanwhile do not disturb.
+    /// All objects as they are now, if those of their state are to be kept, in no order: a listing that changes meanwhile
+    /// do not disturb.
     ///
     /// # Errors
     ///
     /// No memory.
-    pub fn snapshot(
-        &self,
-        mut keep: impl FnMut(&RecordRef<'_>) -> bool,
-    ) -> Result<Vec<Record<A>, A>, OutOfMemory> {
+    pub fn snapshot(&self, mut keep: impl FnMut(State) -> bool) -> Result<Vec<Record<A>, A>, OutOfMemory> {
         let mut records = Vec::new_in(self.alloc.clone());
         for entry in self.table.iter() {
-            if RecordRef::read(entry.bytes()).is_some_and(|view| keep(&view)) {
+            if keep(RecordRef::state_of(entry.bytes())) {
                 records.try_push(Record::shared(entry))?;
             }
         }
@@ -47,25 +44,23 @@ impl<A: Allocator + Clone> Store<A> {
     pub fn snapshot_domain(
         &self,
         domain: Domain<'_>,
-        mut keep: impl FnMut(&RecordRef<'_>) -> bool,
+        mut keep: impl FnMut(State) -> bool,
     ) -> Result<Vec<Record<A>, A>, OutOfMemory> {
         let mut records = Vec::new_in(self.alloc.clone());
-        let mut buffer = Buffer::new();
-        let wanted = Folded::new(domain.text(), &mut buffer);
         let objects = self.domains.objects(self.key.domain(domain));
-        let bring = |some: Option<&[Packed<A>]>| some.into_iter().flatten().for_each(Packed::bring);
-        let mut ahead = objects.chunks(AT_ONCE);
-        bring(ahead.next());
-        for some in objects.chunks(AT_ONCE) {
-            bring(ahead.next());
-            // Taking a reference waits for all that is being brought near. So it comes last.
-            let mut kept = [false; AT_ONCE];
-            for (kept, object) in kept.iter_mut().zip(some) {
-                *kept = RecordRef::key(object).is_some_and(|key| wanted.is_domain_of(key))
-                    && RecordRef::read(object).is_some_and(|view| keep(&view));
+        records.try_reserve_exact(objects.len())?;
+        let mut ahead = objects.iter();
+        ahead.by_ref().take(AHEAD).for_each(Packed::bring);
+        for object in objects {
+            if let Some(ahead) = ahead.next() {
+                ahead.bring();
             }
-            for (_, object) in kept.iter().zip(some).filter(|(kept, _)| **kept) {
-                records.try_push(Record::shared(object.borrowed()))?;
+            // Little is done for each, so that the processor gets far enough ahead to look up the pages of several
+            // records at once, which takes longer than their memory does.
+            object.bring_rest();
+            if keep(RecordRef::state_of(object)) {
+                // There is room.
+                let _ = records.push_within_capacity(Record::shared(object.borrowed()));
             }
         }
         Ok(records)

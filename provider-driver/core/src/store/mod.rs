@@ -42,7 +42,7 @@ pub use query::{Found, Query, Seen};
 pub use record::{Record, RecordRef, State};
 
 use domains::Domains;
-use key::Buffer;
+use key::{Buffer, DomainHash};
 use pool_alloc::{Allocator, OutOfMemory, Vec};
 use pool_table::{Packed, PackedRef, Writer};
 
@@ -247,14 +247,14 @@ impl<A: Allocator + Clone> Store<A> {
         Ok(())
     }
 
-    fn hashes(&self, record: &Record<A>) -> (u32, u64) {
+    fn hashes(&self, record: &Record<A>) -> (u32, DomainHash) {
         let view = record.view();
         let key = Key::of(&view);
         (key.hash(&self.key), key.domain_hash(&self.key))
     }
 
     /// Puts an object there, for which there is room in the table.
-    fn load(&mut self, record: Record<A>, hash: u32, domain: u64) -> Result<(), OutOfMemory> {
+    fn load(&mut self, record: Record<A>, hash: u32, domain: DomainHash) -> Result<(), OutOfMemory> {
         let Err(new) = self.replace(hash, domain, record) else {
             return Ok(());
         };
@@ -285,7 +285,7 @@ impl<A: Allocator + Clone> Store<A> {
     }
 
     /// Puts a version in the place of the present one; gives it back if there is none.
-    fn replace(&mut self, hash: u32, domain: u64, record: Record<A>) -> Result<(), Record<A>> {
+    fn replace(&mut self, hash: u32, domain: DomainHash, record: Record<A>) -> Result<(), Record<A>> {
         let mut replaced = Size::default();
         let packed = record.clone().into_packed();
         // Only where there is something of that hash is it looked what it is: mostly there is not.
@@ -305,7 +305,7 @@ impl<A: Allocator + Clone> Store<A> {
     }
 
     /// Puts the first version of an object there, for which room was reserved.
-    fn insert(&mut self, hash: u32, domain: u64, record: Record<A>) {
+    fn insert(&mut self, hash: u32, domain: DomainHash, record: Record<A>) {
         let packed = record.into_packed();
         self.domains.insert(domain, packed.clone());
         self.insert_in_table(hash, packed);
@@ -319,7 +319,7 @@ impl<A: Allocator + Clone> Store<A> {
         }
     }
 
-    fn take(&mut self, hash: u32, domain: u64, key: &Key<'_>) {
+    fn take(&mut self, hash: u32, domain: DomainHash, key: &Key<'_>) {
         let mut removed = Size::default();
         let mut buffer = Buffer::new();
         let key = key.folded(&mut buffer);

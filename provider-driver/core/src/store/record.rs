@@ -59,6 +59,15 @@ fn stored(flags: u16, bytes: &[u8]) -> Text<'_> {
     }
 }
 
+/// The state that flags say.
+const fn state(flags: u16) -> State {
+    if flags & DEREGISTERED == 0 {
+        State::Registered
+    } else {
+        State::Deregistered
+    }
+}
+
 /// Whether an object has been taken out of service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -308,6 +317,11 @@ impl<'a> RecordRef<'a> {
         u16_at(bytes, 8).unwrap_or(0)
     }
 
+    /// The state of a record that was packed here.
+    pub(super) fn state_of(bytes: &[u8]) -> State {
+        state(u16_at(bytes, 0).unwrap_or(DEREGISTERED))
+    }
+
     /// Takes apart bytes that were packed here.
     pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let flags = u16_at(bytes, 0)?;
@@ -338,11 +352,7 @@ impl<'a> RecordRef<'a> {
             fields: Fields {
                 name,
                 context,
-                state: if has(DEREGISTERED) {
-                    State::Deregistered
-                } else {
-                    State::Registered
-                },
+                state: state(flags),
                 version,
                 comment: has(COMMENT).then_some(comment),
                 blob: has(BLOB).then_some(blob),
