@@ -356,7 +356,7 @@ impl Search {
         let mut found = record(&self.room, candidate.entry.provider(), tier(candidate.reason))?;
         if self.kept {
             // It was fetched with the flags of another call.
-            found.record = found.record.selected(self.flags.effective(flags));
+            found.record.select(self.flags.effective(flags));
         }
         Ok(found)
     }

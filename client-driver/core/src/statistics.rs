@@ -67,13 +67,26 @@ impl Statistics {
 
     /// Counts a result.
     pub fn count(&self, kind: CounterKind, code: WsaCode) {
-        let row = BY_RESULT.iter().zip(self.results.chunks(COLUMNS));
-        let column = WsaCode::ALL
-            .iter()
-            .position(|known| *known == code)
-            .unwrap_or(COLUMNS.saturating_sub(1));
-        for (_, row) in row.filter(|(known, _)| **known == kind) {
-            row.get(column).map(up);
+        self.add(kind, code, 1);
+    }
+
+    fn add(&self, kind: CounterKind, code: WsaCode, count: u64) {
+        let row = BY_RESULT.iter().position(|known| *known == kind);
+        let column = WsaCode::ALL.iter().position(|known| *known == code);
+        let column = column.unwrap_or(COLUMNS.saturating_sub(1));
+        let place = row.map(|row| row.saturating_mul(COLUMNS).saturating_add(column));
+        if let Some(counter) = place.and_then(|place| self.results.get(place)) {
+            counter.fetch_add(count, Relaxed);
+        }
+    }
+
+    /// Counts many results of a kind.
+    pub const fn run(&self, kind: CounterKind) -> Run<'_> {
+        Run {
+            statistics: self,
+            kind,
+            code: WsaCode::NO_ERROR,
+            count: 0,
         }
     }
 
@@ -95,6 +108,38 @@ impl Statistics {
                 .map(|(code, counter)| (*kind, code, counter.load(Relaxed)))
         })
         .filter(|(_, _, value)| *value > 0)
+    }
+}
+
+/// Results of a kind, of which those that are the same, one after the other, are counted at once.
+pub struct Run<'s> {
+    statistics: &'s Statistics,
+    kind: CounterKind,
+    code: WsaCode,
+    count: u64,
+}
+
+impl Run<'_> {
+    /// Counts a result.
+    pub fn count(&mut self, code: WsaCode) {
+        if code != self.code {
+            self.add();
+            self.code = code;
+        }
+        self.count = self.count.saturating_add(1);
+    }
+
+    fn add(&mut self) {
+        let count = core::mem::take(&mut self.count);
+        if count > 0 {
+            self.statistics.add(self.kind, self.code, count);
+        }
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        self.add();
     }
 }
 
@@ -122,6 +167,16 @@ mod tests {
         statistics.count(CounterKind::LOOKUP, WsaCode(4711));
         statistics.count(CounterKind::DELETE, WsaCode::WSAEACCES);
         statistics.count(CounterKind::SESSIONS, WsaCode::NO_ERROR);
+        let mut run = statistics.run(CounterKind::BATCHED);
+        for code in [
+            WsaCode::WSANO_DATA,
+            WsaCode::NO_ERROR,
+            WsaCode::NO_ERROR,
+            WsaCode::WSANO_DATA,
+        ] {
+            run.count(code);
+        }
+        drop(run);
         let results: std::vec::Vec<_> = statistics.results().collect();
         assert_eq!(
             results,
@@ -129,6 +184,8 @@ mod tests {
                 (CounterKind::DELETE, WsaCode::WSAEACCES, 1),
                 (CounterKind::LOOKUP, WsaCode::NO_ERROR, 2),
                 (CounterKind::LOOKUP, OTHER, 1),
+                (CounterKind::BATCHED, WsaCode::NO_ERROR, 2),
+                (CounterKind::BATCHED, WsaCode::WSANO_DATA, 2),
             ]
         );
     }

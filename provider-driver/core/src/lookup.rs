@@ -125,13 +125,11 @@ pub(crate) fn result<'r>(
     effective: LookupFlags,
 ) -> QuerySet<'r> {
     let preferred = effective.intersection(LookupFlags::RETURN_PREFERRED_NAMES).bits();
-    let all = view.query_set(provider);
-    QuerySet {
-        addresses: all.addresses.matching(protocols),
-        output_flags: preferred & OutputFlags::PREFERRED_NAMES.bits(),
-        ..all
-    }
-    .selected(effective)
+    let mut result = view.query_set(provider);
+    result.addresses = result.addresses.matching(protocols);
+    result.output_flags = preferred & OutputFlags::PREFERRED_NAMES.bits();
+    result.select(effective);
+    result
 }
 
 /// Whether the record has anything to say: only addresses being asked for, one without any has not.

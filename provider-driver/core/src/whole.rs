@@ -18,7 +18,7 @@ use pool_alloc::{OutOfMemory, Vec};
 use crate::binding::Binding;
 use crate::lookup::{answers, result};
 use crate::memory::Open;
-use crate::store::{Folding, Prepared, Query, Seen};
+use crate::store::{Filter, Folding, Prepared, Query, Seen};
 
 /// So many questions are looked up together: while memory is waited for on behalf of one, others are worked on.
 pub const TOGETHER: usize = 8;
@@ -68,14 +68,14 @@ pub fn places() -> Result<Vec<Place, Open>, OutOfMemory> {
     Ok(places)
 }
 
-/// A question that is to be looked up, or why not.
+/// An object that is to be looked up, and what is asked of it; or why not.
 // Never inlined: what is read here would stay on the stack while the others are.
 #[inline(never)]
 fn prepared<'p>(
     binding: &Binding,
     place: &'p mut Place,
     flags: LookupFlags,
-) -> Result<(Query<'p>, Prepared<'p>), WsaCode> {
+) -> Result<(Filter<'p>, Prepared<'p>), WsaCode> {
     let Place {
         bytes,
         length,
@@ -85,7 +85,9 @@ fn prepared<'p>(
         .get(..*length)
         .filter(|bytes| !bytes.is_empty())
         .ok_or(BEGIN)?;
-    let mut asked = QuerySet::parse_wire(bytes).map_err(|_| WsaCode::WSAEINVAL)?;
+    let Ok(mut asked) = QuerySet::parse_wire(bytes) else {
+        return Err(WsaCode::WSAEINVAL);
+    };
     // These do not matter to a look-up, whatever they are.
     asked.comment = None;
     asked.query_string = None;
@@ -94,7 +96,7 @@ fn prepared<'p>(
     match Query::from_query(&asked, flags)? {
         Some(query) if !query.is_deep() => {
             let prepared = binding.service().finder().prepare(query.key(), folding);
-            Ok((query, prepared))
+            Ok((query.filter(), prepared))
         }
         _ => Err(BEGIN),
     }
@@ -119,7 +121,7 @@ pub fn answer(
     for (place, answer) in places.iter_mut().zip(&mut written) {
         match prepared(binding, place, flags) {
             // There is room, as for the answers.
-            Ok((query, object)) => drop((objects.try_push(object), asked.try_push((query, answer)))),
+            Ok((filter, object)) => drop((objects.try_push(object), asked.try_push((filter, answer)))),
             Err(code) => answer.0 = code,
         }
     }
@@ -127,10 +129,10 @@ pub fn answer(
     let mut asked = asked.into_iter();
     let mut end = 0_usize;
     let write = move |found: Option<&[u8]>| {
-        let Some((query, answer)) = asked.next() else {
+        let Some((filter, answer)) = asked.next() else {
             return;
         };
-        let view = match query.seen(found) {
+        let view = match filter.seen(found) {
             Seen::Matching(view) if answers(&view, effective) => view,
             Seen::Matching(_) | Seen::Other => {
                 answer.0 = WsaCode::WSANO_DATA;
@@ -143,7 +145,7 @@ pub fn answer(
         };
         let record = wire::Record {
             tier: Tier::Directed,
-            record: result(provider, query.protocols(), &view, effective),
+            record: result(provider, filter.protocols(), &view, effective),
         };
         *answer = match record.write_entry(out.get_mut(end..).unwrap_or_default()) {
             Ok(size) => {

@@ -69,29 +69,26 @@ pub struct QuerySet<'a> {
 }
 
 impl<'a> QuerySet<'a> {
-    /// The members that `flags` ask for. Who answered, and in which context, is always told.
-    #[must_use]
-    pub const fn selected(&self, flags: LookupFlags) -> Self {
-        let mut selected = *self;
+    /// Leaves only the members that `flags` ask for. Who answered, and in which context, is always told.
+    pub const fn select(&mut self, flags: LookupFlags) {
         if !flags.contains(LookupFlags::RETURN_NAME) {
-            selected.name = None;
+            self.name = None;
         }
         if !flags.contains(LookupFlags::RETURN_VERSION) {
-            selected.version = None;
+            self.version = None;
         }
         if !flags.contains(LookupFlags::RETURN_COMMENT) {
-            selected.comment = None;
+            self.comment = None;
         }
         if !flags.contains(LookupFlags::RETURN_ADDR) {
-            selected.addresses = Addresses::NONE;
+            self.addresses = Addresses::NONE;
         }
         if !flags.contains(LookupFlags::RETURN_BLOB) {
-            selected.blob = None;
+            self.blob = None;
         }
         if !flags.contains(LookupFlags::RETURN_QUERY_STRING) {
-            selected.query_string = None;
+            self.query_string = None;
         }
-        selected
     }
 
     /// The first member that is over its published cap; such a call is `WSAEINVAL` (decision 31).

@@ -311,7 +311,8 @@ fn only_what_was_asked_for_is_selected_and_who_answered_is_always_told() {
         blob: Some(&[]),
         ..QuerySet::default()
     };
-    let selected = record.selected(LookupFlags::RETURN_COMMENT);
+    let mut selected = record;
+    selected.select(LookupFlags::RETURN_COMMENT);
     assert_eq!(
         selected,
         QuerySet {
@@ -320,7 +321,9 @@ fn only_what_was_asked_for_is_selected_and_who_answered_is_always_told() {
             ..record
         }
     );
-    assert_eq!(record.selected(LookupFlags::RETURN_ALL), record);
+    let mut selected = record;
+    selected.select(LookupFlags::RETURN_ALL);
+    assert_eq!(selected, record);
 }
 
 #[test]

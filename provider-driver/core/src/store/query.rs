@@ -17,6 +17,12 @@ pub struct Query<'a> {
     key: Key<'a>,
     /// All contexts of the name, not only that of the key.
     deep: bool,
+    filter: Filter<'a>,
+}
+
+/// Which of the objects that a question is about match it.
+#[derive(Clone, Copy, Debug)]
+pub struct Filter<'a> {
     version: Option<(Comparator, u32)>,
     protocols: Protocols<'a>,
 }
@@ -89,8 +95,10 @@ impl<'a> Query<'a> {
             key: Key::new(name, context),
             // A context that is given is the only one wanted: there is nothing below it.
             deep: flags.contains(LookupFlags::DEEP) && context.is_empty(),
-            version,
-            protocols: query.protocols,
+            filter: Filter {
+                version,
+                protocols: query.protocols,
+            },
         }))
     }
 
@@ -107,6 +115,14 @@ impl<'a> Query<'a> {
         &self.key
     }
 
+    /// What of all that matches.
+    #[must_use]
+    pub const fn filter(&self) -> Filter<'a> {
+        self.filter
+    }
+}
+
+impl<'a> Filter<'a> {
     /// The filter by protocol.
     #[must_use]
     pub const fn protocols(&self) -> Protocols<'a> {
@@ -156,7 +172,7 @@ impl<A: Allocator + Clone> Found<A> {
                 continue;
             }
             found.known = true;
-            if RecordRef::read(entry.bytes()).is_some_and(|view| query.matches(&view)) {
+            if RecordRef::read(entry.bytes()).is_some_and(|view| query.filter.matches(&view)) {
                 found.records.try_push(Record::shared(entry))?;
             }
             if !query.deep {

@@ -92,11 +92,14 @@ impl Batch {
         );
         let catalogue = service.catalogue();
         for query in request.queries() {
+            // Also without memory: a fault counts more.
             let parsed = QuerySet::parse_wire(query)?;
-            names = names.and_then(|mut names| {
-                names.try_add(query, query::plan(&catalogue, &parsed, request.flags))?;
-                Ok(names)
-            });
+            if let Ok(room) = &mut names {
+                let plan = query::plan(&catalogue, &parsed, request.flags);
+                if room.try_add(query, plan).is_err() {
+                    names = Err(OutOfMemory);
+                }
+            }
         }
         Ok(names.map(|names| Self {
             names,
@@ -106,6 +109,7 @@ impl Batch {
     }
 
     pub(super) fn advance(&mut self, call: &Context<'_>, mut wake: Option<Wake>, orphaned: bool) -> Progress {
+        let mut results = call.service.statistics.run(CounterKind::BATCHED);
         while self.size <= self.capacity {
             let code = match self.names.advance(call, wake.take(), orphaned) {
                 None => break,
@@ -113,7 +117,7 @@ impl Batch {
                 Some(Progress::Reply(_)) if orphaned => break,
                 Some(Progress::Reply(code)) => code,
             };
-            call.service.statistics.count(CounterKind::BATCHED, code);
+            results.count(code);
             let entry = self.names.last_size().saturating_add(ENTRY_HEADER);
             self.size = self.size.saturating_add(entry);
         }

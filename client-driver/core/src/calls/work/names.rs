@@ -33,6 +33,11 @@ const ROOM: usize = 512;
 /// Bytes of the buffer beyond that: for one name alone with a larger record.
 const MORE_ROOM: usize = 512;
 
+/// Bytes of the buffer for so many names.
+const fn room_for(names: usize) -> usize {
+    names.saturating_mul(ROOM).saturating_add(MORE_ROOM)
+}
+
 /// How far a name is.
 enum State {
     /// Nobody was asked, or those who were asked have nothing.
@@ -50,6 +55,8 @@ struct Name {
     /// Where its query stands.
     query: Range<usize>,
     state: State,
+    /// A provider is being asked for it, as this.
+    asked: Option<Tier>,
     code: WsaCode,
     /// Where its records stand.
     records: Range<usize>,
@@ -58,10 +65,11 @@ struct Name {
 /// See the module's description.
 pub struct Names {
     flags: LookupFlags,
-    /// Queries in the wire form, copied out of the request.
-    queries: Vec<u8, BufferPool>,
     list: Vec<Name, BufferPool>,
-    records: Vec<u8, BufferPool>,
+    /// The queries in the wire form, copied out of the request, and behind them the records.
+    bytes: Vec<u8, BufferPool>,
+    /// Bytes of the queries.
+    queries: usize,
     /// The first name that was not passed yet.
     next: usize,
     /// The first name that no provider was asked for together with others.
@@ -91,14 +99,16 @@ impl Names {
         bytes: usize,
         capacity: usize,
     ) -> Result<Self, OutOfMemory> {
+        let capacity = capacity.min(limits::MESSAGE);
+        let bytes = bytes.saturating_add(room_for(count.min(TOGETHER)).min(capacity));
         Ok(Self {
             flags,
-            queries: Vec::try_with_capacity_in(bytes, BufferPool::default())?,
             list: Vec::try_with_capacity_in(count, BufferPool::default())?,
-            records: Vec::new_in(BufferPool::default()),
+            bytes: Vec::try_with_capacity_in(bytes, BufferPool::default())?,
+            queries: 0,
             next: 0,
             asked: 0,
-            capacity: capacity.min(limits::MESSAGE),
+            capacity,
         })
     }
 
@@ -111,15 +121,17 @@ impl Names {
         query: &[u8],
         plan: Result<LookUp<CatalogPool>, WsaCode>,
     ) -> Result<(), OutOfMemory> {
-        let start = self.queries.len();
-        self.queries.try_extend_from_slice(query)?;
+        let start = self.queries;
+        self.bytes.try_extend_from_slice(query)?;
+        self.queries = self.bytes.len();
         let (state, code) = match plan {
             Ok(plan) => (State::Planned(plan), WsaCode::WSA_E_CANCELLED),
             Err(code) => (State::Answered, code),
         };
         self.list.try_push(Name {
-            query: start..self.queries.len(),
+            query: start..self.queries,
             state,
+            asked: None,
             code,
             records: 0..0,
         })
@@ -137,31 +149,30 @@ impl Names {
         }
         let Self {
             flags,
-            queries,
             list,
-            records,
+            bytes,
             next,
             ..
         } = self;
         let name = list.get_mut(*next)?;
         if let Some(plan) = name.take_plan() {
-            let query = QuerySet::parse_wire(queries.get(name.query.clone()).unwrap_or_default());
+            let query = QuerySet::parse_wire(bytes.get(name.query.clone()).unwrap_or_default());
             let query = query.map_err(|_: Fault| WsaCode::WSAEINVAL);
-            name.records = records.len()..records.len();
+            name.records = bytes.len()..bytes.len();
             match query.and_then(|query| query::search(plan, &query, *flags)) {
                 Ok(search) => name.state = State::Searching(search),
                 Err(code) => name.code = code,
             }
         }
         if let State::Searching(search) = &mut name.state {
-            let Some(code) = gather(search, &mut name.records, records, call, wake, stop) else {
+            let Some(code) = gather(search, &mut name.records, bytes, call, wake, stop) else {
                 return Some(Progress::Wait);
             };
             search.close(call.session, call.service, call.passive);
             name.state = State::Answered;
             name.code = code;
             if !code.is_success() {
-                records.truncate(name.records.start);
+                bytes.truncate(name.records.start);
                 name.records.end = name.records.start;
             }
         }
@@ -173,9 +184,15 @@ impl Names {
     /// to wait before.
     fn ask(&mut self, call: &Context<'_>, some: Range<usize>) -> bool {
         while let Some((provider, _)) = self.some(&some).iter().find_map(Name::speaker) {
+            let mut count = 0_usize;
+            for name in self.some(&some) {
+                let turn = name.speaker().filter(|(speaker, _)| *speaker == provider);
+                name.asked = turn.map(|(_, reason)| tier(reason));
+                count = count.saturating_add(usize::from(name.asked.is_some()));
+            }
             let heard = match call.session.visit(call, &provider) {
                 Admission::Inside(visit) => {
-                    let heard = self.ask_inside(call, &visit, provider, &some);
+                    let heard = self.ask_inside(call, &visit, provider, &some, count);
                     call.session.leave(call.service, call.passive, visit);
                     heard
                 }
@@ -184,19 +201,18 @@ impl Names {
                 Admission::OutOfMemory => Err(SINGLE),
             };
             if let Err(outcome) = heard {
-                let some = self.list.get_mut(some.clone()).unwrap_or_default();
-                let its = some.iter_mut().filter(|name| name.is_turn_of(provider));
+                let its = self.some(&some).iter_mut().filter(|name| name.asked.is_some());
                 its.for_each(|name| name.heard(call, outcome, 0..0));
             }
         }
         true
     }
 
-    fn some(&self, some: &Range<usize>) -> &[Name] {
-        self.list.get(some.clone()).unwrap_or_default()
+    fn some(&mut self, some: &Range<usize>) -> &mut [Name] {
+        self.list.get_mut(some.clone()).unwrap_or_default()
     }
 
-    /// Asks a provider for those of some names at once for which it is its turn.
+    /// Asks a provider at once for those of some names that are marked, so many.
     ///
     /// # Errors
     /// What they all hear instead.
@@ -206,70 +222,21 @@ impl Names {
         visit: &Visit,
         provider: Guid,
         some: &Range<usize>,
+        count: usize,
     ) -> Result<(), Outcome> {
         if !peer::takes_batches(&visit.guard) {
             return Err(SINGLE);
         }
-        let no_memory = |OutOfMemory| SINGLE;
-        let names = self.some(some);
-        let its = names.iter().filter(|name| name.is_turn_of(provider));
-        let mut questions =
-            Vec::try_with_capacity_in(names.len(), BufferPool::default()).map_err(no_memory)?;
-        for name in its {
-            let query = self.queries.get(name.query.clone()).unwrap_or_default();
-            questions.try_push(Question::new(query)).map_err(no_memory)?;
-        }
-        let mut end = self.records.len();
-        let room = questions.len().saturating_mul(ROOM).saturating_add(MORE_ROOM);
-        let room = room.min(self.capacity.saturating_sub(end));
-        self.records
-            .try_resize(end.saturating_add(room), 0)
-            .map_err(no_memory)?;
-        let code = peer::look_up_batch(
-            call.passive,
-            &visit.guard,
-            &provider,
-            self.flags.bits(),
-            visit.session,
-            &mut questions,
-            self.records.get_mut(end..).unwrap_or_default(),
-        );
-        let answers = questions.iter().map(Question::answer);
+        let end = self.bytes.len();
+        let room = self.capacity.saturating_sub(end.saturating_sub(self.queries));
+        let room = room_for(count).min(room);
+        let longer = self.bytes.try_resize(end.saturating_add(room), 0);
+        longer.map_err(|OutOfMemory| SINGLE)?;
+        let (before, buffer) = self.bytes.split_at_mut_checked(end).ok_or(SINGLE)?;
         let names = self.list.get_mut(some.clone()).unwrap_or_default();
-        let its = names.iter_mut().filter(|name| name.is_turn_of(provider));
-        for (name, (answer, size)) in its.zip(answers) {
-            let records = end..end.saturating_add(size);
-            let entries = self.records.get_mut(records.clone());
-            let outcome = match entries {
-                _ if !code.is_success() => SINGLE,
-                None => {
-                    fault(call, provider, format_args!("wrote beyond the room for records"));
-                    Outcome::Code(WsaCode::WSAEINVALIDPROVIDER)
-                }
-                Some(entries) => match adopt(entries, name.tier(), provider) {
-                    Ok(()) if answer.is_success() == (size > 0) => {
-                        end = records.end;
-                        Outcome::of(answer)
-                    }
-                    Ok(()) => {
-                        fault(
-                            call,
-                            provider,
-                            format_args!("answered {answer:?} with {size} bytes"),
-                        );
-                        Outcome::Code(WsaCode::WSAEINVALIDPROVIDER)
-                    }
-                    Err(wrong) => {
-                        fault(call, provider, format_args!("wrote a malformed record: {wrong}"));
-                        end = records.end;
-                        Outcome::Code(WsaCode::WSAEINVALIDPROVIDER)
-                    }
-                },
-            };
-            name.heard(call, outcome, records);
-        }
-        self.records.truncate(end);
-        Ok(())
+        let put = put(call, visit, provider, self.flags, names, before, buffer);
+        self.bytes.truncate(end.saturating_add(put.unwrap_or(0)));
+        put.map(drop)
     }
 
     /// Bytes of the records of the name that was passed last.
@@ -282,7 +249,7 @@ impl Names {
     pub fn answers(&self) -> impl Iterator<Item = Answer<'_>> {
         self.list.iter().take(self.next).map(|name| Answer {
             code: name.code,
-            records: self.records.get(name.records.clone()).unwrap_or_default(),
+            records: self.bytes.get(name.records.clone()).unwrap_or_default(),
         })
     }
 
@@ -307,15 +274,6 @@ impl Name {
         };
         let speaker = plan.speaker()?;
         Some((speaker.entry.provider(), speaker.reason))
-    }
-
-    fn is_turn_of(&self, provider: Guid) -> bool {
-        self.speaker().is_some_and(|(speaker, _)| speaker == provider)
-    }
-
-    /// As what that provider is asked.
-    fn tier(&self) -> Tier {
-        self.speaker().map_or(Tier::Wildcard, |(_, reason)| tier(reason))
     }
 
     fn take_plan(&mut self) -> Option<LookUp<CatalogPool>> {
@@ -356,6 +314,80 @@ impl Name {
             self.state = State::Planned(plan);
         }
     }
+}
+
+/// Puts the names that are marked to a provider, with a buffer for their records, behind what stands before it. Gives the
+/// bytes of the records.
+///
+/// # Errors
+/// What they all hear instead.
+fn put(
+    call: &Context<'_>,
+    visit: &Visit,
+    provider: Guid,
+    flags: LookupFlags,
+    names: &mut [Name],
+    before: &[u8],
+    buffer: &mut [u8],
+) -> Result<usize, Outcome> {
+    let no_memory = |OutOfMemory| SINGLE;
+    let its = names.iter().filter(|name| name.asked.is_some());
+    let mut questions = its.map(|name| Question::new(before.get(name.query.clone()).unwrap_or_default()));
+    // One alone needs no memory of the pool.
+    let (mut single, mut several);
+    let questions = if names.len() == 1 {
+        single = questions.next();
+        single.as_mut_slice()
+    } else {
+        several = Vec::try_with_capacity_in(names.len(), BufferPool::default()).map_err(no_memory)?;
+        several.try_extend(questions).map_err(no_memory)?;
+        several.as_mut_slice()
+    };
+    let code = peer::look_up_batch(
+        call.passive,
+        &visit.guard,
+        &provider,
+        flags.bits(),
+        visit.session,
+        questions,
+        buffer,
+    );
+    let mut end = 0_usize;
+    let its = names.iter_mut().filter(|name| name.asked.is_some());
+    for (name, (answer, size)) in its.zip(questions.iter().map(Question::answer)) {
+        let records = end..end.saturating_add(size);
+        let entries = buffer.get_mut(records.clone());
+        let outcome = match entries {
+            _ if !code.is_success() => SINGLE,
+            None => {
+                fault(call, provider, format_args!("wrote beyond the room for records"));
+                Outcome::Code(WsaCode::WSAEINVALIDPROVIDER)
+            }
+            Some(entries) => match adopt(entries, name.asked.unwrap_or(Tier::Wildcard), provider) {
+                Ok(()) if answer.is_success() == (size > 0) => {
+                    end = records.end;
+                    Outcome::of(answer)
+                }
+                Ok(()) => {
+                    fault(
+                        call,
+                        provider,
+                        format_args!("answered {answer:?} with {size} bytes"),
+                    );
+                    Outcome::Code(WsaCode::WSAEINVALIDPROVIDER)
+                }
+                Err(wrong) => {
+                    fault(call, provider, format_args!("wrote a malformed record: {wrong}"));
+                    end = records.end;
+                    Outcome::Code(WsaCode::WSAEINVALIDPROVIDER)
+                }
+            },
+        };
+        let start = before.len();
+        let records = start.saturating_add(records.start)..start.saturating_add(records.end);
+        name.heard(call, outcome, records);
+    }
+    Ok(end)
 }
 
 /// Takes one record after the other from a search. The code that it ends with, or `None` if it has to wait.
