@@ -178,8 +178,16 @@ impl<'b> Writer<'b> {
 
     /// Writes bytes.
     pub fn bytes(&mut self, bytes: &[u8]) {
+        if let Some(place) = self.place(bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+    }
+
+    /// Writes so many bytes.
+    #[inline]
+    pub fn array<const N: usize>(&mut self, bytes: [u8; N]) {
         self.put(self.at, bytes);
-        self.skip(bytes.len());
+        self.skip(N);
     }
 
     /// Writes zeros.
@@ -194,44 +202,62 @@ impl<'b> Writer<'b> {
 
     /// Writes zeros up to the next multiple of 8.
     pub fn align8(&mut self) {
-        match align8(self.at) {
-            Some(aligned) => self.zeros(aligned.saturating_sub(self.at)),
-            None => self.overflow = true,
+        if self.at.is_multiple_of(8) {
+            return;
+        }
+        let start = self.at & !7;
+        // What was written of these eight bytes stays.
+        let mask = !(u64::MAX << (self.at & 7).wrapping_mul(8));
+        self.skip(8_usize.wrapping_sub(self.at & 7));
+        let last = self.out.get_mut(start..).and_then(<[u8]>::first_chunk_mut);
+        if let Some(last) = last {
+            *last = (u64::from_le_bytes(*last) & mask).to_le_bytes();
         }
     }
 
     /// Writes a number.
     pub fn u16(&mut self, value: u16) {
-        self.bytes(&value.to_le_bytes());
+        self.array(value.to_le_bytes());
     }
 
     /// Writes a number.
     pub fn u32(&mut self, value: u32) {
-        self.bytes(&value.to_le_bytes());
+        self.array(value.to_le_bytes());
     }
 
     /// Writes a number.
     pub fn u64(&mut self, value: u64) {
-        self.bytes(&value.to_le_bytes());
+        self.array(value.to_le_bytes());
     }
 
     /// Writes a GUID.
     pub fn guid(&mut self, guid: Guid) {
-        self.bytes(&guid.to_bytes());
+        self.array(guid.to_bytes());
     }
 
     /// Overwrites what was written at `offset`; for values known only later, such as sizes.
-    pub fn put(&mut self, offset: usize, bytes: &[u8]) {
-        let end = offset.saturating_add(bytes.len());
-        if let Some(place) = self.out.get_mut(offset..end) {
-            place.copy_from_slice(bytes);
+    #[inline]
+    pub fn put<const N: usize>(&mut self, offset: usize, bytes: [u8; N]) {
+        let place = self.out.get_mut(offset..);
+        if let Some(place) = place.and_then(<[u8]>::first_chunk_mut) {
+            *place = bytes;
+        }
+    }
+
+    /// As [`Self::put`], of numbers.
+    #[inline]
+    pub fn put_words<const N: usize>(&mut self, offset: usize, words: [u64; N]) {
+        let place = self.out.get_mut(offset..);
+        let place = place.and_then(|place| place.as_chunks_mut().0.first_chunk_mut());
+        if let Some(place) = place {
+            *place = words.map(u64::to_le_bytes);
         }
     }
 
     /// Overwrites the number at `offset`; a value beyond 32 bits makes the write fail.
     pub fn put_size(&mut self, offset: usize, value: usize) {
         match u32::try_from(value) {
-            Ok(value) => self.put(offset, &value.to_le_bytes()),
+            Ok(value) => self.put(offset, value.to_le_bytes()),
             Err(_) => self.overflow = true,
         }
     }

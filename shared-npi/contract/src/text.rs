@@ -351,17 +351,31 @@ impl<'a> Text<'a> {
 
     /// Writes the units as little-endian bytes, without terminator.
     pub fn write_to(&self, writer: &mut Writer<'_>) {
-        if let Repr::Bytes(bytes) = self.repr {
-            return writer.bytes(bytes);
-        }
         // In one piece, if it fits; else it is only counted.
-        let Some(place) = writer.place(self.length.saturating_mul(2)) else {
+        if let Some(place) = writer.place(self.length.saturating_mul(2)) {
+            self.lay_out(place);
+        }
+    }
+
+    /// Writes the units as little-endian bytes, a terminator, and zeros up to the next multiple of 8.
+    pub(crate) fn write_terminated_to(&self, writer: &mut Writer<'_>) {
+        let length = self.length.saturating_mul(2);
+        let Some(place) = writer.place(length.saturating_add(2).saturating_add(7) & !7) else {
             return;
         };
+        if let Some(last) = place.last_chunk_mut() {
+            *last = [0; 8];
+        }
+        self.lay_out(place.get_mut(..length).unwrap_or_default());
+    }
+
+    /// Writes the units as little-endian bytes to `place`, which has room for just these.
+    fn lay_out(&self, place: &mut [u8]) {
         match self.standing() {
             Repr::Narrow(characters) => scan::widen(characters, place),
             Repr::Units(units) => scan::lay_out(units, place),
-            Repr::Bytes(_) | Repr::Utf8(_) => {
+            Repr::Bytes(bytes) => place.copy_from_slice(bytes),
+            Repr::Utf8(_) => {
                 let mut places = place.as_chunks_mut().0.iter_mut();
                 self.units().for_each(|unit| {
                     if let Some(to) = places.next() {

@@ -18,14 +18,6 @@ impl Slot {
             count: Some(count),
         }
     }
-
-    /// This slot of a structure that stands at `start`.
-    pub fn within(self, start: usize) -> Self {
-        Self {
-            pointer: start.saturating_add(self.pointer),
-            count: self.count.map(|count| start.saturating_add(count)),
-        }
-    }
 }
 
 /// Bytes of the structure itself.

@@ -221,7 +221,7 @@ impl<'a> Record<'a> {
     /// `TooSmall` with the size needed, or `TooLarge`.
     pub fn write_entry(&self, out: &mut [u8]) -> Result<usize, WriteError> {
         let mut writer = Writer::new(out);
-        writer.zeros(4);
+        writer.u32(0);
         writer.u32(self.tier as u32);
         self.record.write_wire_to(&mut writer);
         writer.put_size(0, writer.offset());
@@ -254,7 +254,7 @@ pub fn adopt(entries: &mut [u8], tier: Tier, provider: Guid) -> Result<(), Fault
         }
         at = content.saturating_add(entry.content.len());
         let mut header = Writer::new(rest);
-        header.put(4, &(tier as u32).to_le_bytes());
+        header.put(4, (tier as u32).to_le_bytes());
     }
     Ok(())
 }
@@ -352,7 +352,7 @@ impl<'a> BatchRequest<'a> {
 
 fn write_entry(writer: &mut Writer<'_>, query: &QuerySet<'_>) {
     let start = writer.offset();
-    writer.zeros(8);
+    writer.u64(0);
     query.write_wire_to(writer);
     writer.align8();
     writer.put_size(start, writer.offset().saturating_sub(start));

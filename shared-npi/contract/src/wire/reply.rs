@@ -52,7 +52,7 @@ impl<'b> ReplyWriter<'b> {
             return None;
         }
         let mut writer = Writer::new(out);
-        writer.zeros(REPLY_HEADER);
+        writer.array([0; REPLY_HEADER]);
         let progress = ReplyProgress {
             at: REPLY_HEADER,
             complete: REPLY_HEADER,
@@ -119,7 +119,7 @@ impl<'b> ReplyWriter<'b> {
     pub fn put_field(&mut self, offset: usize, value: u64) {
         let place = REPLY_HEADER.saturating_add(offset);
         if place.saturating_add(8) <= self.progress.complete {
-            self.writer.put(place, &value.to_le_bytes());
+            self.writer.put(place, value.to_le_bytes());
         }
     }
 
@@ -137,7 +137,7 @@ impl<'b> ReplyWriter<'b> {
     #[must_use]
     pub fn open(&mut self) -> usize {
         let start = self.writer.offset();
-        self.writer.zeros(ENTRY_HEADER);
+        self.writer.array([0; ENTRY_HEADER]);
         start
     }
 
@@ -189,7 +189,7 @@ impl<'b> ReplyWriter<'b> {
         self.writer.align8();
         let end = self.writer.offset();
         self.writer.put_size(start, end.saturating_sub(start));
-        self.writer.put(start.saturating_add(4), &number.to_le_bytes());
+        self.writer.put(start.saturating_add(4), number.to_le_bytes());
         if end > self.progress.capacity {
             Err(DoesNotFit)
         } else {
@@ -217,9 +217,9 @@ impl<'b> ReplyWriter<'b> {
             (REPLY_HEADER, code, 0)
         };
         self.writer.put_size(0, size);
-        self.writer.put(4, &code.0.to_le_bytes());
+        self.writer.put(4, code.0.to_le_bytes());
         self.writer.put_size(8, measured);
-        self.writer.put(12, &entries.to_le_bytes());
+        self.writer.put(12, entries.to_le_bytes());
         size
     }
 }
