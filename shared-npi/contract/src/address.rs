@@ -225,7 +225,7 @@ impl<'a> Domain<'a> {
         if text.len() > limits::DOMAIN {
             return Err(DomainError::TooLong);
         }
-        let bare = text.strip_suffix(b'.').unwrap_or(text);
+        let bare = text.without_suffix(b'.');
         let mut label_is_empty = true;
         for (index, unit) in bare.units().enumerate() {
             if is_control(unit) || unit == u16::from(b' ') || unit == u16::from(b'@') {

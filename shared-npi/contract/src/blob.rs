@@ -310,7 +310,7 @@ impl<'a> InstallationBlob<'a> {
             return false;
         }
         self.name(description).is_some_and(|name| {
-            let name = name.strip_suffix(b'.').unwrap_or(name);
+            let name = name.without_suffix(b'.');
             name.eq_folded(&domain.text())
         })
     }

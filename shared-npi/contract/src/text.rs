@@ -415,23 +415,23 @@ impl<'a> Text<'a> {
         ))
     }
 
-    /// The text without the ASCII character `suffix` at its end, if it ends so.
+    /// The text without the ASCII character `suffix` at its end, or the text if it does not end so.
+    // Made shorter in its place: were one of two texts chosen, both would have to be in memory, and be waited for there.
     #[inline]
     #[must_use]
-    pub fn strip_suffix(&self, suffix: u8) -> Option<Self> {
-        let length = self.length.checked_sub(1)?;
-        let ends = match self.repr {
-            Repr::Units(units) => units.last() == Some(&u16::from(suffix)),
-            Repr::Bytes(bytes) => bytes.last_chunk() == Some(&[suffix, 0]),
-            Repr::Narrow(characters) => characters.last() == Some(&suffix),
+    pub fn without_suffix(mut self, suffix: u8) -> Self {
+        let ends = match &mut self.repr {
+            Repr::Units(units) => shorten(units, |[unit]| *unit == u16::from(suffix)),
+            Repr::Bytes(bytes) => shorten(bytes, |unit| *unit == [suffix, 0]),
+            Repr::Narrow(characters) => shorten(characters, |[unit]| *unit == suffix),
             Repr::Utf8(text) => {
-                return text.strip_suffix(char::from(suffix)).map(|rest| Self {
-                    repr: Repr::Utf8(rest),
-                    length,
-                });
+                let rest = text.strip_suffix(char::from(suffix));
+                *text = rest.unwrap_or(text);
+                rest.is_some()
             }
         };
-        if ends { self.part(0, length) } else { None }
+        self.length = self.length.saturating_sub(usize::from(ends));
+        self
     }
 
     /// What stands before and after the unit at `index`. Not of a text that stands as UTF-8 and is not all ASCII.
@@ -458,6 +458,19 @@ impl<'a> Text<'a> {
             length: end.checked_sub(start)?,
         })
     }
+}
+
+/// Takes the last `N` off if they are what is looked for.
+#[inline]
+fn shorten<T, const N: usize>(all: &mut &[T], is: impl FnOnce(&[T; N]) -> bool) -> bool {
+    let Some((rest, last)) = all.split_last_chunk() else {
+        return false;
+    };
+    let ends = is(last);
+    if ends {
+        *all = rest;
+    }
+    ends
 }
 
 impl Default for Text<'_> {

@@ -51,7 +51,8 @@ impl<'a> Key<'a> {
     #[must_use]
     pub fn new(name: Text<'a>, context: Text<'a>) -> Self {
         Self {
-            name: without_dot(name),
+            // A domain may end in a dot that means nothing.
+            name: name.without_suffix(b'.'),
             context,
         }
     }
@@ -139,26 +140,24 @@ impl Buffer {
 
 /// A name or a domain that is folded once, to be hashed and compared with many.
 #[derive(Clone, Copy)]
-pub(super) enum Folded<'b> {
-    /// A byte for each unit. Nearly all are.
-    Ascii {
-        /// The text.
-        characters: &'b [u8],
-        /// The text and as many zeros as make it some whole steps: hashing that goes the same way for most texts, which a
-        /// processor foresees. Texts have no zeros, so it is different for different ones.
-        padded: &'b [u8],
-    },
-    /// As it was given.
-    Other(Text<'b>),
+pub(super) struct Folded<'b> {
+    text: Text<'b>,
+    /// The text in ASCII, as nearly all are: a byte for each unit, and as many zeros as make it some whole steps. So hashing
+    /// goes the same way for most texts, which a processor foresees. Texts have no zeros, so it is different for different
+    /// ones. Empty for other texts.
+    padded: &'b [u8],
 }
 
 impl<'b> Folded<'b> {
     /// Folds a text, into the buffer if it is ASCII.
+    #[inline]
     pub(super) fn new(text: Text<'b>, buffer: &'b mut Buffer) -> Self {
-        Self::ascii(text, buffer).unwrap_or(Self::Other(text))
+        let padded = Self::pad(&text, buffer).unwrap_or_default();
+        Self { text, padded }
     }
 
-    fn ascii(text: Text<'b>, buffer: &'b mut Buffer) -> Option<Self> {
+    #[inline]
+    fn pad(text: &Text<'_>, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
         let length = text.len();
         let padded = buffer.room(length).get_mut(..length.next_multiple_of(STEP))?;
         // Another text may have been there.
@@ -166,58 +165,56 @@ impl<'b> Folded<'b> {
             *last = [0; STEP];
         }
         text.fold_ascii(padded)?;
-        let characters = padded.get(..length)?;
-        Some(Self::Ascii { characters, padded })
+        Some(padded)
     }
 
-    fn hash(self, key: &HashKey) -> u64 {
-        match self {
-            Self::Ascii { padded, .. } => keyed_hash(key.0, padded),
-            Self::Other(text) => {
-                let [k0, k1] = key.0;
-                let mut hasher = SipHasher13::new_with_keys(k0, k1);
-                feed(text, &mut hasher);
-                hasher.finish()
-            }
+    /// The folded text, if it is ASCII.
+    #[inline]
+    fn ascii(&self) -> Option<&'b [u8]> {
+        self.padded.get(..self.text.len())
+    }
+
+    #[inline]
+    fn hash(&self, key: &HashKey) -> u64 {
+        if !self.padded.is_empty() {
+            return keyed_hash(key.0, self.padded);
         }
+        let [k0, k1] = key.0;
+        let mut hasher = SipHasher13::new_with_keys(k0, k1);
+        feed(&self.text, &mut hasher);
+        hasher.finish()
     }
 
     /// As wide as a hash has to be that stands for the text.
-    fn hash_128(self, key: &HashKey) -> DomainHash {
-        match self {
-            Self::Ascii { padded, .. } => keyed_hash_128(key.0, padded),
-            Self::Other(text) => {
-                let [k0, k1] = key.0;
-                let mut hasher = sip128::SipHasher13::new_with_keys(k0, k1);
-                feed(text, &mut hasher);
-                hasher.finish128().as_u128()
-            }
+    fn hash_128(&self, key: &HashKey) -> DomainHash {
+        if !self.padded.is_empty() {
+            return keyed_hash_128(key.0, self.padded);
         }
+        let [k0, k1] = key.0;
+        let mut hasher = sip128::SipHasher13::new_with_keys(k0, k1);
+        feed(&self.text, &mut hasher);
+        hasher.finish128().as_u128()
     }
 
     /// Whether the record's name is the same without regard to case.
     #[inline]
-    fn is_packed(self, key: PackedKey<'_>) -> bool {
-        match self {
+    fn is_packed(&self, key: PackedKey<'_>) -> bool {
+        match self.ascii() {
             // As nearly all are, and so without a text made of it.
-            Self::Ascii { characters, .. } if key.narrow => {
-                characters_fold_to(key.name.strip_suffix(b".").unwrap_or(key.name), characters)
-            }
+            Some(ours) if key.narrow => characters_fold_to(key.name.strip_suffix(b".").unwrap_or(key.name), ours),
             _ => self.is(&key.key().name),
         }
     }
 
     /// Whether the text is the same without regard to case.
-    fn is(self, other: &Text<'_>) -> bool {
-        match self {
-            Self::Ascii { characters, .. } => other.folds_to_ascii(characters),
-            Self::Other(text) => text.eq_folded(other),
-        }
+    fn is(&self, other: &Text<'_>) -> bool {
+        self.ascii()
+            .map_or_else(|| self.text.eq_folded(other), |ours| other.folds_to_ascii(ours))
     }
 }
 
 /// Hashes a text that is not ASCII: as no text that is, which may have the same bytes, but always has whole steps.
-fn feed(text: Text<'_>, hasher: &mut impl Hasher) {
+fn feed(text: &Text<'_>, hasher: &mut impl Hasher) {
     text.folded_units().for_each(|unit| hasher.write_u16(unit));
     hasher.write_u8(0);
 }
@@ -258,12 +255,6 @@ impl FoldedKey<'_> {
 #[expect(clippy::cast_possible_truncation, reason = "half of it is meant")]
 const fn narrowed(hash: u64) -> u32 {
     hash as u32
-}
-
-/// A domain may end in a dot that means nothing.
-#[inline]
-pub(super) fn without_dot(name: Text<'_>) -> Text<'_> {
-    name.strip_suffix(b'.').unwrap_or(name)
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ use nsemail_contract::text::Text;
 use pool_alloc::{Allocator, OutOfMemory, Vec};
 use pool_table::{Packed, PackedRef};
 
-use super::key::{Key, without_dot};
+use super::key::Key;
 
 const FIXED: usize = 16;
 /// Bytes of the longest packed address.
@@ -220,7 +220,8 @@ impl<A: Allocator> Record<A> {
     #[must_use]
     pub fn cmp_name(&self, other: &Self) -> Ordering {
         let (ours, theirs) = (self.view(), other.view());
-        let names = without_dot(ours.name()).cmp_folded(&without_dot(theirs.name()));
+        let [left, right] = [ours, theirs].map(|record| record.name().without_suffix(b'.'));
+        let names = left.cmp_folded(&right);
         names.then_with(|| ours.context().cmp_folded(&theirs.context()))
     }
 }

@@ -52,7 +52,7 @@ fn only_at<'c>(steps: impl Iterator<Item = &'c [u8; STEP]>) -> Option<usize> {
 /// The local part and the domain of an address of this kind; `None` for any other text.
 pub fn split(text: Text<'_>) -> Option<(Text<'_>, Domain<'_>)> {
     const ROOM: usize = limits::NAME.next_multiple_of(STEP);
-    let bare = text.strip_suffix(b'.').unwrap_or(text);
+    let bare = text.without_suffix(b'.');
     let mut buffer = [0; ROOM + STEP];
     let length = bare.fold_ascii(buffer.get_mut(..ROOM)?)?.len();
     if matches!(buffer.get(length.checked_sub(1)?), Some(b'.' | b'@')) {
