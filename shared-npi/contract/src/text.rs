@@ -14,7 +14,7 @@
 mod scan;
 mod units;
 
-pub use ascii_fold::characters_fold_to;
+pub use ascii_fold::{STEP as ASCII_STEP, characters_fold_to};
 pub use units::Units;
 
 use core::cmp::Ordering;
@@ -310,8 +310,8 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Writes the text to the front of `out` as names are compared: upcased, a byte for each unit. `None` if it is not
-    /// all ASCII, or does not fit.
+    /// Writes the text to the front of `out` as names are compared: upcased, a byte for each unit. Answers it with zeros
+    /// behind it up to a multiple of [`ASCII_STEP`]. `None` if it is not all ASCII, or `out` has no room for that.
     #[must_use]
     pub fn fold_ascii<'b>(&self, out: &'b mut [u8]) -> Option<&'b [u8]> {
         match self.repr {
@@ -322,7 +322,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Whether the text, folded, is the one that [`Self::fold_ascii`] wrote.
+    /// Whether the text, folded, is the one that [`Self::fold_ascii`] wrote, without the zeros.
     #[must_use]
     pub fn folds_to_ascii(&self, folded: &[u8]) -> bool {
         match self.repr {

@@ -21,8 +21,8 @@
     reason = "a step that is called is not worth it; left to itself, the compiler calls some"
 )]
 
-/// Characters of a step.
-const STEP: usize = 16;
+/// Characters that are folded at once.
+pub const STEP: usize = 16;
 type Step = [u8; STEP];
 
 #[inline(always)]
@@ -109,11 +109,8 @@ fn padded<U: Unit>(units: &[U]) -> [U; STEP] {
 }
 
 #[inline(never)]
-fn fold_short<'o, U: Unit>(units: &[U], out: &'o mut [u8]) -> Option<&'o [u8]> {
-    let mut step = [0; STEP];
-    let ascii = U::fold(&padded(units), &mut step);
-    out.copy_from_slice(step.get(..out.len())?);
-    ascii.then_some(out)
+fn fold_short<U: Unit>(units: &[U], out: &mut Step) -> bool {
+    U::fold(&padded(units), out)
 }
 
 #[inline(never)]
@@ -123,20 +120,31 @@ fn short_folds_to<U: Unit>(units: &[U], theirs: &[u8]) -> bool {
 
 #[inline(always)]
 fn fold<'o, U: Unit>(units: &[U], out: &'o mut [u8]) -> Option<&'o [u8]> {
-    let out = out.get_mut(..units.len())?;
-    if units.len() < STEP {
-        return fold_short(units, out);
-    }
-    for (units, place) in units.as_chunks().0.iter().zip(out.as_chunks_mut().0) {
+    let out = out.as_chunks_mut().0.get_mut(..units.len().div_ceil(STEP))?;
+    let (whole, rest) = units.as_chunks();
+    let mut places = out.iter_mut();
+    for (units, place) in whole.iter().zip(&mut places) {
         // Leaving early also keeps the compiler from doing several steps at once, for which it would first have to
         // gather what they need.
         if !U::fold(units, place) {
             return None;
         }
     }
-    // What is left, with what is before it.
-    let (last, place) = units.last_chunk().zip(out.last_chunk_mut())?;
-    U::fold(last, place).then_some(out)
+    if let Some(place) = places.next() {
+        let Some(last) = units.last_chunk() else {
+            return fold_short(units, place).then_some(out.as_flattened());
+        };
+        // What is left, with what is before it, which is then shifted out. Stored over what is there, the two could not
+        // be read together before both have reached the cache.
+        let mut step = [0; STEP];
+        if !U::fold(last, &mut step) {
+            return None;
+        }
+        let before = STEP.saturating_sub(rest.len());
+        let left = u128::from_le_bytes(step).unbounded_shr(8_u32.saturating_mul(u32::try_from(before).ok()?));
+        *place = left.to_le_bytes();
+    }
+    Some(out.as_flattened())
 }
 
 #[inline(always)]
@@ -164,7 +172,8 @@ fn folds_to<U: Unit>(units: &[U], theirs: &[u8]) -> bool {
 
 // Never inlined, where the caller's optimisation would apply.
 
-/// Folds characters to the front of `out`; `None` if they are not all ASCII, or do not fit.
+/// Folds characters to the front of `out`, and answers them with zeros behind them up to a multiple of [`STEP`]; `None` if
+/// they are not all ASCII, or `out` has no room for those.
 #[inline(never)]
 #[must_use]
 pub fn fold_characters<'o>(characters: &[u8], out: &'o mut [u8]) -> Option<&'o [u8]> {

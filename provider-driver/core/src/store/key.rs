@@ -4,7 +4,7 @@ use core::hash::Hasher;
 
 use nsemail_contract::address::Domain;
 use nsemail_contract::limits;
-use nsemail_contract::text::{Text, characters_fold_to};
+use nsemail_contract::text::{ASCII_STEP, Text, characters_fold_to};
 use pool_table::{keyed_hash, keyed_hash_128};
 use siphasher::sip::SipHasher13;
 use siphasher::sip128::{self, Hasher128 as _};
@@ -107,9 +107,7 @@ fn domain_of(name: Text<'_>) -> Text<'_> {
 /// Most names are not longer than this.
 const SHORT: usize = 64;
 
-/// Bytes that are hashed at once.
-const STEP: usize = 16;
-const _: () = assert!(SHORT.is_multiple_of(STEP) && limits::NAME.is_multiple_of(STEP));
+const _: () = assert!(SHORT.is_multiple_of(ASCII_STEP) && limits::NAME.is_multiple_of(ASCII_STEP));
 
 /// Where a name is folded.
 #[derive(Clone, Copy)]
@@ -158,14 +156,7 @@ impl<'b> Folded<'b> {
 
     #[inline]
     fn pad(text: &Text<'_>, buffer: &'b mut Buffer) -> Option<&'b [u8]> {
-        let length = text.len();
-        let padded = buffer.room(length).get_mut(..length.next_multiple_of(STEP))?;
-        // Another text may have been there.
-        if let Some(last) = padded.last_chunk_mut::<STEP>() {
-            *last = [0; STEP];
-        }
-        text.fold_ascii(padded)?;
-        Some(padded)
+        text.fold_ascii(buffer.room(text.len()))
     }
 
     /// The folded text, if it is ASCII.
@@ -201,7 +192,9 @@ impl<'b> Folded<'b> {
     fn is_packed(&self, key: PackedKey<'_>) -> bool {
         match self.ascii() {
             // As nearly all are, and so without a text made of it.
-            Some(ours) if key.narrow => characters_fold_to(key.name.strip_suffix(b".").unwrap_or(key.name), ours),
+            Some(ours) if key.narrow => {
+                characters_fold_to(key.name.strip_suffix(b".").unwrap_or(key.name), ours)
+            }
             _ => self.is(&key.key().name),
         }
     }

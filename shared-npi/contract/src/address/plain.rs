@@ -3,7 +3,7 @@
 
 use super::Domain;
 use crate::limits;
-use crate::text::Text;
+use crate::text::{ASCII_STEP, Text};
 
 /// Characters that are looked at at once.
 const STEP: usize = 8;
@@ -51,10 +51,11 @@ fn only_at<'c>(steps: impl Iterator<Item = &'c [u8; STEP]>) -> Option<usize> {
 
 /// The local part and the domain of an address of this kind; `None` for any other text.
 pub fn split(text: Text<'_>) -> Option<(Text<'_>, Domain<'_>)> {
-    const ROOM: usize = limits::NAME.next_multiple_of(STEP);
+    const ROOM: usize = limits::NAME.next_multiple_of(ASCII_STEP);
     let bare = text.without_suffix(b'.');
     let mut buffer = [0; ROOM + STEP];
-    let length = bare.fold_ascii(buffer.get_mut(..ROOM)?)?.len();
+    bare.fold_ascii(buffer.get_mut(..ROOM)?)?;
+    let length = bare.len();
     if matches!(buffer.get(length.checked_sub(1)?), Some(b'.' | b'@')) {
         return None;
     }
