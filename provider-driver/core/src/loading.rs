@@ -12,10 +12,14 @@ use crate::journal::generations::{Journal, Receiver};
 use crate::journal::log::{LoadError, Refused};
 use crate::memory::{Calls, Records};
 use crate::service::{Service, number};
-use crate::store::{Key, Record, RecordRef, TOGETHER};
+use crate::store::{Key, Record, RecordRef};
 
 /// Room is made for at most so many times the objects that there are, however long the file is that they are read from.
-const GROWTH: u64 = 64;
+const GROWTH: u64 = 256;
+
+/// So many objects are put into the store at a time. Who waits for its lock meanwhile, to count or to list, is woken
+/// after each time, and mostly in vain.
+const AT_ONCE: usize = 256;
 
 /// The journal of a provider, as a thread uses it.
 pub type Open<'p> = Journal<Files<Passive<'p>>, OpenFile<Passive<'p>>>;
@@ -84,7 +88,7 @@ pub fn failed(service: &Service, error: LoadError<NtStatus>, passive: Passive<'_
 struct Loading<'s> {
     service: &'s Service,
     passive: Passive<'s>,
-    /// Objects that were read and are not in the store yet, fewer than [`TOGETHER`].
+    /// Objects that were read and are not in the store yet, fewer than [`AT_ONCE`].
     read: Vec<Record<Records>, Records>,
     /// Bytes of the file, and of all records that were read.
     bytes: (u64, u64),
@@ -95,7 +99,7 @@ impl<'s> Loading<'s> {
         Ok(Self {
             service,
             passive,
-            read: Vec::try_with_capacity_in(TOGETHER, Records::default())?,
+            read: Vec::try_with_capacity_in(AT_ONCE, Records::default())?,
             bytes: (0, 0),
         })
     }
@@ -138,7 +142,7 @@ impl Receiver for Loading<'_> {
                     .map_err(|_| Refused::OutOfMemory)?
                     .ok_or(Refused::Malformed)?;
                 self.read.try_push(record).map_err(|_| Refused::OutOfMemory)?;
-                if self.read.len() < TOGETHER {
+                if self.read.len() < AT_ONCE {
                     return Ok(());
                 }
                 self.flush().map_err(|OutOfMemory| Refused::OutOfMemory)

@@ -350,9 +350,9 @@ impl Iterator for Probe {
     }
 }
 
-/// Asks for a cache line to be brought near.
+/// Asks for the cache line of an address to be brought near, which may be any.
 #[inline]
-pub fn prefetch(at: *const u8) {
+pub fn prefetch<T>(at: *const T) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: a prefetch may be given any address.
     unsafe {

@@ -31,6 +31,7 @@ mod readers;
 pub mod sync;
 mod table;
 
+pub use array::prefetch;
 pub use hash::{keyed_hash, keyed_hash_128};
 pub use packed::{Packed, PackedRef};
 pub use table::{Ends, Reader, Section, Thin, Writer, new_in};

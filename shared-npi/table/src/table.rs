@@ -12,6 +12,8 @@ use crate::sync::{AtomicPtr, AtomicUsize, Ordering};
 
 /// So much may wait to be freed. If readers are kept from running for so long, there is no memory for more.
 const RETIRED_MAX: usize = 1 << 16;
+/// So many places are between the entry that moves to a larger array and the one that is brought near.
+const AHEAD: usize = 32;
 /// Before so much waits, making room does not look whether it can be freed.
 const RETIRED_SOME: usize = 64;
 
@@ -203,7 +205,7 @@ impl<T: Thin, A: Allocator> Section<'_, T, A> {
     pub fn bring(&self, hash: u32) {
         let mut probe = self.array.map(|array| array.probe(hash));
         if let Some(place) = probe.as_mut().and_then(Iterator::next) {
-            prefetch(place.entry.as_ptr().cast());
+            prefetch(place.entry.as_ptr());
         }
     }
 
@@ -334,8 +336,16 @@ impl<T: Thin, A: Allocator> Writer<T, A> {
     fn grow(&mut self, wanted: usize) -> Result<(), OutOfMemory> {
         let larger = Array::try_new_in(wanted, &self.shared.alloc)?;
         let old = self.array();
-        for entry in old.into_iter().flat_map(Array::all) {
-            larger.insert(T::hash(self.borrowed(entry)), entry);
+        if let Some(old) = old {
+            for place in 0..old.places() {
+                // An entry is asked for its hash, so it is brought near before.
+                if let Some(ahead) = old.at(place.saturating_add(AHEAD)) {
+                    prefetch(ahead.as_ptr());
+                }
+                if let Some(entry) = old.at(place) {
+                    larger.insert(T::hash(self.borrowed(entry)), entry);
+                }
+            }
         }
         self.shared.mask.store(larger.buckets() - 1, Ordering::Relaxed);
         // SeqCst holds Release: who finds the array finds what is in it.

@@ -5,7 +5,7 @@
 
 use hashbrown::HashTable;
 use pool_alloc::{Allocator, OutOfMemory, Vec};
-use pool_table::Packed;
+use pool_table::{Packed, prefetch};
 
 use super::key::DomainHash;
 
@@ -157,6 +157,14 @@ impl<A: Allocator + Clone> Domains<A> {
     pub(super) fn objects(&self, domain: DomainHash) -> &[Packed<A>] {
         let found = self.table.find(place(domain), |present| present.hash == domain);
         found.map_or(&[], |domain| &domain.objects)
+    }
+
+    /// Has the places brought near that further objects of these domains will have.
+    pub(super) fn bring(&self, domains: impl Iterator<Item = DomainHash>) {
+        // The processor looks for several domains at once, as none depends on the one before.
+        for domain in domains {
+            prefetch(self.objects(domain).as_ptr_range().end);
+        }
     }
 
     pub(super) fn clear(&mut self) {

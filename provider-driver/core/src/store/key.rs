@@ -1,13 +1,9 @@
 //! What objects are found by: the mail address and the context, both without regard to case.
 
-use core::hash::Hasher;
-
 use nsemail_contract::address::Domain;
 use nsemail_contract::limits;
 use nsemail_contract::text::{ASCII_STEP, Text, characters_fold_to};
 use pool_table::{keyed_hash, keyed_hash_128};
-use siphasher::sip::SipHasher13;
-use siphasher::sip128::{self, Hasher128 as _};
 
 use super::record::{PackedKey, RecordRef};
 
@@ -167,24 +163,18 @@ impl<'b> Folded<'b> {
 
     #[inline]
     fn hash(&self, key: &HashKey) -> u64 {
-        if !self.padded.is_empty() {
-            return keyed_hash(key.0, self.padded);
+        if self.padded.is_empty() {
+            return hash_other(&self.text, key);
         }
-        let [k0, k1] = key.0;
-        let mut hasher = SipHasher13::new_with_keys(k0, k1);
-        feed(&self.text, &mut hasher);
-        hasher.finish()
+        keyed_hash(key.0, self.padded)
     }
 
     /// As wide as a hash has to be that stands for the text.
     fn hash_128(&self, key: &HashKey) -> DomainHash {
-        if !self.padded.is_empty() {
-            return keyed_hash_128(key.0, self.padded);
+        if self.padded.is_empty() {
+            return hash_other_128(&self.text, key);
         }
-        let [k0, k1] = key.0;
-        let mut hasher = sip128::SipHasher13::new_with_keys(k0, k1);
-        feed(&self.text, &mut hasher);
-        hasher.finish128().as_u128()
+        keyed_hash_128(key.0, self.padded)
     }
 
     /// Whether the record's name is the same without regard to case.
@@ -206,10 +196,28 @@ impl<'b> Folded<'b> {
     }
 }
 
-/// Hashes a text that is not ASCII: as no text that is, which may have the same bytes, but always has whole steps.
-fn feed(text: &Text<'_>, hasher: &mut impl Hasher) {
-    text.folded_units().for_each(|unit| hasher.write_u16(unit));
-    hasher.write_u8(0);
+/// Bytes of the longest text that is not ASCII.
+const OTHER: usize = 2 * limits::NAME + 1;
+
+/// What is hashed of a text that is not ASCII. An ASCII text may have the same bytes, but always whole steps, and so not
+/// their odd number.
+fn folded_bytes<'b>(text: &Text<'_>, buffer: &'b mut [u8; OTHER]) -> &'b [u8] {
+    for (pair, unit) in buffer.as_chunks_mut().0.iter_mut().zip(text.folded_units()) {
+        *pair = unit.to_le_bytes();
+    }
+    let end = text.len().saturating_mul(2).min(OTHER - 1);
+    buffer.get(..=end).unwrap_or(buffer)
+}
+
+// Never inlined, here and below: few texts need the room.
+#[inline(never)]
+fn hash_other(text: &Text<'_>, key: &HashKey) -> u64 {
+    keyed_hash(key.0, folded_bytes(text, &mut [0; OTHER]))
+}
+
+#[inline(never)]
+fn hash_other_128(text: &Text<'_>, key: &HashKey) -> DomainHash {
+    keyed_hash_128(key.0, folded_bytes(text, &mut [0; OTHER]))
 }
 
 /// A key, folded.

@@ -45,10 +45,11 @@ use domains::Domains;
 use key::{Buffer, DomainHash};
 use pool_alloc::{Allocator, OutOfMemory, Vec};
 use pool_table::{Packed, PackedRef, Writer};
+use record::PackedKey;
 
 /// So many objects that are read back find their places together. While the first of them is waited for, the others come,
 /// too.
-pub const TOGETHER: usize = 32;
+const TOGETHER: usize = 32;
 
 /// The objects of one namespace provider.
 pub struct Store<A: Allocator + Clone> {
@@ -222,9 +223,8 @@ impl<A: Allocator + Clone> Store<A> {
         self.load(record, hash, domain)
     }
 
-    /// As [`Self::load_put`] for several in order, up to [`TOGETHER`], whose places are brought near at the same time.
-    /// `objects` is how many there are going to be as far as one can tell: room is made for so many when there is none. A
-    /// [removal](Self::load_remove) that comes next has its memory, too.
+    /// As [`Self::load_put`] for several in order. `objects` is how many there are going to be as far as one can tell:
+    /// room is made for so many when there is none. A [removal](Self::load_remove) that comes next has its memory, too.
     ///
     /// # Errors
     ///
@@ -237,20 +237,24 @@ impl<A: Allocator + Clone> Store<A> {
         }
         self.table.reserve(records.len().saturating_add(1))?;
         let mut places = [(0, 0); TOGETHER];
-        for (place, record) in places.iter_mut().zip(records.iter()) {
-            *place = self.hashes(record);
-            self.table.prefetch(place.0);
-        }
-        for (record, (hash, domain)) in records.drain(..).zip(places) {
-            self.load(record, hash, domain)?;
+        while !records.is_empty() {
+            for (place, record) in places.iter_mut().zip(records.iter()) {
+                *place = self.hashes(record);
+                self.table.prefetch(place.0);
+            }
+            let domains = places.iter().take(records.len());
+            self.domains.bring(domains.map(|(_, domain)| *domain));
+            for (record, (hash, domain)) in records.drain(..TOGETHER).zip(places) {
+                self.load(record, hash, domain)?;
+            }
         }
         Ok(())
     }
 
     fn hashes(&self, record: &Record<A>) -> (u32, DomainHash) {
-        let view = record.view();
-        let key = Key::of(&view);
-        (key.hash(&self.key), key.domain_hash(&self.key))
+        let key = RecordRef::key(record.as_bytes()).map(PackedKey::key);
+        // Every record has a key.
+        key.map_or((0, 0), |key| (key.hash(&self.key), key.domain_hash(&self.key)))
     }
 
     /// Puts an object there, for which there is room in the table.

@@ -132,8 +132,8 @@ proptest! {
 
     #[test]
     fn what_a_batch_writes_makes_the_same_store_again(
-        calls in prop::collection::vec(strategy::call(), 0..40),
-        together in 1..=TOGETHER,
+        calls in prop::collection::vec(strategy::call(), 0..100),
+        together in 1..=3 * TOGETHER,
         guess in 0_usize..100,
     ) {
         let mut fixture = Fixture::new();
