@@ -21,6 +21,9 @@ pub struct Options {
     /// Only the suites with this in their names
     #[arg(value_name = "SUITE")]
     pub only: Option<String>,
+    /// Memory in the pages that programs get, instead of large ones
+    #[arg(long)]
+    pub small_pages: bool,
     /// Keeps the counts of instructions as the figures that later ones are compared with
     #[arg(long)]
     pub keep: bool,

@@ -6,6 +6,7 @@ mod guard;
 mod instructions;
 mod ioctl;
 mod loading;
+mod pages;
 mod registration;
 mod store;
 mod verifier;
@@ -36,7 +37,9 @@ fn main() -> Result<()> {
     if let (Some(probe), Some(times)) = (&options.probe, options.times) {
         return instructions::probe(probe, times);
     }
+    let pages = pages::arrange(&options)?;
     let mut report = Report::default();
+    report.note(format!("Memory is in pages of {pages}, for all."));
     for (name, run) in SUITES {
         if options.wants(name) {
             run(&options, &mut report)?;
