@@ -113,10 +113,25 @@ impl<'a> Address<'a> {
     /// # Errors
     /// The first rule that the text breaks.
     pub fn parse(text: Text<'a>) -> Result<Self, AddressError> {
-        if let Some((local, domain)) = plain::split(text) {
-            return Ok(Self { text, local, domain });
+        let plain = plain::places(text).and_then(|(at, end)| text.around(at, end));
+        plain.map_or_else(
+            || Self::parse_by_rule(text),
+            |(local, domain)| {
+                let domain = Domain(domain);
+                Ok(Self { text, local, domain })
+            },
+        )
+    }
+
+    /// Whether the text is an address.
+    ///
+    /// # Errors
+    /// The first rule that the text breaks.
+    pub fn check(text: Text<'a>) -> Result<(), AddressError> {
+        if plain::places(text).is_some() {
+            return Ok(());
         }
-        Self::parse_by_rule(text)
+        Self::parse_by_rule(text).map(drop)
     }
 
     fn parse_by_rule(text: Text<'a>) -> Result<Self, AddressError> {

@@ -196,7 +196,7 @@ impl<'a> Text<'a> {
     fn validated(self) -> Result<Self, TextFault> {
         let special = |unit: u16| unit == 0 || unit & 0xF800 == 0xD800;
         let some = match self.repr {
-            Repr::Units(units) => units.iter().fold(false, |some, unit| some | special(*unit)),
+            Repr::Units(units) => !scan::is_low(units) && units.iter().copied().any(special),
             Repr::Bytes(bytes) => !scan::is_plain(bytes),
             Repr::Narrow(_) | Repr::Utf8(_) => true,
         };
@@ -434,16 +434,14 @@ impl<'a> Text<'a> {
         self
     }
 
-    /// What stands before and after the unit at `index`. Not of a text that stands as UTF-8 and is not all ASCII.
-    pub(crate) fn around(&self, index: usize) -> Option<(Self, Self)> {
+    /// What stands before the unit at `index`, and after it up to `end`. Not of a text that stands as UTF-8 and is not all
+    /// ASCII.
+    pub(crate) fn around(&self, index: usize, end: usize) -> Option<(Self, Self)> {
         let this = Self {
             repr: self.standing(),
             length: self.length,
         };
-        Some((
-            this.part(0, index)?,
-            this.part(index.checked_add(1)?, self.length)?,
-        ))
+        Some((this.part(0, index)?, this.part(index.checked_add(1)?, end)?))
     }
 
     fn part(&self, start: usize, end: usize) -> Option<Self> {

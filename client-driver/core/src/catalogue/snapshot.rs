@@ -49,7 +49,7 @@ struct Claimed<A: Allocator> {
 #[derive(Debug)]
 pub struct Snapshot<A: Allocator + Clone> {
     entries: Vec<Arc<Entry<A>, A>, A>,
-    /// Sorted by domain.
+    /// Sorted by the domain's length, and then by the domain.
     claimed: Vec<Claimed<A>, A>,
     unclaimed: Vec<Member, A>,
     everyone: Vec<Member, A>,
@@ -191,7 +191,11 @@ impl<A: Allocator + Clone> Snapshot<A> {
                 }])
             }
             Selection::Domain(domain) => {
-                let order = |claimed: &Claimed<A>| claimed.domain.iter().copied().cmp(domain.key_units());
+                let order = |claimed: &Claimed<A>| {
+                    let units = domain.key_units();
+                    let lengths = claimed.domain.len().cmp(&units.len());
+                    lengths.then_with(|| claimed.domain.iter().copied().cmp(units))
+                };
                 this.claimed
                     .binary_search_by(order)
                     .map_or(Route::Unclaimed, Route::Claimed)
@@ -265,7 +269,10 @@ impl<A: Allocator + Clone> Snapshot<A> {
                 .map(|claim| (claim.domain(), index, claim.level()));
             claims.try_extend(of_entry)?;
         }
-        claims.sort_unstable_by(|a, b| a.0.cmp(b.0).then(a.1.cmp(&b.1)));
+        claims.sort_unstable_by(|a, b| {
+            let domains = a.0.len().cmp(&b.0.len()).then_with(|| a.0.cmp(b.0));
+            domains.then_with(|| a.1.cmp(&b.1))
+        });
 
         for claims in claims.chunk_by(|a, b| a.0 == b.0) {
             let Some(&(domain, ..)) = claims.first() else {

@@ -79,7 +79,7 @@ impl<'a> Query<'a> {
             None => None,
             Some(_) if preferred => return Err(WsaCode::WSAEINVAL),
             Some(name) => {
-                Address::parse(name).map_err(AddressError::lookup_code)?;
+                Address::check(name).map_err(AddressError::lookup_code)?;
                 Some(name)
             }
         };

@@ -1,7 +1,6 @@
 //! Addresses that break no rule, and need none of the finer ones: all ASCII, without quotes, and without dots in a row or
 //! beside the `@`. Nearly all are so, and are read here at once, without a look at which rule they could break.
 
-use super::Domain;
 use crate::limits;
 use crate::text::{ASCII_STEP, Text};
 
@@ -49,25 +48,23 @@ fn only_at<'c>(steps: impl Iterator<Item = &'c [u8; STEP]>) -> Option<usize> {
     at.filter(|_| usual == HIGH && wrong == 0)
 }
 
-/// The local part and the domain of an address of this kind; `None` for any other text.
-pub fn split(text: Text<'_>) -> Option<(Text<'_>, Domain<'_>)> {
-    const ROOM: usize = limits::NAME.next_multiple_of(ASCII_STEP);
-    let bare = text.without_suffix(b'.');
+/// Where the `@` of an address of this kind stands, and where its domain ends; `None` for any other text.
+pub fn places(text: Text<'_>) -> Option<(usize, usize)> {
+    const ROOM: usize = limits::NAME.saturating_add(1).next_multiple_of(ASCII_STEP);
     let mut buffer = [0; ROOM + STEP];
-    bare.fold_ascii(buffer.get_mut(..ROOM)?)?;
-    let length = bare.len();
-    if matches!(buffer.get(length.checked_sub(1)?), Some(b'.' | b'@')) {
+    text.fold_ascii(buffer.get_mut(..ROOM)?)?;
+    let characters = buffer.get(..text.len())?;
+    let end = characters.strip_suffix(b".").unwrap_or(characters).len();
+    let rest = buffer.get_mut(end.checked_sub(1)?..)?;
+    if matches!(rest.first(), Some(b'.' | b'@')) {
         return None;
     }
     // The last step is filled with what may stand anywhere.
-    *buffer.get_mut(length..)?.first_chunk_mut()? = [b'x'; STEP];
-    let at = only_at(buffer.as_chunks().0.iter().take(length.div_ceil(STEP)))?;
-    let (local, domain) = bare.around(at)?;
+    *rest.get_mut(1..)?.first_chunk_mut()? = [b'x'; STEP];
+    let at = only_at(buffer.as_chunks().0.iter().take(end.div_ceil(STEP)))?;
     // The dot counts that means nothing.
-    if local.len() > limits::LOCAL_PART || text.len().saturating_sub(at) > limits::DOMAIN.saturating_add(1) {
-        return None;
-    }
-    Some((local, Domain(domain)))
+    let domain = text.len().saturating_sub(at).saturating_sub(1);
+    (at <= limits::LOCAL_PART && domain <= limits::DOMAIN).then_some((at, end))
 }
 
 #[cfg(test)]
@@ -89,10 +86,11 @@ mod tests {
             let units: std::vec::Vec<u16> = letters.encode_utf16().collect();
             for text in [text, Text::from_units(&units).unwrap()] {
                 let by_rule = Address::parse_by_rule(text);
-                let at_once = split(text);
-                if let Some((local, domain)) = at_once {
-                    let address = by_rule.as_ref().unwrap();
-                    prop_assert_eq!((address.local(), address.domain().text()), (local, domain.text()));
+                prop_assert_eq!(Address::check(text), by_rule.map(drop));
+                if places(text).is_some() {
+                    let (by_rule, at_once) = (by_rule.unwrap(), Address::parse(text).unwrap());
+                    prop_assert_eq!(at_once.local(), by_rule.local());
+                    prop_assert_eq!(at_once.domain().text(), by_rule.domain().text());
                 } else {
                     let unusual = ["\"", "..", ".@", "@."].iter().any(|unusual| letters.contains(unusual));
                     let unusual = unusual || !letters.is_ascii();

@@ -2,7 +2,7 @@
 
 use super::layout::{self, Slot};
 use super::{Addresses, Protocols, QuerySet, Version};
-use crate::bytes::{array_at, slice_at, u16_at, u32_at};
+use crate::bytes::{array_at, u16_at, u32_at};
 use crate::fault::{Fault, FaultKind};
 use crate::guid::Guid;
 use crate::sockaddr::CsAddr;
@@ -108,8 +108,6 @@ impl Pointer {
         }
     }
 
-    #[cold]
-    #[inline(never)]
     const fn fault(self, kind: FaultKind) -> Fault {
         Fault::new(kind, self.place)
     }
@@ -127,39 +125,56 @@ impl<'a> Source<'a> {
         u32_at(self.bytes, offset).ok_or_else(|| Fault::new(FaultKind::Truncated, offset))
     }
 
-    /// The offset to which a pointer leads. It is behind the structure, but whether the item fits is for the caller to
-    /// see.
-    fn follow(self, pointer: Pointer) -> Result<usize, Fault> {
-        let Some(offset) = pointer.address.checked_sub(self.base) else {
-            return Err(pointer.fault(FaultKind::OutOfBounds));
-        };
-        match usize::try_from(offset) {
-            Ok(..layout::HEADER) => Err(pointer.fault(FaultKind::InHeader)),
-            Ok(offset) => Ok(offset),
-            Err(_) => Err(pointer.fault(FaultKind::OutOfBounds)),
+    /// All bytes from where a pointer leads to on. That is behind the structure, but whether the item fits is for the
+    /// caller to see.
+    #[inline]
+    fn from(self, pointer: Pointer) -> Result<&'a [u8], Fault> {
+        // Before the first byte is beyond the last one.
+        let offset = usize::try_from(pointer.address.wrapping_sub(self.base)).ok();
+        offset
+            .filter(|offset| *offset >= layout::HEADER)
+            .and_then(|offset| self.bytes.get(offset..))
+            .ok_or_else(|| self.astray(pointer))
+    }
+
+    /// Why a pointer leads nowhere.
+    #[cold]
+    #[inline(never)]
+    const fn astray(self, pointer: Pointer) -> Fault {
+        match pointer.address.checked_sub(self.base) {
+            Some(offset) if offset < layout::HEADER as u64 => pointer.fault(FaultKind::InHeader),
+            _ => pointer.fault(FaultKind::OutOfBounds),
         }
+    }
+
+    /// The offset of some of the bytes that go up to the last one.
+    const fn offset_of(self, rest: &[u8]) -> usize {
+        self.bytes.len().saturating_sub(rest.len())
+    }
+
+    /// The bytes to which a pointer leads.
+    #[inline]
+    fn item(self, pointer: Pointer, length: usize) -> Result<&'a [u8], Fault> {
+        self.from(pointer)?
+            .get(..length)
+            .ok_or_else(|| pointer.fault(FaultKind::OutOfBounds))
     }
 
     /// The elements of `size` bytes each to which a pointer leads.
     fn elements(self, (pointer, count): (Pointer, usize), size: usize) -> Result<&'a [u8], Fault> {
-        let offset = self.follow(pointer)?;
-        let length = count.checked_mul(size);
-        length
-            .and_then(|length| slice_at(self.bytes, offset, length))
-            .ok_or_else(|| pointer.fault(FaultKind::OutOfBounds))
+        self.item(pointer, count.saturating_mul(size))
     }
 
     fn text(self, pointer: Pointer) -> Result<Text<'a>, Fault> {
-        let offset = self.follow(pointer)?;
-        let Some(rest) = self.bytes.get(offset..) else {
-            return Err(pointer.fault(FaultKind::OutOfBounds));
-        };
-        Text::from_terminated_bytes(rest)
-            .map_err(|fault| Fault::new(fault.kind, offset.saturating_add(fault.unit.saturating_mul(2))))
+        let rest = self.from(pointer)?;
+        Text::from_terminated_bytes(rest).map_err(|fault| {
+            let offset = self.offset_of(rest);
+            Fault::new(fault.kind, offset.saturating_add(fault.unit.saturating_mul(2)))
+        })
     }
 
     fn version(self, pointer: Pointer) -> Result<Version, Fault> {
-        let item = self.elements((pointer, 1), layout::PAIR)?;
+        let item = self.item(pointer, layout::PAIR)?;
         Ok(Version {
             version: half(item, 0),
             comparator: half(item, 4),
@@ -167,13 +182,13 @@ impl<'a> Source<'a> {
     }
 
     fn provider(self, pointer: Pointer) -> Result<Guid, Fault> {
-        let item = self.elements((pointer, 1), Guid::SIZE)?;
+        let item = self.item(pointer, Guid::SIZE)?;
         Ok(array_at(item, 0).map_or(Guid::NIL, Guid::from_bytes))
     }
 
     fn addresses(self, array: (Pointer, usize)) -> Result<Addresses<'a>, Fault> {
         let entries = self.elements(array, layout::ADDRESS)?;
-        let mut start = self.follow(array.0)?;
+        let mut start = self.offset_of(self.from(array.0)?);
         for entry in entries.as_chunks().0 {
             self.address(entry, start)?;
             start = start.saturating_add(layout::ADDRESS);
@@ -204,17 +219,17 @@ impl<'a> Source<'a> {
         let length = half(entry, place);
         match (pointer(entry, slot), length.cast_signed()) {
             (None, 0) => Ok(&[]),
-            (Some(pointer), 1..) => self.elements((pointer.within(start), length as usize), 1),
+            (Some(pointer), 1..) => self.item(pointer.within(start), length as usize),
             _ => Err(Fault::new(FaultKind::BadLength, start.saturating_add(place))),
         }
     }
 
     fn blob(self, at: Pointer) -> Result<&'a [u8], Fault> {
-        let structure = self.elements((at, 1), layout::BLOB_STRUCTURE)?;
-        let start = self.follow(at)?;
+        let structure = self.item(at, layout::BLOB_STRUCTURE)?;
+        let start = self.offset_of(self.from(at)?);
         let within = |fault: Fault| Fault::new(fault.kind, fault.offset.saturating_add(start));
         match array(structure, layout::BLOB_DATA).map_err(within)? {
-            Some((data, count)) => self.elements((data.within(start), count), 1),
+            Some((data, length)) => self.item(data.within(start), length),
             None => Ok(&[]),
         }
     }

@@ -38,10 +38,10 @@ pub fn terminated(bytes: &[u8]) -> Option<(usize, bool)> {
             // What stands below the lowest of those bits.
             let before = (ends & ends.wrapping_neg()).wrapping_sub(1);
             let low = (all | four & before) & HIGH == 0;
-            return Some((length.saturating_add(ends.trailing_zeros() as usize / 16), low));
+            return Some((length.wrapping_add(ends.trailing_zeros() as usize / 16), low));
         }
         all |= four;
-        length = length.saturating_add(STEP);
+        length = length.wrapping_add(STEP);
     }
     let mut low = all & HIGH == 0;
     for unit in rest.as_chunks().0 {
@@ -49,7 +49,7 @@ pub fn terminated(bytes: &[u8]) -> Option<(usize, bool)> {
             0 => return Some((length, low)),
             unit => low &= unit < 0x8000,
         }
-        length = length.saturating_add(1);
+        length = length.wrapping_add(1);
     }
     None
 }
@@ -63,6 +63,20 @@ pub fn is_plain(bytes: &[u8]) -> bool {
     });
     let mut units = rest.as_chunks().0.iter().map(|unit| u16::from_le_bytes(*unit));
     special == 0 && units.all(|unit| unit != 0 && !is_surrogate(unit))
+}
+
+/// Whether no unit is zero, and all are below 0x8000, as those of nearly all texts are.
+pub fn is_low(units: &[u16]) -> bool {
+    let (steps, rest) = units.as_chunks::<STEP>();
+    let (mut ends, mut all) = (0, 0);
+    for four in steps {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(four.map(u16::to_le_bytes).as_flattened());
+        let four = u64::from_le_bytes(bytes);
+        ends |= four.wrapping_sub(0x0001_0001_0001_0001) & !four;
+        all |= four;
+    }
+    (ends | all) & HIGH == 0 && rest.iter().all(|unit| matches!(unit, 1..0x8000))
 }
 
 /// Writes ASCII characters as units to `out`, which has room for just these.
@@ -119,6 +133,7 @@ mod tests {
             let low = |units: &[u16]| units.iter().all(|unit| *unit < 0x8000);
             prop_assert_eq!(terminated(&bytes), end.map(|end| (end, low(&units[..end]))));
             prop_assert_eq!(is_plain(&bytes), end.is_none() && plain(&units));
+            prop_assert_eq!(is_low(&units), end.is_none() && low(&units));
         }
 
         #[test]
