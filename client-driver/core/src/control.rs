@@ -11,7 +11,7 @@ use nsemail_contract::wire::{
     ProviderEntry, ProviderFlags, ProviderRequest, REPLY_HEADER, ReplyWriter, SessionsRequest, SetReply,
     SetRequest, Tail, encoded_query,
 };
-use nsemail_contract::{Fault, Guid, Text, WsaCode, ids, ioctl, limits};
+use nsemail_contract::{Fault, Guid, QuerySet, Text, WsaCode, ids, ioctl, limits};
 use nsemail_kernel::irql::Passive;
 use nsemail_kernel::status::NtStatus;
 use nsemail_kernel::wdf::{self, Device};
@@ -248,7 +248,8 @@ impl Control {
     }
 
     fn look_up(&self, request: &Request, input: &[u8]) -> Result<Decision, Malformed> {
-        let LookupRequest { flags, query } = LookupRequest::parse(input)?;
+        let mut query = QuerySet::default();
+        let flags = LookupRequest::read(input, &mut query)?;
         let planned = query::plan(&self.service.catalogue(), &query, flags);
         let one_shot = planned.and_then(|plan| {
             OneShot::try_new(flags, encoded_query(input), plan, request.output_len())

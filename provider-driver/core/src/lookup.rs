@@ -100,7 +100,9 @@ impl<A: Allocator> Lookup<A> {
             });
         };
         let protocols = Protocols::encoded(&self.protocols);
-        match write(&result(self.provider, protocols, &view, effective)) {
+        let mut result = view.query_set(self.provider);
+        narrow(&mut result, protocols, effective);
+        match write(&result) {
             Ok(size) => {
                 self.next = index.saturating_add(1);
                 self.too_large = None;
@@ -117,19 +119,12 @@ impl<A: Allocator> Lookup<A> {
     }
 }
 
-/// The members of a record that are asked for.
-pub(crate) fn result<'r>(
-    provider: Guid,
-    protocols: Protocols<'r>,
-    view: &RecordRef<'r>,
-    effective: LookupFlags,
-) -> QuerySet<'r> {
+/// Leaves of all that a record says what is asked for.
+pub(crate) const fn narrow<'r>(result: &mut QuerySet<'r>, protocols: Protocols<'r>, effective: LookupFlags) {
     let preferred = effective.intersection(LookupFlags::RETURN_PREFERRED_NAMES).bits();
-    let mut result = view.query_set(provider);
     result.addresses = result.addresses.matching(protocols);
     result.output_flags = preferred & OutputFlags::PREFERRED_NAMES.bits();
     result.select(effective);
-    result
 }
 
 /// Whether the record has anything to say: only addresses being asked for, one without any has not.

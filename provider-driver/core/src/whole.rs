@@ -16,9 +16,9 @@ use nsemail_kernel::region::CriticalRegion;
 use pool_alloc::{OutOfMemory, Vec};
 
 use crate::binding::Binding;
-use crate::lookup::{answers, result};
+use crate::lookup::{answers, narrow};
 use crate::memory::Open;
-use crate::store::{Filter, Folding, Prepared, Query, Seen};
+use crate::store::{Filter, Folding, Prepared, Query, RecordRef};
 
 /// So many questions are looked up together: while memory is waited for on behalf of one, others are worked on.
 pub const TOGETHER: usize = 8;
@@ -85,9 +85,8 @@ fn prepared<'p>(
         .get(..*length)
         .filter(|bytes| !bytes.is_empty())
         .ok_or(BEGIN)?;
-    let Ok(mut asked) = QuerySet::parse_wire(bytes) else {
-        return Err(WsaCode::WSAEINVAL);
-    };
+    let mut asked = QuerySet::default();
+    asked.read_wire(bytes).map_err(|_| WsaCode::WSAEINVAL)?;
     // These do not matter to a look-up, whatever they are.
     asked.comment = None;
     asked.query_string = None;
@@ -132,21 +131,21 @@ pub fn answer(
         let Some((filter, answer)) = asked.next() else {
             return;
         };
-        let view = match filter.seen(found) {
-            Seen::Matching(view) if answers(&view, effective) => view,
-            Seen::Matching(_) | Seen::Other => {
-                answer.0 = WsaCode::WSANO_DATA;
-                return;
-            }
-            Seen::Unknown => {
-                answer.0 = WsaCode::WSASERVICE_NOT_FOUND;
-                return;
-            }
+        let Some(found) = found else {
+            answer.0 = WsaCode::WSASERVICE_NOT_FOUND;
+            return;
         };
-        let record = wire::Record {
+        let view = RecordRef::read(found);
+        let matching = view.as_ref().filter(|view| filter.matches(view));
+        let Some(view) = matching.filter(|view| answers(view, effective)) else {
+            answer.0 = WsaCode::WSANO_DATA;
+            return;
+        };
+        let mut record = wire::Record {
             tier: Tier::Directed,
-            record: result(provider, filter.protocols(), &view, effective),
+            record: view.query_set(provider),
         };
+        narrow(&mut record.record, filter.protocols(), effective);
         *answer = match record.write_entry(out.get_mut(end..).unwrap_or_default()) {
             Ok(size) => {
                 end = end.saturating_add(size);

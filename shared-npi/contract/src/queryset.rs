@@ -143,7 +143,18 @@ impl<'a> QuerySet<'a> {
     /// # Errors
     /// The first fault.
     pub fn parse_wire(bytes: &'a [u8]) -> Result<Self, Fault> {
-        read::read(bytes, 0)
+        let mut set = Self::default();
+        set.read_wire(bytes)?;
+        Ok(set)
+    }
+
+    /// Becomes what the wire form says. For where a query set stays in its place: it is large, and to move one that was
+    /// written just now takes longer than its size tells.
+    ///
+    /// # Errors
+    /// The first fault; what is left of the query set is unspecified.
+    pub fn read_wire(&mut self, bytes: &'a [u8]) -> Result<(), Fault> {
+        read::read(bytes, 0, self)
     }
 
     /// Writes the kernel form for a buffer that stands at the address `base`; answers its size.
@@ -162,6 +173,8 @@ impl<'a> QuerySet<'a> {
     /// # Errors
     /// The first fault; in particular any pointer that leads outside the buffer.
     pub fn parse_kernel(bytes: &'a [u8], base: u64) -> Result<Self, Fault> {
-        read::read(bytes, base)
+        let mut set = Self::default();
+        read::read(bytes, base, &mut set)?;
+        Ok(set)
     }
 }

@@ -125,12 +125,20 @@ impl<'a> Text<'a> {
             kind: FaultKind::Unterminated,
             unit: 0,
         };
-        let (length, low) = scan::terminated(bytes).ok_or(unterminated)?;
-        let text = Self {
-            repr: Repr::Bytes(bytes.get(..length.saturating_mul(2)).unwrap_or_default()),
+        let (length, _) = scan::terminated(bytes).ok_or(unterminated)?;
+        let units = bytes.get(..length.saturating_mul(2));
+        Self::from_stored_bytes(units.unwrap_or_default()).validated()
+    }
+
+    /// As [`Self::from_terminated_bytes`], of a text whose units are all below 0x8000; `None` for any other.
+    #[inline]
+    pub(crate) fn from_terminated_low(bytes: &'a [u8]) -> Option<Self> {
+        let (length, low) = scan::terminated(bytes)?;
+        let units = bytes.get(..length.wrapping_mul(2)).filter(|_| low)?;
+        Some(Self {
+            repr: Repr::Bytes(units),
             length,
-        };
-        if low { Ok(text) } else { text.validated() }
+        })
     }
 
     /// A text that stands as UTF-8.

@@ -38,7 +38,7 @@ pub use finder::{Finder, Folding, Prepared};
 pub use key::{HashKey, Key};
 pub use limits::Limits;
 pub use listing::Scan;
-pub use query::{Filter, Found, Query, Seen};
+pub use query::{Filter, Found, Query};
 pub use record::{Record, RecordRef, State};
 
 use domains::Domains;

@@ -36,17 +36,6 @@ pub struct Found<A: Allocator> {
     pub known: bool,
 }
 
-/// What a question for one object comes upon.
-#[derive(Clone, Copy, Debug)]
-pub enum Seen<'r> {
-    /// There is no object of that name and context.
-    Unknown,
-    /// There is one, and it does not match.
-    Other,
-    /// What matches.
-    Matching(RecordRef<'r>),
-}
-
 impl<'a> Query<'a> {
     /// Validates what a look-up asks for; `None` if it asks for the provider's preferred names.
     ///
@@ -129,18 +118,9 @@ impl<'a> Filter<'a> {
         self.protocols
     }
 
-    /// What the question comes upon in an object that was found for it, or in nothing.
+    /// Whether an object that was found for the question matches it.
     #[must_use]
-    pub fn seen<'r>(&self, found: Option<&'r [u8]>) -> Seen<'r> {
-        let Some(bytes) = found else {
-            return Seen::Unknown;
-        };
-        RecordRef::read(bytes)
-            .filter(|view| self.matches(view))
-            .map_or(Seen::Other, Seen::Matching)
-    }
-
-    fn matches(&self, record: &RecordRef<'_>) -> bool {
+    pub fn matches(&self, record: &RecordRef<'_>) -> bool {
         let version = record.fields().version.unwrap_or(0);
         record.state() == State::Registered
             && self

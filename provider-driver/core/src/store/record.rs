@@ -324,7 +324,7 @@ impl<'a> RecordRef<'a> {
     }
 
     /// Takes apart bytes that were packed here.
-    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &'a [u8]) -> Option<Self> {
         let flags = u16_at(bytes, 0)?;
         if flags & !(DEREGISTERED | VERSION | COMMENT | BLOB | NARROW) != 0 || u16_at(bytes, 10)? != 0 {
             return None;

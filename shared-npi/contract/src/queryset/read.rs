@@ -8,8 +8,8 @@ use crate::guid::Guid;
 use crate::sockaddr::CsAddr;
 use crate::text::Text;
 
-/// Reads the query set at the start of `bytes`, which were written for the address `base`.
-pub fn read(bytes: &[u8], base: u64) -> Result<QuerySet<'_>, Fault> {
+/// Makes `set` the query set at the start of `bytes`, which were written for the address `base`.
+pub fn read<'a>(bytes: &'a [u8], base: u64, set: &mut QuerySet<'a>) -> Result<(), Fault> {
     let source = Source { bytes, base };
     let size = source.u32(layout::SIZE)? as usize;
     let Some(header) = bytes.first_chunk::<{ layout::HEADER }>() else {
@@ -19,23 +19,23 @@ pub fn read(bytes: &[u8], base: u64) -> Result<QuerySet<'_>, Fault> {
     if size < layout::HEADER {
         return Err(Fault::new(FaultKind::BadHeader, layout::SIZE));
     }
-    let mut set = QuerySet {
+    *set = QuerySet {
         namespace: half(header, layout::NAMESPACE),
         output_flags: half(header, layout::OUTPUT_FLAGS),
         ..QuerySet::default()
     };
     // Most members are absent from most query sets.
     if let Some(pointer) = pointer(header, layout::NAME) {
-        set.name = Some(source.text(pointer)?);
+        source.text(pointer, &mut set.name)?;
     }
     if let Some(pointer) = pointer(header, layout::COMMENT) {
-        set.comment = Some(source.text(pointer)?);
+        source.text(pointer, &mut set.comment)?;
     }
     if let Some(pointer) = pointer(header, layout::CONTEXT) {
-        set.context = Some(source.text(pointer)?);
+        source.text(pointer, &mut set.context)?;
     }
     if let Some(pointer) = pointer(header, layout::QUERY_STRING) {
-        set.query_string = Some(source.text(pointer)?);
+        source.text(pointer, &mut set.query_string)?;
     }
     if let Some(pointer) = pointer(header, layout::VERSION) {
         set.version = Some(source.version(pointer)?);
@@ -52,7 +52,7 @@ pub fn read(bytes: &[u8], base: u64) -> Result<QuerySet<'_>, Fault> {
     if let Some(pointer) = pointer(header, layout::BLOB) {
         set.blob = Some(source.blob(pointer)?);
     }
-    Ok(set)
+    Ok(())
 }
 
 /// A number of a structure, at a multiple of its size.
@@ -165,12 +165,18 @@ impl<'a> Source<'a> {
         self.item(pointer, count.saturating_mul(size))
     }
 
-    fn text(self, pointer: Pointer) -> Result<Text<'a>, Fault> {
+    fn text(self, pointer: Pointer, text: &mut Option<Text<'a>>) -> Result<(), Fault> {
         let rest = self.from(pointer)?;
-        Text::from_terminated_bytes(rest).map_err(|fault| {
+        *text = Text::from_terminated_low(rest);
+        if text.is_some() {
+            return Ok(());
+        }
+        let any = Text::from_terminated_bytes(rest).map_err(|fault| {
             let offset = self.offset_of(rest);
             Fault::new(fault.kind, offset.saturating_add(fault.unit.saturating_mul(2)))
-        })
+        })?;
+        *text = Some(any);
+        Ok(())
     }
 
     fn version(self, pointer: Pointer) -> Result<Version, Fault> {

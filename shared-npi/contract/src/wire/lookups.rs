@@ -43,13 +43,21 @@ impl<'a> LookupRequest<'a> {
     /// # Errors
     /// The first fault.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Fault> {
+        let mut query = QuerySet::default();
+        let flags = Self::read(bytes, &mut query)?;
+        Ok(Self { flags, query })
+    }
+
+    /// Reads the request, what to look for to `query`, and gives the flags.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn read(bytes: &'a [u8], query: &mut QuerySet<'a>) -> Result<LookupFlags, Fault> {
         let mut reader = request::open(bytes)?;
         let flags = LookupFlags::from_bits_retain(reader.u32()?);
         reader.reserved()?;
-        Ok(Self {
-            flags,
-            query: query_at(bytes, QUERY)?,
-        })
+        read_query(bytes, query)?;
+        Ok(flags)
     }
 }
 
@@ -59,11 +67,11 @@ pub fn encoded_query(request: &[u8]) -> &[u8] {
     request.get(QUERY..).unwrap_or_default()
 }
 
-fn query_at(bytes: &[u8], offset: usize) -> Result<QuerySet<'_>, Fault> {
+fn read_query<'a>(bytes: &'a [u8], query: &mut QuerySet<'a>) -> Result<(), Fault> {
     let rest = bytes
-        .get(offset..)
+        .get(QUERY..)
         .ok_or_else(|| Fault::new(FaultKind::Truncated, bytes.len()))?;
-    QuerySet::parse_wire(rest).map_err(request::within(offset))
+    query.read_wire(rest).map_err(request::within(QUERY))
 }
 
 /// A look-up was opened. Field: its number, which means something to its session only.
@@ -248,7 +256,10 @@ pub fn adopt(entries: &mut [u8], tier: Tier, provider: Guid) -> Result<(), Fault
     while let Some(rest) = entries.get_mut(at..).filter(|rest| !rest.is_empty()) {
         let entry = Entries::first(rest).map_err(request::within(at))?;
         let content = at.saturating_add(super::reply::ENTRY_HEADER);
-        let record = QuerySet::parse_wire(entry.content).map_err(request::within(content))?;
+        let mut record = QuerySet::default();
+        record
+            .read_wire(entry.content)
+            .map_err(request::within(content))?;
         if record.provider != Some(provider) || record.namespace != ids::NS_EMAIL {
             return Err(Fault::new(FaultKind::BadValue, content));
         }
@@ -436,10 +447,12 @@ impl<'a> SetRequest<'a> {
         let mut reader = request::open(bytes)?;
         let operation = reader.u32()?;
         let flags = reader.u32()?;
+        let mut registration = QuerySet::default();
+        read_query(bytes, &mut registration)?;
         Ok(Self {
             operation,
             flags,
-            registration: query_at(bytes, QUERY)?,
+            registration,
         })
     }
 }

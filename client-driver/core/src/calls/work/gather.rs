@@ -91,9 +91,10 @@ impl Batch {
             capacity.saturating_sub(REPLY_HEADER),
         );
         let catalogue = service.catalogue();
+        let mut parsed = QuerySet::default();
         for query in request.queries() {
             // Also without memory: a fault counts more.
-            let parsed = QuerySet::parse_wire(query)?;
+            parsed.read_wire(query)?;
             if let Ok(room) = &mut names {
                 let plan = query::plan(&catalogue, &parsed, request.flags);
                 if room.try_add(query, plan).is_err() {

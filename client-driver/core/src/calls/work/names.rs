@@ -277,6 +277,9 @@ impl Name {
     }
 
     fn take_plan(&mut self) -> Option<LookUp<CatalogPool>> {
+        if matches!(self.state, State::Answered | State::Searching(_)) {
+            return None;
+        }
         match mem::replace(&mut self.state, State::Answered) {
             State::Planned(plan) | State::Single(plan) => Some(plan),
             other => {

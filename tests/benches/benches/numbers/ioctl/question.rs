@@ -195,8 +195,9 @@ fn record(content: &Content) -> Record<'_> {
 
 impl Service for Map {
     fn look_up(&self, request: &[u8], reply: &mut [u8]) -> usize {
-        let request = LookupRequest::parse(request).expect("a sound request");
-        self.find(&request.query, |content| {
+        let mut query = QuerySet::default();
+        LookupRequest::read(request, &mut query).expect("a sound request");
+        self.find(&query, |content| {
             let mut reply = ReplyWriter::new(reply).expect("there is room");
             let code = content.map_or(WsaCode::WSASERVICE_NOT_FOUND, |content| {
                 record(content).write(&mut reply).expect("there is room");
@@ -209,8 +210,9 @@ impl Service for Map {
     fn look_up_batch(&self, request: &[u8], reply: &mut [u8]) -> usize {
         let request = BatchRequest::parse(request).expect("a sound request");
         let mut reply = ReplyWriter::new(reply).expect("there is room");
-        for query in request.queries() {
-            let query = QuerySet::parse_wire(query).expect("a sound query");
+        let mut query = QuerySet::default();
+        for asked in request.queries() {
+            query.read_wire(asked).expect("a sound query");
             let start = reply.open();
             let code = self.find(&query, |content| {
                 content.map_or(WsaCode::WSASERVICE_NOT_FOUND, |content| {
