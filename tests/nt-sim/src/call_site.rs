@@ -6,14 +6,9 @@
 
 mod frames;
 
-use std::{
-    collections::{HashMap, HashSet},
-    ffi::c_void,
-    fmt,
-    path::Path,
-    ptr,
-    sync::Arc,
-};
+use std::{collections::HashMap, ffi::c_void, fmt, path::Path, ptr, sync::Arc};
+
+use foldhash::HashSet;
 
 use crate::sync::StateLock;
 
@@ -73,6 +68,7 @@ impl CallSite {
     }
 
     fn of(addresses: &[usize]) -> Self {
+        // Twice for each block of pool, so the hash counts.
         static KNOWN: StateLock<Option<HashSet<Arc<[usize]>>>> = StateLock::new(None);
         Self(KNOWN.with(|known| {
             let known = known.get_or_insert_default();

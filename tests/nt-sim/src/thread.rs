@@ -440,6 +440,12 @@ pub fn current_thread() -> Option<ThreadId> {
     try_leaf(|current| current.state.id)
 }
 
+/// Returns the innermost callback that runs on the calling thread, if one does.
+#[must_use]
+pub fn current_frame() -> Option<Frame> {
+    try_with(|current| current.state.frames.borrow().last().cloned()).flatten()
+}
+
 /// Returns the driver whose callback runs on the calling thread, if one does.
 #[must_use]
 pub fn current_driver() -> Option<DriverName> {

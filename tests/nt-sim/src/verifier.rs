@@ -250,7 +250,7 @@ pub fn report(rule: Rule, call: Option<&'static str>, message: impl Into<String>
     if !machine.verifier_is_on() {
         return;
     }
-    let frame = thread::current_frames().pop();
+    let frame = thread::current_frame();
     let (driver, callback) = frame.map_or((None, None), |frame| (Some(frame.driver), Some(frame.callback)));
     report_finding(
         &machine,

@@ -287,7 +287,7 @@ impl Irp {
             self.machine(),
             Finding {
                 driver: Some(self.file.device().driver().clone()),
-                callback: thread::current_frames().pop().map(|frame| frame.callback),
+                callback: thread::current_frame().map(|frame| frame.callback),
                 thread: thread::current_thread(),
                 site: Some(CallSite::here()),
                 ..Finding::new(

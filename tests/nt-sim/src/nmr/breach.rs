@@ -75,7 +75,7 @@ impl Breach {
     /// Makes it a finding.
     pub(crate) fn finding(self, machine: &Machine) -> Finding {
         let state = machine.nmr_state();
-        let frame = thread::current_frames().pop();
+        let frame = thread::current_frame();
         let owner = self
             .subject
             .module()

@@ -249,7 +249,15 @@ pub(super) const unsafe fn poison(user: NonNull<u8>, size: usize) {
 ///
 /// `user` came from [`take`] with this size and was poisoned.
 pub(super) unsafe fn first_written(user: NonNull<u8>, size: usize) -> Option<usize> {
+    /// So many are compared at once, as nearly always none was.
+    const AT_ONCE: usize = 64;
     // SAFETY: the caller vouches for the block.
     let bytes = unsafe { core::slice::from_raw_parts(user.as_ptr(), size) };
-    bytes.iter().position(|byte| *byte != FREED_BYTE)
+    let whole = bytes.as_chunks::<AT_ONCE>().0;
+    let untouched = whole.iter().take_while(|some| **some == [FREED_BYTE; AT_ONCE]);
+    let start = untouched.count() * AT_ONCE;
+    let rest = bytes.get(start..)?.iter();
+    rest.copied()
+        .position(|byte| byte != FREED_BYTE)
+        .map(|place| start + place)
 }

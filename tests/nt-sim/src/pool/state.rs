@@ -262,9 +262,7 @@ impl State {
         }
         // SAFETY: the block is no longer live, and its size is that of the allocation.
         unsafe { block::poison(user, live.size) };
-        let by = thread::current_frames()
-            .pop()
-            .map(|frame| (frame.driver, frame.callback));
+        let by = thread::current_frame().map(|frame| (frame.driver, frame.callback));
         let freed = Freed {
             address,
             live,

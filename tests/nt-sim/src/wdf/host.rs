@@ -92,7 +92,7 @@ impl Host for SimHost {
             &machine,
             Finding {
                 driver,
-                callback: thread::current_frames().pop().map(|frame| frame.callback),
+                callback: thread::current_frame().map(|frame| frame.callback),
                 thread: thread::current_thread(),
                 call: Some(violation.call),
                 site: Some(CallSite::here()),
