@@ -201,8 +201,9 @@ impl Control {
         let begun = if request.output_len() < BeginReply::SIZE {
             Err(WsaCode::WSAEFAULT)
         } else {
-            let plan = query::plan(&self.service.catalogue(), &query, flags);
-            let search = plan.and_then(|plan| query::search(plan, &query, flags));
+            let catalogue = self.service.catalogue();
+            let plan = query::plan(&catalogue, &query, flags);
+            let search = plan.and_then(|plan| query::search(plan.begin(&catalogue), &query, flags));
             search.and_then(|search| {
                 let look_up = Arc::try_new_in(OpenLookUp::new(search), SessionPool::default())
                     .map_err(|OutOfMemory| WsaCode::WSA_NOT_ENOUGH_MEMORY)?;
@@ -250,9 +251,10 @@ impl Control {
     fn look_up(&self, request: &Request, input: &[u8]) -> Result<Decision, Malformed> {
         let mut query = QuerySet::default();
         let flags = LookupRequest::read(input, &mut query)?;
-        let planned = query::plan(&self.service.catalogue(), &query, flags);
+        let catalogue = self.service.catalogue();
+        let planned = query::plan(&catalogue, &query, flags);
         let one_shot = planned.and_then(|plan| {
-            OneShot::try_new(flags, encoded_query(input), plan, request.output_len())
+            OneShot::try_new(catalogue, flags, encoded_query(input), plan, request.output_len())
                 .map_err(|OutOfMemory| WsaCode::WSA_NOT_ENOUGH_MEMORY)
         });
         Ok(match one_shot {

@@ -7,50 +7,49 @@ use nsemail_contract::address::{Address, AddressError};
 use nsemail_contract::flags::Comparator;
 use nsemail_contract::{LookupFlags, Operation, QuerySet, SetFlags, Text, WsaCode, ids};
 use nsemail_kernel::pool::Pool;
-use pool_alloc::{Arc, Box, OutOfMemory};
+use pool_alloc::{Box, OutOfMemory};
 
 use crate::buffer::Query;
 use crate::calls::work::Set;
 use crate::catalogue::change::{Change, Kind};
-use crate::catalogue::lookup::{Authority, LookUp};
+use crate::catalogue::lookup::{Authority, LookUp, Plan};
 use crate::catalogue::{Explanation, Selection, Snapshot};
 use crate::look_up::BoxedSearch;
 use crate::memory::CatalogPool;
 use crate::search::Search;
 use crate::service::Service;
 
-/// Who is asked in a look-up of `query`, by this catalogue. Nobody is asked yet.
+/// Who is asked in a look-up of `query`, by a catalogue. Nobody is asked yet.
 ///
 /// # Errors
 /// `WSAEINVAL` for what is malformed, `WSASERVICE_NOT_FOUND` for what is not of this namespace and when no provider may
 /// be asked, `WSANO_DATA` for containers, of which there are none here.
 pub fn plan(
-    catalogue: &Arc<Snapshot<CatalogPool>, CatalogPool>,
+    catalogue: &Snapshot<CatalogPool>,
     query: &QuerySet<'_>,
     flags: LookupFlags,
-) -> Result<LookUp<CatalogPool>, WsaCode> {
+) -> Result<Plan, WsaCode> {
     let selection = look_up(query, flags)?;
-    let chain = Snapshot::chain(catalogue, selection)?;
     let authority =
         if flags.contains(LookupFlags::NON_AUTHORITATIVE) || matches!(selection, Selection::PreferredNames) {
             Authority::NonAuthoritative
         } else {
             Authority::Authoritative
         };
-    Ok(LookUp::new(chain, authority))
+    Plan::new(catalogue, selection, authority)
 }
 
-/// A look-up of `query`, as it was planned. Nobody is asked yet.
+/// A look-up of `query` that nobody was asked for.
 ///
 /// # Errors
 /// `WSA_NOT_ENOUGH_MEMORY`.
 pub fn search(
-    plan: LookUp<CatalogPool>,
+    look_up: LookUp<CatalogPool>,
     query: &QuerySet<'_>,
     flags: LookupFlags,
 ) -> Result<BoxedSearch, WsaCode> {
     let query = Query::try_new(query).map_err(no_memory)?;
-    Box::try_new_in(Search::new(plan, flags, query), Pool).map_err(no_memory)
+    Box::try_new_in(Search::new(look_up, flags, query), Pool).map_err(no_memory)
 }
 
 fn look_up<'a>(query: &QuerySet<'a>, flags: LookupFlags) -> Result<Selection<'a>, WsaCode> {
@@ -66,22 +65,19 @@ fn look_up<'a>(query: &QuerySet<'a>, flags: LookupFlags) -> Result<Selection<'a>
     {
         return Err(WsaCode::WSAEINVAL);
     }
-    let address = query
-        .name
-        .map(Address::parse)
-        .transpose()
-        .map_err(AddressError::lookup_code)?;
     let preferred_names = flags.contains(LookupFlags::RETURN_PREFERRED_NAMES);
-    if address.is_none() && !preferred_names {
-        return Err(WsaCode::WSAEINVAL);
-    }
+    let by_name = match query.name {
+        None if !preferred_names => return Err(WsaCode::WSAEINVAL),
+        None => Selection::PreferredNames,
+        Some(name) => Selection::Domain(Address::domain_of(name).map_err(AddressError::lookup_code)?),
+    };
     if flags.contains(LookupFlags::CONTAINERS) {
         return Err(WsaCode::WSANO_DATA);
     }
-    Ok(match (query.provider, address) {
-        (Some(provider), _) => Selection::Provider(provider),
-        (None, Some(address)) if !preferred_names => Selection::Domain(address.domain()),
-        (None, _) => Selection::PreferredNames,
+    Ok(match query.provider {
+        Some(provider) => Selection::Provider(provider),
+        None if preferred_names => Selection::PreferredNames,
+        None => by_name,
     })
 }
 

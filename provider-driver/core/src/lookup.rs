@@ -122,7 +122,7 @@ impl<A: Allocator> Lookup<A> {
 /// Leaves of all that a record says what is asked for.
 pub(crate) const fn narrow<'r>(result: &mut QuerySet<'r>, protocols: Protocols<'r>, effective: LookupFlags) {
     let preferred = effective.intersection(LookupFlags::RETURN_PREFERRED_NAMES).bits();
-    result.addresses = result.addresses.matching(protocols);
+    result.addresses.filter_by(protocols);
     result.output_flags = preferred & OutputFlags::PREFERRED_NAMES.bits();
     result.select(effective);
 }

@@ -9,14 +9,14 @@ use nmr::sync::processor;
 use nsemail_contract::codes::WsaCode;
 use nsemail_contract::fault::WriteError;
 use nsemail_contract::flags::LookupFlags;
-use nsemail_contract::queryset::{Addresses, QuerySet};
+use nsemail_contract::queryset::QuerySet;
 use nsemail_contract::wire::{self, Tier};
 use nsemail_kernel::irql::Passive;
 use nsemail_kernel::region::CriticalRegion;
 use pool_alloc::{OutOfMemory, Vec};
 
 use crate::binding::Binding;
-use crate::lookup::{answers, narrow};
+use crate::lookup;
 use crate::memory::Open;
 use crate::store::{Filter, Folding, Prepared, Query, RecordRef};
 
@@ -68,14 +68,25 @@ pub fn places() -> Result<Vec<Place, Open>, OutOfMemory> {
     Ok(places)
 }
 
-/// An object that is to be looked up, and what is asked of it; or why not.
+/// An object that is to be looked up, and what is asked of it.
+struct Asked<'p> {
+    object: Prepared<'p>,
+    filter: Filter<'p>,
+}
+
+/// Adds what the question in a place asks for.
+///
+/// # Errors
+///
+/// Why it is not looked up.
 // Never inlined: what is read here would stay on the stack while the others are.
 #[inline(never)]
-fn prepared<'p>(
+fn prepare<'p>(
     binding: &Binding,
     place: &'p mut Place,
     flags: LookupFlags,
-) -> Result<(Filter<'p>, Prepared<'p>), WsaCode> {
+    asked: &mut ArrayVec<Asked<'p>, TOGETHER>,
+) -> Result<(), WsaCode> {
     let Place {
         bytes,
         length,
@@ -85,19 +96,17 @@ fn prepared<'p>(
         .get(..*length)
         .filter(|bytes| !bytes.is_empty())
         .ok_or(BEGIN)?;
-    let mut asked = QuerySet::default();
-    asked.read_wire(bytes).map_err(|_| WsaCode::WSAEINVAL)?;
-    // These do not matter to a look-up, whatever they are.
-    asked.comment = None;
-    asked.query_string = None;
-    asked.addresses = Addresses::NONE;
-    asked.blob = None;
-    match Query::from_query(&asked, flags)? {
-        Some(query) if !query.is_deep() => {
-            let prepared = binding.service().finder().prepare(query.key(), folding);
-            Ok((query.filter(), prepared))
+    let mut question = QuerySet::default();
+    question.read_wire(bytes).map_err(|_| WsaCode::WSAEINVAL)?;
+    match &Query::from_query(&question, flags) {
+        Ok(Some(query)) if !query.is_deep() => {
+            let object = binding.service().finder().prepare(query.key(), folding);
+            let filter = query.filter();
+            // There is room for all places.
+            asked.try_push(Asked { object, filter }).map_err(|_| BEGIN)
         }
-        _ => Err(BEGIN),
+        Ok(_) => Err(BEGIN),
+        Err(code) => Err(*code),
     }
 }
 
@@ -115,20 +124,19 @@ pub fn answer(
     let provider = binding.service().provider();
     let effective = flags.effective(flags);
     let mut written = [(BEGIN, 0); TOGETHER];
-    let mut objects = ArrayVec::<_, TOGETHER>::new();
     let mut asked = ArrayVec::<_, TOGETHER>::new();
+    let mut answers = ArrayVec::<_, TOGETHER>::new();
     for (place, answer) in places.iter_mut().zip(&mut written) {
-        match prepared(binding, place, flags) {
-            // There is room, as for the answers.
-            Ok((filter, object)) => drop((objects.try_push(object), asked.try_push((filter, answer)))),
+        match prepare(binding, place, flags, &mut asked) {
+            Ok(()) => drop(answers.try_push(answer)),
             Err(code) => answer.0 = code,
         }
     }
 
-    let mut asked = asked.into_iter();
+    let mut questions = asked.iter().zip(answers);
     let mut end = 0_usize;
     let write = move |found: Option<&[u8]>| {
-        let Some((filter, answer)) = asked.next() else {
+        let Some((Asked { filter, .. }, answer)) = questions.next() else {
             return;
         };
         let Some(found) = found else {
@@ -137,7 +145,7 @@ pub fn answer(
         };
         let view = RecordRef::read(found);
         let matching = view.as_ref().filter(|view| filter.matches(view));
-        let Some(view) = matching.filter(|view| answers(view, effective)) else {
+        let Some(view) = matching.filter(|view| lookup::answers(view, effective)) else {
             answer.0 = WsaCode::WSANO_DATA;
             return;
         };
@@ -145,7 +153,7 @@ pub fn answer(
             tier: Tier::Directed,
             record: view.query_set(provider),
         };
-        narrow(&mut record.record, filter.protocols(), effective);
+        lookup::narrow(&mut record.record, filter.protocols(), effective);
         *answer = match record.write_entry(out.get_mut(end..).unwrap_or_default()) {
             Ok(size) => {
                 end = end.saturating_add(size);
@@ -158,6 +166,6 @@ pub fn answer(
     };
     let _region = CriticalRegion::enter(passive);
     let finder = binding.service().finder();
-    finder.find_together(processor(), objects.iter(), write);
+    finder.find_together(processor(), asked.iter().map(|asked| &asked.object), write);
     written
 }

@@ -123,6 +123,18 @@ impl<'a> Address<'a> {
         )
     }
 
+    /// The domain of an address.
+    ///
+    /// # Errors
+    /// The first rule that the text breaks.
+    pub fn domain_of(text: Text<'a>) -> Result<Domain<'a>, AddressError> {
+        let plain = plain::places(text).and_then(|(at, end)| text.part(at.checked_add(1)?, end));
+        plain.map_or_else(
+            || Self::parse_by_rule(text).map(|address| address.domain),
+            |domain| Ok(Domain(domain)),
+        )
+    }
+
     /// Whether the text is an address.
     ///
     /// # Errors

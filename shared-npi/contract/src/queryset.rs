@@ -94,22 +94,32 @@ impl<'a> QuerySet<'a> {
     /// The first member that is over its published cap; such a call is `WSAEINVAL` (decision 31).
     #[must_use]
     pub fn over_limit(&self) -> Option<&'static str> {
-        let longer = |text: Option<Text<'_>>, limit| text.is_some_and(|text| text.len() > limit);
-        // A name may end in a dot that does not count.
-        if longer(self.name, limits::NAME.saturating_add(1)) {
-            Some("name")
-        } else if longer(self.comment, limits::COMMENT) {
+        let over = self.question_over_limit();
+        if over.is_some() {
+            over
+        } else if longer(self.comment.as_ref(), limits::COMMENT) {
             Some("comment")
-        } else if longer(self.context, limits::CONTEXT) {
-            Some("context")
-        } else if longer(self.query_string, limits::QUERY_STRING) {
+        } else if longer(self.query_string.as_ref(), limits::QUERY_STRING) {
             Some("query string")
         } else if self.addresses.len() > limits::ADDRESSES {
             Some("number of addresses")
-        } else if self.protocols.len() > limits::PROTOCOLS {
-            Some("number of protocols")
         } else if self.blob.is_some_and(|blob| blob.len() > limits::BLOB) {
             Some("blob")
+        } else {
+            None
+        }
+    }
+
+    /// As [`Self::over_limit`], of the members by which objects are looked for.
+    #[must_use]
+    pub const fn question_over_limit(&self) -> Option<&'static str> {
+        // A name may end in a dot that does not count.
+        if longer(self.name.as_ref(), limits::NAME.saturating_add(1)) {
+            Some("name")
+        } else if longer(self.context.as_ref(), limits::CONTEXT) {
+            Some("context")
+        } else if self.protocols.len() > limits::PROTOCOLS {
+            Some("number of protocols")
         } else {
             None
         }
@@ -176,5 +186,13 @@ impl<'a> QuerySet<'a> {
         let mut set = Self::default();
         read::read(bytes, base, &mut set)?;
         Ok(set)
+    }
+}
+
+/// Whether a text is there, and longer than the limit.
+const fn longer(text: Option<&Text<'_>>, limit: usize) -> bool {
+    match text {
+        Some(text) => text.len() > limit,
+        None => false,
     }
 }

@@ -452,7 +452,8 @@ impl<'a> Text<'a> {
         Some((this.part(0, index)?, this.part(index.checked_add(1)?, end)?))
     }
 
-    fn part(&self, start: usize, end: usize) -> Option<Self> {
+    /// The units from `start` up to `end`. Not of a text that stands as UTF-8.
+    pub(crate) fn part(&self, start: usize, end: usize) -> Option<Self> {
         let repr = match self.repr {
             Repr::Units(units) => Repr::Units(units.get(start..end)?),
             Repr::Bytes(bytes) => Repr::Bytes(bytes.get(start.checked_mul(2)?..end.checked_mul(2)?)?),

@@ -17,8 +17,10 @@
 
 use allocator_api2::alloc::Allocator;
 use nsemail_contract::codes::WsaCode;
+use pool_alloc::Arc;
 
 use super::chain::{Candidate, Chain};
+use super::snapshot::{Route, Selection, Snapshot};
 use super::verdict::{Ranking, Verdict};
 
 /// Whether the first provider that knows the name speaks alone.
@@ -84,6 +86,51 @@ enum Then {
     Advance,
     /// Tell the caller this, and `WSA_E_NO_MORE` from then on.
     End(WsaCode),
+}
+
+/// A look-up by a catalogue that somebody else keeps, before anybody is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    route: Route,
+    authority: Authority,
+}
+
+impl Plan {
+    /// A look-up that asks the providers of the chain for a query.
+    ///
+    /// # Errors
+    /// As of [`Snapshot::chain`].
+    pub fn new<A: Allocator + Clone>(
+        catalogue: &Snapshot<A>,
+        selection: Selection<'_>,
+        authority: Authority,
+    ) -> Result<Self, WsaCode> {
+        let route = catalogue.choose(selection)?;
+        Ok(Self { route, authority })
+    }
+
+    /// See [`LookUp::speaker`].
+    #[must_use]
+    pub fn speaker<'c, A: Allocator + Clone>(&self, catalogue: &'c Snapshot<A>) -> Option<Candidate<'c, A>> {
+        let members = catalogue.members(&self.route);
+        let (first, others) = members.split_first()?;
+        let alone = self.authority == Authority::Authoritative || others.is_empty();
+        let entry = catalogue.entries().get(first.entry).filter(|_| alone)?;
+        Some(Candidate {
+            entry,
+            reason: first.reason,
+        })
+    }
+
+    /// Begins the look-up, by the catalogue that it was planned by.
+    #[must_use]
+    pub fn begin<A: Allocator + Clone>(self, catalogue: &Arc<Snapshot<A>, A>) -> LookUp<A> {
+        let chain = Chain {
+            snapshot: catalogue.clone(),
+            route: self.route,
+        };
+        LookUp::new(chain, self.authority)
+    }
 }
 
 /// A look-up in progress. See the module's description.

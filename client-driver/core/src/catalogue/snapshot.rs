@@ -171,12 +171,24 @@ impl<A: Allocator + Clone> Snapshot<A> {
     /// The chain for a query.
     ///
     /// # Errors
+    /// As of [`Self::choose`].
+    pub fn chain(this: &Arc<Self, A>, selection: Selection<'_>) -> Result<Chain<A>, WsaCode> {
+        let route = this.choose(selection)?;
+        Ok(Chain {
+            snapshot: this.clone(),
+            route,
+        })
+    }
+
+    /// Where the members of the chain for a query are.
+    ///
+    /// # Errors
     /// `WSAEINVAL` for a provider that is not installed, `WSASERVICE_NOT_FOUND` for one that is disabled and for a
     /// chain without any provider.
-    pub fn chain(this: &Arc<Self, A>, selection: Selection<'_>) -> Result<Chain<A>, WsaCode> {
+    pub(super) fn choose(&self, selection: Selection<'_>) -> Result<Route, WsaCode> {
         let route = match selection {
             Selection::Provider(provider) => {
-                let found = this
+                let found = self
                     .entries
                     .iter()
                     .enumerate()
@@ -196,19 +208,16 @@ impl<A: Allocator + Clone> Snapshot<A> {
                     let lengths = claimed.domain.len().cmp(&units.len());
                     lengths.then_with(|| claimed.domain.iter().copied().cmp(units))
                 };
-                this.claimed
+                self.claimed
                     .binary_search_by(order)
                     .map_or(Route::Unclaimed, Route::Claimed)
             }
             Selection::PreferredNames => Route::Everyone,
         };
-        if this.members(&route).is_empty() {
+        if self.members(&route).is_empty() {
             return Err(WsaCode::WSASERVICE_NOT_FOUND);
         }
-        Ok(Chain {
-            snapshot: this.clone(),
-            route,
-        })
+        Ok(route)
     }
 
     /// What part each provider has in the chain for a domain, in catalogue order: those that are asked and those

@@ -49,7 +49,7 @@ impl<'a> Query<'a> {
             .union(LookupFlags::RETURN_ALIASES)
             .union(LookupFlags::RETURN_QUERY_STRING);
 
-        if query.over_limit().is_some() {
+        if query.question_over_limit().is_some() {
             return Err(WsaCode::WSAEINVAL);
         }
         let version = match query.version {

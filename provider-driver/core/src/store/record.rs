@@ -342,8 +342,7 @@ impl<'a> RecordRef<'a> {
             at = at.checked_add(length)?;
             Some(taken)
         };
-        let mut text =
-            |offset: usize| take(size_of(flags, u16_at(bytes, offset)?)).map(|bytes| stored(flags, bytes));
+        let mut text = |offset: usize| take(size_of(flags, u16_at(bytes, offset)?));
         let (name, context, comment) = (text(2)?, text(4)?, text(6)?);
         let blob = take(usize::try_from(u32_at(bytes, 12)?).ok()?)?;
         if (!has(COMMENT) && !comment.is_empty()) || (!has(BLOB) && !blob.is_empty()) {
@@ -351,11 +350,11 @@ impl<'a> RecordRef<'a> {
         }
         Some(Self {
             fields: Fields {
-                name,
-                context,
+                name: stored(flags, name),
+                context: stored(flags, context),
                 state: state(flags),
                 version,
-                comment: has(COMMENT).then_some(comment),
+                comment: has(COMMENT).then(|| stored(flags, comment)),
                 blob: has(BLOB).then_some(blob),
             },
             count: u16_at(bytes, 8)?,

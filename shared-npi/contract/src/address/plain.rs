@@ -87,6 +87,10 @@ mod tests {
             for text in [text, Text::from_units(&units).unwrap()] {
                 let by_rule = Address::parse_by_rule(text);
                 prop_assert_eq!(Address::check(text), by_rule.map(drop));
+                prop_assert_eq!(
+                    Address::domain_of(text).map(|domain| domain.text()),
+                    by_rule.map(|address| address.domain().text())
+                );
                 if places(text).is_some() {
                     let (by_rule, at_once) = (by_rule.unwrap(), Address::parse(text).unwrap());
                     prop_assert_eq!(at_once.local(), by_rule.local());

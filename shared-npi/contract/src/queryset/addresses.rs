@@ -85,8 +85,13 @@ impl<'a> Addresses<'a> {
     /// Only those addresses that a protocol filter lets through (decision 35).
     #[must_use]
     pub const fn matching(mut self, filter: Protocols<'a>) -> Self {
-        self.filter = filter;
+        self.filter_by(filter);
         self
+    }
+
+    /// Leaves only those addresses that a protocol filter lets through.
+    pub const fn filter_by(&mut self, filter: Protocols<'a>) {
+        self.filter = filter;
     }
 
     /// The addresses in order.

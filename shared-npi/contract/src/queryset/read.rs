@@ -2,7 +2,7 @@
 
 use super::layout::{self, Slot};
 use super::{Addresses, Protocols, QuerySet, Version};
-use crate::bytes::{array_at, u16_at, u32_at};
+use crate::bytes::{u16_at, u32_at};
 use crate::fault::{Fault, FaultKind};
 use crate::guid::Guid;
 use crate::sockaddr::CsAddr;
@@ -41,13 +41,13 @@ pub fn read<'a>(bytes: &'a [u8], base: u64, set: &mut QuerySet<'a>) -> Result<()
         set.version = Some(source.version(pointer)?);
     }
     if let Some(pointer) = pointer(header, layout::PROVIDER) {
-        set.provider = Some(source.provider(pointer)?);
+        source.provider(pointer, &mut set.provider)?;
     }
     if let Some(array) = array(header, layout::PROTOCOLS)? {
         set.protocols = Protocols::encoded(source.elements(array, layout::PAIR)?);
     }
     if let Some(array) = array(header, layout::ADDRESSES)? {
-        set.addresses = source.addresses(array)?;
+        source.addresses(array, &mut set.addresses)?;
     }
     if let Some(pointer) = pointer(header, layout::BLOB) {
         set.blob = Some(source.blob(pointer)?);
@@ -187,19 +187,21 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn provider(self, pointer: Pointer) -> Result<Guid, Fault> {
+    fn provider(self, pointer: Pointer, provider: &mut Option<Guid>) -> Result<(), Fault> {
         let item = self.item(pointer, Guid::SIZE)?;
-        Ok(array_at(item, 0).map_or(Guid::NIL, Guid::from_bytes))
+        *provider = item.first_chunk().copied().map(Guid::from_bytes);
+        Ok(())
     }
 
-    fn addresses(self, array: (Pointer, usize)) -> Result<Addresses<'a>, Fault> {
+    fn addresses(self, array: (Pointer, usize), addresses: &mut Addresses<'a>) -> Result<(), Fault> {
         let entries = self.elements(array, layout::ADDRESS)?;
         let mut start = self.offset_of(self.from(array.0)?);
         for entry in entries.as_chunks().0 {
             self.address(entry, start)?;
             start = start.saturating_add(layout::ADDRESS);
         }
-        Ok(Addresses::encoded(self, entries))
+        *addresses = Addresses::encoded(self, entries);
+        Ok(())
     }
 
     /// An address, whose structure stands at `start`.

@@ -2,13 +2,14 @@
 
 use nsemail_contract::wire::{BatchRequest, CounterKind, ENTRY_HEADER, REPLY_HEADER, ReplyWriter, Tail};
 use nsemail_contract::{Fault, LookupFlags, QuerySet, WsaCode, limits};
-use pool_alloc::OutOfMemory;
+use pool_alloc::{Arc, OutOfMemory};
 
 use super::bare;
 use super::names::Names;
 use crate::calls::Context;
 use crate::calls::table::Wake;
-use crate::catalogue::lookup::LookUp;
+use crate::catalogue::Snapshot;
+use crate::catalogue::lookup::Plan;
 use crate::memory::CatalogPool;
 use crate::query;
 use crate::search::Progress;
@@ -18,17 +19,20 @@ use crate::service::Service;
 pub struct OneShot(Names);
 
 impl OneShot {
-    /// The look-up of a query in the wire form, as it was planned, for a caller whose buffer has `capacity` bytes.
+    /// The look-up of a query in the wire form, as it was planned by a catalogue, for a caller whose buffer has `capacity`
+    /// bytes.
     ///
     /// # Errors
     /// When there is no memory.
     pub fn try_new(
+        catalogue: Arc<Snapshot<CatalogPool>, CatalogPool>,
         flags: LookupFlags,
         query: &[u8],
-        plan: LookUp<CatalogPool>,
+        plan: Plan,
         capacity: usize,
     ) -> Result<Self, OutOfMemory> {
-        let mut names = Names::try_new(flags, 1, query.len(), capacity.saturating_sub(REPLY_HEADER))?;
+        let capacity = capacity.saturating_sub(REPLY_HEADER);
+        let mut names = Names::try_new(catalogue, flags, 1, query.len(), capacity)?;
         names.try_add(query, Ok(plan))?;
         Ok(Self(names))
     }
@@ -84,13 +88,14 @@ impl Batch {
     ) -> Result<Result<Self, OutOfMemory>, Fault> {
         let capacity = capacity.min(limits::MESSAGE);
         let bytes = request.queries().map(<[u8]>::len).sum();
+        let catalogue = service.catalogue();
         let mut names = Names::try_new(
+            catalogue.clone(),
             request.flags,
             request.len(),
             bytes,
             capacity.saturating_sub(REPLY_HEADER),
         );
-        let catalogue = service.catalogue();
         let mut parsed = QuerySet::default();
         for query in request.queries() {
             // Also without memory: a fault counts more.

@@ -10,12 +10,12 @@ use core::ops::Range;
 
 use nsemail_contract::wire::{ENTRY_HEADER, EventKind, Tier, adopt};
 use nsemail_contract::{Fault, Guid, LookupFlags, QuerySet, WsaCode, limits};
-use pool_alloc::{OutOfMemory, Vec};
+use pool_alloc::{Arc, OutOfMemory, Vec};
 
 use crate::calls::Context;
 use crate::calls::table::Wake;
-use crate::catalogue::Reason;
-use crate::catalogue::lookup::{LookUp, Outcome, Step};
+use crate::catalogue::lookup::{LookUp, Outcome, Plan, Step};
+use crate::catalogue::{Reason, Snapshot};
 use crate::look_up::BoxedSearch;
 use crate::memory::{BufferPool, CatalogPool};
 use crate::peer::{self, Question};
@@ -40,9 +40,11 @@ const fn room_for(names: usize) -> usize {
 
 /// How far a name is.
 enum State {
-    /// Nobody was asked, or those who were asked have nothing.
-    Planned(LookUp<CatalogPool>),
-    /// As before, and whose turn it is must be asked in the ordinary way.
+    /// Nobody was asked.
+    Planned(Plan),
+    /// Those who were asked have nothing.
+    Begun(LookUp<CatalogPool>),
+    /// Whose turn it is must be asked in the ordinary way.
     Single(LookUp<CatalogPool>),
     /// It is looked up by itself.
     Searching(BoxedSearch),
@@ -64,6 +66,8 @@ struct Name {
 
 /// See the module's description.
 pub struct Names {
+    /// By which they were planned.
+    catalogue: Arc<Snapshot<CatalogPool>, CatalogPool>,
     flags: LookupFlags,
     list: Vec<Name, BufferPool>,
     /// The queries in the wire form, copied out of the request, and behind them the records.
@@ -94,6 +98,7 @@ impl Names {
     /// # Errors
     /// When there is no memory.
     pub fn try_new(
+        catalogue: Arc<Snapshot<CatalogPool>, CatalogPool>,
         flags: LookupFlags,
         count: usize,
         bytes: usize,
@@ -102,6 +107,7 @@ impl Names {
         let capacity = capacity.min(limits::MESSAGE);
         let bytes = bytes.saturating_add(room_for(count.min(TOGETHER)).min(capacity));
         Ok(Self {
+            catalogue,
             flags,
             list: Vec::try_with_capacity_in(count, BufferPool::default())?,
             bytes: Vec::try_with_capacity_in(bytes, BufferPool::default())?,
@@ -116,11 +122,7 @@ impl Names {
     ///
     /// # Errors
     /// When there is no memory.
-    pub fn try_add(
-        &mut self,
-        query: &[u8],
-        plan: Result<LookUp<CatalogPool>, WsaCode>,
-    ) -> Result<(), OutOfMemory> {
+    pub fn try_add(&mut self, query: &[u8], plan: Result<Plan, WsaCode>) -> Result<(), OutOfMemory> {
         let start = self.queries;
         self.bytes.try_extend_from_slice(query)?;
         self.queries = self.bytes.len();
@@ -148,6 +150,7 @@ impl Names {
             self.asked = last;
         }
         let Self {
+            catalogue,
             flags,
             list,
             bytes,
@@ -155,11 +158,11 @@ impl Names {
             ..
         } = self;
         let name = list.get_mut(*next)?;
-        if let Some(plan) = name.take_plan() {
+        if let Some(look_up) = name.take(catalogue) {
             let query = QuerySet::parse_wire(bytes.get(name.query.clone()).unwrap_or_default());
             let query = query.map_err(|_: Fault| WsaCode::WSAEINVAL);
             name.records = bytes.len()..bytes.len();
-            match query.and_then(|query| query::search(plan, &query, *flags)) {
+            match query.and_then(|query| query::search(look_up, &query, *flags)) {
                 Ok(search) => name.state = State::Searching(search),
                 Err(code) => name.code = code,
             }
@@ -183,10 +186,12 @@ impl Names {
     /// Asks one provider after the other for those of some names at once for which it is its turn. `false` if the call has
     /// to wait before.
     fn ask(&mut self, call: &Context<'_>, some: Range<usize>) -> bool {
-        while let Some((provider, _)) = self.some(&some).iter().find_map(Name::speaker) {
+        while let Some(provider) = self.speaker(&some) {
             let mut count = 0_usize;
-            for name in self.some(&some) {
-                let turn = name.speaker().filter(|(speaker, _)| *speaker == provider);
+            for name in self.list.get_mut(some.clone()).unwrap_or_default() {
+                let turn = name
+                    .speaker(&self.catalogue)
+                    .filter(|(speaker, _)| *speaker == provider);
                 name.asked = turn.map(|(_, reason)| tier(reason));
                 count = count.saturating_add(usize::from(name.asked.is_some()));
             }
@@ -201,15 +206,19 @@ impl Names {
                 Admission::OutOfMemory => Err(SINGLE),
             };
             if let Err(outcome) = heard {
-                let its = self.some(&some).iter_mut().filter(|name| name.asked.is_some());
-                its.for_each(|name| name.heard(call, outcome, 0..0));
+                let some = self.list.get_mut(some.clone()).unwrap_or_default();
+                let its = some.iter_mut().filter(|name| name.asked.is_some());
+                its.for_each(|name| name.heard(call, &self.catalogue, outcome, 0..0));
             }
         }
         true
     }
 
-    fn some(&mut self, some: &Range<usize>) -> &mut [Name] {
-        self.list.get_mut(some.clone()).unwrap_or_default()
+    /// The provider that may be asked at once for the first of some names, and perhaps for others.
+    fn speaker(&self, some: &Range<usize>) -> Option<Guid> {
+        let mut some = self.list.get(some.clone()).unwrap_or_default().iter();
+        some.find_map(|name| name.speaker(&self.catalogue))
+            .map(|(provider, _)| provider)
     }
 
     /// Asks a provider at once for those of some names that are marked, so many.
@@ -234,7 +243,12 @@ impl Names {
         longer.map_err(|OutOfMemory| SINGLE)?;
         let (before, buffer) = self.bytes.split_at_mut_checked(end).ok_or(SINGLE)?;
         let names = self.list.get_mut(some.clone()).unwrap_or_default();
-        let put = put(call, visit, provider, self.flags, names, before, buffer);
+        let question = Put {
+            catalogue: &self.catalogue,
+            provider,
+            flags: self.flags,
+        };
+        let put = put(call, visit, &question, names, before, buffer);
         self.bytes.truncate(end.saturating_add(put.unwrap_or(0)));
         put.map(drop)
     }
@@ -268,55 +282,71 @@ const SINGLE: Outcome = Outcome::Code(WsaCode::WSAEOPNOTSUPP);
 
 impl Name {
     /// The provider that may be asked for all of it at once, and why it is in the chain.
-    fn speaker(&self) -> Option<(Guid, Reason)> {
-        let State::Planned(plan) = &self.state else {
-            return None;
+    fn speaker(&self, catalogue: &Snapshot<CatalogPool>) -> Option<(Guid, Reason)> {
+        let speaker = match &self.state {
+            State::Planned(plan) => plan.speaker(catalogue)?,
+            State::Begun(look_up) => look_up.speaker()?,
+            _ => return None,
         };
-        let speaker = plan.speaker()?;
         Some((speaker.entry.provider(), speaker.reason))
     }
 
-    fn take_plan(&mut self) -> Option<LookUp<CatalogPool>> {
+    /// Takes the look-up of a name that is not answered, and that is not looked up by itself already.
+    fn take(&mut self, catalogue: &Arc<Snapshot<CatalogPool>, CatalogPool>) -> Option<LookUp<CatalogPool>> {
         if matches!(self.state, State::Answered | State::Searching(_)) {
             return None;
         }
         match mem::replace(&mut self.state, State::Answered) {
-            State::Planned(plan) | State::Single(plan) => Some(plan),
-            other => {
-                self.state = other;
-                None
-            }
+            State::Planned(plan) => Some(plan.begin(catalogue)),
+            State::Begun(look_up) | State::Single(look_up) => Some(look_up),
+            State::Answered | State::Searching(_) => None,
         }
     }
 
     /// What came of asking the provider whose turn it was for all of it.
-    fn heard(&mut self, call: &Context<'_>, outcome: Outcome, records: Range<usize>) {
-        let Some(mut plan) = self.take_plan() else { return };
+    fn heard(
+        &mut self,
+        call: &Context<'_>,
+        catalogue: &Arc<Snapshot<CatalogPool>, CatalogPool>,
+        outcome: Outcome,
+        records: Range<usize>,
+    ) {
+        if outcome == Outcome::Code(WsaCode::NO_ERROR) {
+            self.state = State::Answered;
+            self.records = records;
+            self.code = WsaCode::NO_ERROR;
+            return;
+        }
+        let Some(mut look_up) = self.take(catalogue) else {
+            return;
+        };
         let outcome = match outcome {
-            Outcome::Code(WsaCode::NO_ERROR) => {
-                self.records = records;
-                self.code = WsaCode::NO_ERROR;
-                return;
-            }
             // It did not fit, is to be begun, or was given up by a provider that goes.
             Outcome::Code(code)
                 if matches!(code, WsaCode::WSAEFAULT | WsaCode::WSAEOPNOTSUPP) || code.is_cancelled() =>
             {
-                self.state = State::Single(plan);
+                self.state = State::Single(look_up);
                 return;
             }
             // It took the query and had nothing: as good as not having the name.
             Outcome::Code(code) if code.is_no_more() => Outcome::Code(WsaCode::WSASERVICE_NOT_FOUND),
             outcome => outcome,
         };
-        plan.opened(outcome);
-        if let Step::Reply(code) = plan.step() {
+        look_up.opened(outcome);
+        if let Step::Reply(code) = look_up.step() {
             self.code = code;
         } else {
             up(&call.service.statistics.fall_throughs);
-            self.state = State::Planned(plan);
+            self.state = State::Begun(look_up);
         }
     }
+}
+
+/// What [`put`] asks, beside the names.
+struct Put<'a> {
+    catalogue: &'a Arc<Snapshot<CatalogPool>, CatalogPool>,
+    provider: Guid,
+    flags: LookupFlags,
 }
 
 /// Puts the names that are marked to a provider, with a buffer for their records, behind what stands before it. Gives the
@@ -327,12 +357,16 @@ impl Name {
 fn put(
     call: &Context<'_>,
     visit: &Visit,
-    provider: Guid,
-    flags: LookupFlags,
+    question: &Put<'_>,
     names: &mut [Name],
     before: &[u8],
     buffer: &mut [u8],
 ) -> Result<usize, Outcome> {
+    let &Put {
+        catalogue,
+        provider,
+        flags,
+    } = question;
     let no_memory = |OutOfMemory| SINGLE;
     let its = names.iter().filter(|name| name.asked.is_some());
     let mut questions = its.map(|name| Question::new(before.get(name.query.clone()).unwrap_or_default()));
@@ -388,7 +422,7 @@ fn put(
         };
         let start = before.len();
         let records = start.saturating_add(records.start)..start.saturating_add(records.end);
-        name.heard(call, outcome, records);
+        name.heard(call, catalogue, outcome, records);
     }
     Ok(end)
 }

@@ -7,7 +7,7 @@ use std::vec::Vec as StdVec;
 use allocator_api2::alloc::Global;
 use proptest::prelude::*;
 
-use super::super::testing::{catalogue, chain, letter, provider};
+use super::super::testing::{catalogue, chain, domain, letter, provider};
 use super::*;
 use Outcome::{Code, Failed, Unavailable};
 use WsaCode as W;
@@ -94,6 +94,34 @@ fn answers(name: char, codes: &[W]) -> Script {
 
 fn authoritative(scripts: StdVec<Script>) -> Case {
     Case::new(Authority::Authoritative, scripts)
+}
+
+#[test]
+fn a_plan_names_the_speaker_of_the_look_up_that_it_begins() {
+    let catalogue = catalogue(&[
+        provider('w').wildcard(),
+        provider('b').secondary("d.example"),
+        provider('a').primary("d.example"),
+    ]);
+    for (of, first, others) in [("d.example", 'a', true), ("e.example", 'w', false)] {
+        for authority in [Authority::Authoritative, Authority::NonAuthoritative] {
+            let plan = Plan::new(&catalogue, Selection::Domain(domain(of)), authority).unwrap();
+            let speaker = plan.speaker(&catalogue);
+            let speaker = speaker.map(|candidate| (letter(candidate.entry), candidate.reason));
+            let look_up = plan.begin(&catalogue);
+            let begun = look_up.speaker();
+            assert_eq!(
+                speaker,
+                begun.map(|candidate| (letter(candidate.entry), candidate.reason))
+            );
+            let alone = authority == Authority::Authoritative || !others;
+            assert_eq!(
+                speaker.map(|(name, _)| name),
+                alone.then_some(first),
+                "{of} {authority:?}"
+            );
+        }
+    }
 }
 
 #[test]
