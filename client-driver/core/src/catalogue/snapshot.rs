@@ -171,7 +171,8 @@ impl<A: Allocator + Clone> Snapshot<A> {
     /// The chain for a query.
     ///
     /// # Errors
-    /// As of [`Self::choose`].
+    /// `WSAEINVAL` for a provider that is not installed, `WSASERVICE_NOT_FOUND` for one that is disabled and for a
+    /// chain without any provider.
     pub fn chain(this: &Arc<Self, A>, selection: Selection<'_>) -> Result<Chain<A>, WsaCode> {
         let route = this.choose(selection)?;
         Ok(Chain {
@@ -180,11 +181,7 @@ impl<A: Allocator + Clone> Snapshot<A> {
         })
     }
 
-    /// Where the members of the chain for a query are.
-    ///
-    /// # Errors
-    /// `WSAEINVAL` for a provider that is not installed, `WSASERVICE_NOT_FOUND` for one that is disabled and for a
-    /// chain without any provider.
+    /// Where the members of the chain for a query are; the errors are those of [`Self::chain`].
     pub(super) fn choose(&self, selection: Selection<'_>) -> Result<Route, WsaCode> {
         let route = match selection {
             Selection::Provider(provider) => {
