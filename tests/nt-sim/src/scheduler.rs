@@ -16,12 +16,12 @@ pub use closed::Closed;
 pub use controlled::Controlled;
 
 use std::{
-    fmt,
+    fmt, mem,
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
@@ -153,19 +153,40 @@ impl Scheduler for Native {
 
 #[derive(Debug, Default)]
 struct NativeEvent {
-    /// Read without the mutex by those who only look.
+    /// Set under the mutex, and read without it by those who only look.
     set: AtomicBool,
-    mutex: Mutex<()>,
-    changed: Condvar,
+    /// Who waits, each once.
+    waiting: Mutex<Vec<Thread>>,
+}
+
+impl NativeEvent {
+    fn waiting(&self) -> MutexGuard<'_, Vec<Thread>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the event is set; if not, the calling thread is among those who wait from now on.
+    fn is_set_or_waits(&self) -> bool {
+        let mut waiting = self.waiting();
+        if self.is_set() {
+            return true;
+        }
+        let current = thread::current();
+        if waiting.iter().all(|thread| thread.id() != current.id()) {
+            waiting.push(current);
+        }
+        false
+    }
 }
 
 impl SchedulerEvent for NativeEvent {
     fn set(&self) {
-        let guard = self.mutex.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting();
         self.set.store(true, Ordering::Release);
-        // Notified under the mutex: a waiter may free the event as soon as it has seen the flag.
-        self.changed.notify_all();
-        drop(guard);
+        let released = mem::take(&mut *waiting);
+        drop(waiting);
+        // Not under the mutex: who is woken takes it at once, and would wait again. The event may be gone from here on, as
+        // a waiter may free it as soon as it has seen the flag.
+        released.iter().for_each(Thread::unpark);
     }
 
     fn clear(&self) {
@@ -177,11 +198,9 @@ impl SchedulerEvent for NativeEvent {
     }
 
     fn wait(&self) {
-        let mut guard = self.mutex.lock().unwrap_or_else(PoisonError::into_inner);
-        while !self.is_set() {
-            guard = self.changed.wait(guard).unwrap_or_else(PoisonError::into_inner);
+        while !self.is_set_or_waits() {
+            thread::park();
         }
-        drop(guard);
     }
 
     fn wait_for(&self, timeout: Duration) -> bool {
@@ -189,18 +208,14 @@ impl SchedulerEvent for NativeEvent {
             self.wait();
             return true;
         };
-        let mut guard = self.mutex.lock().unwrap_or_else(PoisonError::into_inner);
-        while !self.is_set() {
+        while !self.is_set_or_waits() {
             let Some(left) = deadline.checked_duration_since(Instant::now()) else {
-                return false;
+                let current = thread::current().id();
+                self.waiting().retain(|thread| thread.id() != current);
+                return self.is_set();
             };
-            guard = self
-                .changed
-                .wait_timeout(guard, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            thread::park_timeout(left);
         }
-        drop(guard);
         true
     }
 }
