@@ -415,7 +415,7 @@ impl<'a> RecordRef<'a> {
     /// The addresses in the order of their registration.
     #[must_use]
     pub const fn addresses(&self) -> Addresses<'a> {
-        Addresses::packed_before(self.addresses)
+        Addresses::packed_before(self.addresses, self.count as usize)
     }
 }
 
@@ -462,7 +462,7 @@ impl<A: Allocator> AddressSet<A> {
     /// The addresses.
     #[must_use]
     pub fn addresses(&self) -> Addresses<'_> {
-        Addresses::packed_before(&self.bytes)
+        Addresses::packed_before(&self.bytes, usize::from(self.count))
     }
 
     /// Number of addresses.

@@ -17,7 +17,8 @@ pub struct Addresses<'a> {
 enum List<'a> {
     Given(&'a [CsAddr<'a>]),
     Normal(&'a [NormalCsAddr]),
-    Packed(&'a [u8]),
+    /// So many, one after another.
+    Packed(&'a [u8], usize),
     /// An array in the form of the source.
     Encoded(Source<'a>, &'a [u8]),
 }
@@ -59,18 +60,20 @@ impl<'a> Addresses<'a> {
     /// The first fault.
     pub fn packed(bytes: &'a [u8]) -> Result<Self, Fault> {
         let mut rest = bytes;
+        let mut count = 0_usize;
         while !rest.is_empty() {
             let offset = bytes.len().saturating_sub(rest.len());
             unpack_address(&mut rest).ok_or_else(|| Fault::new(FaultKind::Truncated, offset))?;
+            count = count.saturating_add(1);
         }
-        Ok(Self::packed_before(bytes))
+        Ok(Self::packed_before(bytes, count))
     }
 
-    /// Addresses that were accepted by [`Self::packed`] before; what is malformed ends the list.
+    /// Addresses, so many, that were accepted by [`Self::packed`] before; what is malformed ends the list.
     #[must_use]
-    pub const fn packed_before(bytes: &'a [u8]) -> Self {
+    pub const fn packed_before(bytes: &'a [u8], count: usize) -> Self {
         Self {
-            list: List::Packed(bytes),
+            list: List::Packed(bytes, count),
             filter: Protocols::NONE,
         }
     }
@@ -98,7 +101,7 @@ impl<'a> Addresses<'a> {
     #[must_use]
     pub const fn iter(&self) -> AddressesIter<'a> {
         let packed = match self.list {
-            List::Packed(bytes) => bytes,
+            List::Packed(bytes, _) => bytes,
             _ => &[],
         };
         AddressesIter {
@@ -115,7 +118,7 @@ impl<'a> Addresses<'a> {
             List::Given(list) if self.filter.is_empty() => list.len(),
             List::Normal(list) if self.filter.is_empty() => list.len(),
             List::Encoded(_, array) if self.filter.is_empty() => array.len() / ADDRESS,
-            List::Packed(bytes) if self.filter.is_empty() => packed_count(bytes),
+            List::Packed(_, count) if self.filter.is_empty() => count,
             _ => self.iter().count(),
         }
     }
@@ -166,7 +169,7 @@ impl<'a> AddressesIter<'a> {
         let address = match self.addresses.list {
             List::Given(list) => list.get(self.index).copied()?,
             List::Normal(list) => list.get(self.index)?.as_cs_addr(),
-            List::Packed(_) => unpack_address(&mut self.packed)?,
+            List::Packed(..) => unpack_address(&mut self.packed)?,
             List::Encoded(source, array) => {
                 let entry = array.as_chunks().0.get(self.index)?;
                 // Every address was read once before, so this succeeds again.
@@ -221,19 +224,6 @@ fn unpack_address<'a>(packed: &mut &'a [u8]) -> Option<CsAddr<'a>> {
         socket_type: i32::from_le_bytes([t0, t1, t2, t3]),
         protocol: i32::from_le_bytes([p0, p1, p2, p3]),
     })
-}
-
-/// How many addresses there are up to the first that is cut off.
-fn packed_count(mut packed: &[u8]) -> usize {
-    let mut count = 0_usize;
-    while let Some((&[local, remote, ..], rest)) = packed.split_first_chunk::<PACKED_HEADER>() {
-        let Some(rest) = rest.get(usize::from(local).saturating_add(usize::from(remote))..) else {
-            break;
-        };
-        packed = rest;
-        count = count.saturating_add(1);
-    }
-    count
 }
 
 /// A protocol filter. An empty one lets everything through (decision 35).
