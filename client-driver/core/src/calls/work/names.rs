@@ -126,17 +126,15 @@ impl Names {
         let start = self.queries;
         self.bytes.try_extend_from_slice(query)?;
         self.queries = self.bytes.len();
-        let (state, code) = match plan {
-            Ok(plan) => (State::Planned(plan), WsaCode::WSA_E_CANCELLED),
-            Err(code) => (State::Answered, code),
-        };
-        self.list.try_push(Name {
+        self.list.try_reserve(1)?;
+        let name = Name {
             query: start..self.queries,
-            state,
+            state: plan.map_or(State::Answered, State::Planned),
             asked: None,
-            code,
+            code: plan.err().unwrap_or(WsaCode::WSA_E_CANCELLED),
             records: 0..0,
-        })
+        };
+        self.list.push_within_capacity(name).map_err(|_| OutOfMemory)
     }
 
     /// Goes on with the next name; `None` if there is none any more. `Reply` passes to the one after it. `stop` says that
