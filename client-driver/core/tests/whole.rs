@@ -222,6 +222,34 @@ fn a_provider_that_answers_against_the_rules_is_not_believed() {
 }
 
 #[test]
+fn a_wrong_answer_for_one_name_is_not_taken_for_the_next_one() {
+    let ann = || entry(ANN, 1);
+    let wrong: [(&str, WsaCode, Vec<u8>, usize); 3] = [
+        ("records without success", WsaCode::WSANO_DATA, ann(), ann().len()),
+        ("more than there is room", WsaCode::NO_ERROR, ann(), 1 << 20),
+        ("half of a record", WsaCode::NO_ERROR, ann(), ann().len() / 2),
+    ];
+    for (what, code, records, size) in wrong {
+        let first = primary(1)
+            .on_whole(move |name| match name {
+                ANN => (code, records.clone(), size),
+                _ => (WsaCode::NO_ERROR, entry(BOB, 1), entry(BOB, 1).len()),
+            })
+            .build();
+        let rig = Rig::new(vec![first]);
+        let program = rig.program();
+        let [anns, bobs] = batch(&program, &[ANN, BOB], ALL, BUFFER).try_into().unwrap();
+        assert_eq!(anns, Err(WsaCode::WSAEINVALIDPROVIDER), "{what}");
+        assert!(
+            bobs == found(BOB, 1) || bobs == Err(WsaCode::WSAEINVALIDPROVIDER),
+            "{what}: {bobs:?}"
+        );
+        drop(program);
+        rig.shutdown();
+    }
+}
+
+#[test]
 fn if_several_are_to_speak_they_are_asked_in_the_ordinary_way() {
     let first = primary(1).has(&[ANN]).table(&BATCHING).build();
     let second = secondary(2).has(&[ANN]).table(&BATCHING).build();

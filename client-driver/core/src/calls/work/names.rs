@@ -118,7 +118,8 @@ impl Names {
         })
     }
 
-    /// Adds a name: its query in the wire form, and who is to be asked, or the code that it ends with.
+    /// Adds a name: its query in the wire form, and who is to be asked, or the code that it ends with. All are added before
+    /// the first is looked up.
     ///
     /// # Errors
     /// When there is no memory.
@@ -391,6 +392,8 @@ fn put(
     let its = names.iter_mut().filter(|name| name.asked.is_some());
     for (name, (answer, size)) in its.zip(questions.iter().map(Question::answer)) {
         let records = end..end.saturating_add(size);
+        // Also if the answer is wrong: what is this name's is not the next one's.
+        end = records.end;
         let entries = buffer.get_mut(records.clone());
         let outcome = match entries {
             _ if !code.is_success() => SINGLE,
@@ -399,10 +402,7 @@ fn put(
                 Outcome::Code(WsaCode::WSAEINVALIDPROVIDER)
             }
             Some(entries) => match adopt(entries, name.asked.unwrap_or(Tier::Wildcard), provider) {
-                Ok(()) if answer.is_success() == (size > 0) => {
-                    end = records.end;
-                    Outcome::of(answer)
-                }
+                Ok(()) if answer.is_success() == (size > 0) => Outcome::of(answer),
                 Ok(()) => {
                     fault(
                         call,
@@ -413,7 +413,6 @@ fn put(
                 }
                 Err(wrong) => {
                     fault(call, provider, format_args!("wrote a malformed record: {wrong}"));
-                    end = records.end;
                     Outcome::Code(WsaCode::WSAEINVALIDPROVIDER)
                 }
             },
@@ -422,14 +421,14 @@ fn put(
         let records = start.saturating_add(records.start)..start.saturating_add(records.end);
         name.heard(call, catalogue, outcome, records);
     }
-    Ok(end)
+    Ok(end.min(buffer.len()))
 }
 
 /// Takes one record after the other from a search. The code that it ends with, or `None` if it has to wait.
 fn gather(
     search: &mut BoxedSearch,
     found: &mut Range<usize>,
-    records: &mut Vec<u8, BufferPool>,
+    bytes: &mut Vec<u8, BufferPool>,
     call: &Context<'_>,
     mut wake: Option<Wake>,
     stop: bool,
@@ -449,10 +448,10 @@ fn gather(
                 if found.len().saturating_add(size) > limits::MESSAGE {
                     return Some(WsaCode::WSAENOBUFS);
                 }
-                if records.try_resize(found.end.saturating_add(size), 0).is_err() {
+                if bytes.try_resize(found.end.saturating_add(size), 0).is_err() {
                     return Some(WsaCode::WSA_NOT_ENOUGH_MEMORY);
                 }
-                let place = records.get_mut(found.end..).unwrap_or_default();
+                let place = bytes.get_mut(found.end..).unwrap_or_default();
                 let record = match search.record(flags) {
                     Ok(record) => record,
                     Err(code) => return Some(code),
