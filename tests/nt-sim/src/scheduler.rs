@@ -211,8 +211,12 @@ impl SchedulerEvent for NativeEvent {
         while !self.is_set_or_waits() {
             let Some(left) = deadline.checked_duration_since(Instant::now()) else {
                 let current = thread::current().id();
-                self.waiting().retain(|thread| thread.id() != current);
-                return self.is_set();
+                let mut waiting = self.waiting();
+                waiting.retain(|thread| thread.id() != current);
+                // With the mutex held: who sees it set may free it, and who set it has let go of it then.
+                let set = self.is_set();
+                drop(waiting);
+                return set;
             };
             thread::park_timeout(left);
         }
