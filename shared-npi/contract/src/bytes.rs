@@ -190,16 +190,6 @@ impl<'b> Writer<'b> {
         self.skip(N);
     }
 
-    /// Writes zeros.
-    pub fn zeros(&mut self, count: usize) {
-        let start = self.at;
-        self.skip(count);
-        let end = self.at.min(self.out.len());
-        if let Some(gap) = self.out.get_mut(start..end) {
-            gap.fill(0);
-        }
-    }
-
     /// Writes zeros up to the next multiple of 8.
     pub fn align8(&mut self) {
         if self.at.is_multiple_of(8) {

@@ -365,7 +365,8 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Writes the units as little-endian bytes, a terminator, and zeros up to the next multiple of 8.
+    /// Writes the units as little-endian bytes, a terminator, and zeros up to a multiple of 8 bytes. The writer stands at
+    /// such a multiple, as behind all that a query set has.
     pub(crate) fn write_terminated_to(&self, writer: &mut Writer<'_>) {
         let length = self.length.saturating_mul(2);
         let Some(place) = writer.place(length.saturating_add(2).saturating_add(7) & !7) else {

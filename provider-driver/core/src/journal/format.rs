@@ -54,6 +54,7 @@
 //! since a candidate's header checks before its payload is looked at.
 
 use crc::{CRC_32_ISCSI, Crc, Table};
+use nsemail_contract::bytes::{array_at, u32_at, u64_at};
 use pool_alloc::{Allocator, OutOfMemory, Vec};
 
 /// Frames start at multiples of this many bytes.
@@ -132,7 +133,7 @@ impl Header {
             return Err(HeaderFault::Unfinished);
         }
         let head = (
-            array(bytes, 0),
+            array_at(bytes, 0),
             u32_at(bytes, 8),
             u32_at(bytes, 60),
             u32_at(bytes, 12),
@@ -146,7 +147,11 @@ impl Header {
         if version != VERSION {
             return Err(HeaderFault::Version(version));
         }
-        let fields = (u64_at(bytes, GENERATION_AT), u64_at(bytes, 24), array(bytes, 32));
+        let fields = (
+            u64_at(bytes, GENERATION_AT),
+            u64_at(bytes, 24),
+            array_at(bytes, 32),
+        );
         match fields {
             (Some(generation), Some(salt), Some(provider))
                 if size == 64 && (1..GENERATIONS).contains(&generation) =>
@@ -387,7 +392,7 @@ impl FrameHeader {
     #[must_use]
     pub fn decode(salt: u64, bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.get(..FRAME_HEADER_SIZE)?;
-        if array::<4>(bytes, 0)? != FRAME_MAGIC || u32_at(bytes, 28)? != salted(salt, bytes.get(..28)?) {
+        if array_at::<4>(bytes, 0)? != FRAME_MAGIC || u32_at(bytes, 28)? != salted(salt, bytes.get(..28)?) {
             return None;
         }
         let header = Self {
@@ -567,18 +572,6 @@ fn put(bytes: &mut [u8], offset: usize, source: &[u8]) {
     if let Some(target) = bytes.get_mut(offset..offset.saturating_add(source.len())) {
         target.copy_from_slice(source);
     }
-}
-
-fn array<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
-    bytes.get(offset..)?.first_chunk().copied()
-}
-
-fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    array(bytes, offset).map(u32::from_le_bytes)
-}
-
-fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
-    array(bytes, offset).map(u64::from_le_bytes)
 }
 
 #[cfg(test)]

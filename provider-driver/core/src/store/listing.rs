@@ -20,8 +20,7 @@ const SCAN_PLACES: usize = 1 << 16;
 const AHEAD: usize = 16;
 
 impl<A: Allocator + Clone> Store<A> {
-    /// All objects as they are now, if those of their state are to be kept, in no order: a listing that changes meanwhile
-    /// do not disturb.
+    /// All objects whose state `keep` accepts, as they are now, in no order: a listing that changes meanwhile do not disturb.
     ///
     /// # Errors
     ///

@@ -107,8 +107,11 @@ impl Record<'_, '_> {
             self.writer.too_large();
             return refers;
         };
-        self.writer.place(array_size);
-        for address in addresses {
+        // Zeros where there turn out to be fewer, and never more than were told.
+        if let Some(place) = self.writer.place(array_size) {
+            place.fill(0);
+        }
+        for address in addresses.into_iter().take(count) {
             let [local, local_length] = self.bytes(address.local);
             let [remote, remote_length] = self.bytes(address.remote);
             let [socket_type, protocol] = [address.socket_type, address.protocol].map(i32::cast_unsigned);

@@ -14,6 +14,12 @@ const fn zeros(four: u64) -> u64 {
     !((four & low).wrapping_add(low) | four) & HIGH
 }
 
+/// As [`zeros`], in fewer steps, as far as the lowest of these bits: what is borrowed for it may set others above.
+#[inline]
+const fn first_zero(four: u64) -> u64 {
+    four.wrapping_sub(0x0001_0001_0001_0001) & !four & HIGH
+}
+
 /// The highest bit of each unit that is half of a surrogate pair.
 #[inline]
 const fn surrogates(four: u64) -> u64 {
@@ -32,8 +38,7 @@ pub fn terminated(bytes: &[u8]) -> Option<(usize, bool)> {
     let mut all = 0;
     for four in steps {
         let four = u64::from_le_bytes(*four);
-        // The lowest of these bits is that of a zero; what is borrowed for it may set others above.
-        let ends = four.wrapping_sub(0x0001_0001_0001_0001) & !four & HIGH;
+        let ends = first_zero(four);
         if ends != 0 {
             // What stands below the lowest of those bits.
             let before = (ends & ends.wrapping_neg()).wrapping_sub(1);
@@ -73,7 +78,7 @@ pub fn is_low(units: &[u16]) -> bool {
         let mut bytes = [0; 8];
         bytes.copy_from_slice(four.map(u16::to_le_bytes).as_flattened());
         let four = u64::from_le_bytes(bytes);
-        ends |= four.wrapping_sub(0x0001_0001_0001_0001) & !four;
+        ends |= first_zero(four);
         all |= four;
     }
     (ends | all) & HIGH == 0 && rest.iter().all(|unit| matches!(unit, 1..0x8000))
