@@ -30,15 +30,24 @@ pub fn arrange(options: &Options) -> Result<&'static str> {
         return Ok(if large && offered() { "2 MiB" } else { "4 KiB" });
     }
     if options.small_pages || !offered() {
-        return Ok("4 KiB");
+        return Ok(if is_always() { "2 MiB" } else { "4 KiB" });
     }
     begin_anew()
 }
 
 /// Whether the system gives large pages to who asks.
 fn offered() -> bool {
-    let offered = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
-    cfg!(target_env = "gnu") && offered.is_ok_and(|offered| !offered.contains("[never]"))
+    cfg!(target_env = "gnu") && policy().is_some_and(|policy| !policy.contains("[never]"))
+}
+
+/// Whether the system gives large pages to all, also to who does not ask.
+fn is_always() -> bool {
+    policy().is_some_and(|policy| policy.contains("[always]"))
+}
+
+/// Whom the system gives large pages.
+fn policy() -> Option<String> {
+    fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").ok()
 }
 
 /// The same program with the same command line, in the place of this one. Comes back only if that fails.
