@@ -1,23 +1,36 @@
 //! Text is folded as one character after the other is.
 
-use ascii_fold::{characters_fold_to, fold_characters, fold_pairs, fold_units, pairs_fold_to, units_fold_to};
+use ascii_fold::{
+    STEP, characters_fold_to, fold_characters, fold_pairs, fold_units, pairs_fold_to, units_fold_to,
+};
 use proptest::prelude::*;
 
 /// All ways to fold agree on what that is, and on what it is equal to.
 fn check(units: &[u16], folded: Option<&[u8]>, asked: &[u8]) {
-    let mut out = [0xAA; 64];
+    let mut out = [0xAA; 64 + 1];
+    let size = units.len().next_multiple_of(STEP);
+    let padded = folded.map(|folded| {
+        let mut padded = folded.to_vec();
+        padded.resize(size, 0);
+        padded
+    });
+    let padded = padded.as_deref();
     let pairs: Vec<_> = units.iter().map(|unit| unit.to_le_bytes()).collect();
-    assert_eq!(fold_units(units, &mut out), folded);
-    assert_eq!(fold_pairs(&pairs, &mut out), folded);
+    assert_eq!(fold_units(units, &mut out), padded);
+    assert_eq!(fold_pairs(&pairs, &mut out), padded);
     let same = folded == Some(asked);
     assert_eq!(units_fold_to(units, asked), same);
     assert_eq!(pairs_fold_to(&pairs, asked), same);
     let characters: Result<Vec<u8>, _> = units.iter().map(|unit| u8::try_from(*unit)).collect();
     if let Ok(characters) = characters {
-        assert_eq!(fold_characters(&characters, &mut out), folded);
+        assert_eq!(fold_characters(&characters, &mut out), padded);
         assert_eq!(characters_fold_to(&characters, asked), same);
     }
-    if let Some(short) = units.len().checked_sub(1) {
+    assert!(
+        out[size..].iter().all(|byte| *byte == 0xAA),
+        "nothing is written behind it"
+    );
+    if let Some(short) = size.checked_sub(1) {
         assert_eq!(fold_units(units, &mut out[..short]), None, "it does not fit");
     }
 }
