@@ -76,25 +76,22 @@ struct Pointer {
     place: usize,
 }
 
-/// The pointer of a structure's slot; `None` if it is null.
+/// The pointer that stands at a place of a structure; `None` if it is null.
 #[inline]
-fn pointer(structure: &[u8], slot: Slot) -> Option<Pointer> {
-    let address = word(structure, slot.pointer);
-    (address != 0).then_some(Pointer {
-        address,
-        place: slot.pointer,
-    })
+fn pointer(structure: &[u8], place: usize) -> Option<Pointer> {
+    let address = word(structure, place);
+    (address != 0).then_some(Pointer { address, place })
 }
 
 /// The pointer of a structure's slot and how many it points to, if there are any. It must be there then (decisions 20
 /// and 35).
 #[inline]
 fn array(structure: &[u8], slot: Slot) -> Result<Option<(Pointer, usize)>, Fault> {
-    let count = slot.count.map_or(1, |place| half(structure, place));
+    let count = half(structure, slot.count);
     if count == 0 {
         return Ok(None);
     }
-    pointer(structure, slot)
+    pointer(structure, slot.pointer)
         .map(|pointer| Some((pointer, count as usize)))
         .ok_or_else(|| Fault::new(FaultKind::OutOfBounds, slot.pointer))
 }
@@ -223,12 +220,11 @@ impl<'a> Source<'a> {
         slot: Slot,
         start: usize,
     ) -> Result<&'a [u8], Fault> {
-        let place = slot.count.unwrap_or(slot.pointer);
-        let length = half(entry, place);
-        match (pointer(entry, slot), length.cast_signed()) {
+        let length = half(entry, slot.count);
+        match (pointer(entry, slot.pointer), length.cast_signed()) {
             (None, 0) => Ok(&[]),
             (Some(pointer), 1..) => self.item(pointer.within(start), length as usize),
-            _ => Err(Fault::new(FaultKind::BadLength, start.saturating_add(place))),
+            _ => Err(Fault::new(FaultKind::BadLength, start.saturating_add(slot.count))),
         }
     }
 
