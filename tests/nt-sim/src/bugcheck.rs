@@ -30,7 +30,7 @@ pub(crate) fn install_panic_hook() {
     INSTALLED.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            let in_driver = !thread::current_frames().is_empty();
+            let in_driver = thread::current_frame().is_some();
             if in_driver && !PRINTED.replace(true) {
                 print_panic(info);
             }

@@ -12,6 +12,11 @@ pub fn fill(addresses: &mut [usize]) {
     if pointers::fill(addresses) {
         return;
     }
+    unwind(addresses);
+}
+
+/// As [`fill`], by the unwinder.
+fn unwind(addresses: &mut [usize]) {
     let mut places = addresses.iter_mut();
     backtrace::trace(|frame| places.next().map(|place| *place = frame.ip().addr()).is_some());
 }
@@ -107,8 +112,7 @@ mod tests {
         let mut quick = [0; 64];
         deeper(10, &mut quick);
         let mut slow = [0; 64];
-        let mut places = slow.iter_mut();
-        backtrace::trace(|frame| places.next().map(|place| *place = frame.ip().addr()).is_some());
+        unwind(&mut slow);
         // From this test on outwards both are the same, to where a thread of the standard library begins.
         let here = |addresses: &[usize]| {
             let mut lines = Vec::new();
